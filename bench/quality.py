@@ -1,0 +1,189 @@
+"""How well we find: NDCG@10 on the development questions, lexical only, against semble 0.7.0 without vectors.
+
+    bench/peers.sh PEERS && ../shared/retrieval/fetch_corpora.sh CORPORA
+    python -m bench.quality --corpora CORPORA --peer-python PEERS/bin/python
+
+Prints each repository, each category and the macro average of both, then, with --leave-one-out, what our ranking gives on
+each repository with its constants chosen on the other eight: what is tuned to one repository shows there as a loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench.retrieval.engines import Answer, LexicalEngine, semble_answers
+from skep.knowledge.lexical.index import FIELD_WEIGHTS
+from skep.knowledge.ranking import rules
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TOP_K = 10
+
+GRID: dict[str, tuple[float, ...]] = {
+    "FILE_COHERENCE": (0.2, 0.4, 0.6),
+    "PATH_WORDS": (0.5, 0.75, 1.0),
+    "MENTION": (0.5, 1.0, 1.5),
+    "SATURATION": (0.3, 0.5),
+    "body": (1.0, 1.5, 2.0),
+}
+"""The constants that were looked at, and the values tried for the leave-one-out figure: those of the ranking rules, and
+the weights of the index's fields."""
+
+Search = Callable[[str, int], Answer]
+Rows = list[tuple[str, float]]
+"""Category and NDCG@10 of each question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A corpus and its questions."""
+
+    name: str
+    root: Path
+    """Where the annotations' paths start."""
+    indexed: Path
+    """The folder below it that is indexed."""
+    questions: tuple[str, ...]
+
+
+def load_measure(retrieval: Path) -> ModuleType:
+    """The judge's own ``evaluate.py``, so that everybody is measured alike."""
+    spec = importlib.util.spec_from_file_location("retrieval_evaluate", retrieval / "evaluate.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(retrieval / "evaluate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load_repositories(retrieval: Path, corpora: Path, *, whole: bool) -> list[Repository]:
+    """All repositories of ``repos.json``; ``whole`` indexes each from its top instead of from its ``benchmark_root``."""
+    repositories = []
+    for spec in json.loads((retrieval / "repos.json").read_text()):
+        root = corpora / spec["name"]
+        annotations = json.loads((retrieval / "annotations" / f"{spec['name']}.json").read_text())
+        indexed = root if whole else root / spec["benchmark_root"]
+        if not indexed.is_dir():
+            raise FileNotFoundError(f"{indexed}: bring the corpora with {retrieval / 'fetch_corpora.sh'} {corpora}")
+        questions = tuple(item["query"] for item in annotations)
+        repositories.append(Repository(spec["name"], root, indexed, questions))
+    return repositories
+
+
+def measure(evaluate: ModuleType, repository: Repository, search: Search) -> Rows:
+    """NDCG@10 of every question of one repository."""
+    rows, _, _ = evaluate.evaluate(repository.name, repository.root, search)
+    return [(category, ndcg) for category, ndcg, _, _ in rows]
+
+
+def mean_of(rows: Rows) -> float:
+    """Mean NDCG@10 over the questions."""
+    return statistics.mean(ndcg for _, ndcg in rows)
+
+
+@contextmanager
+def constants(values: dict[str, float]) -> Iterator[None]:
+    """Search with other constants for a while."""
+    homes = {name: FIELD_WEIGHTS if name in FIELD_WEIGHTS else vars(rules) for name in values}
+    before = {name: homes[name][name] for name in values}
+    try:
+        for name, value in values.items():
+            homes[name][name] = value
+        yield
+    finally:
+        for name, value in before.items():
+            homes[name][name] = value
+
+
+def leave_one_out(evaluate: ModuleType, engines: dict[Repository, LexicalEngine]) -> dict[str, float]:
+    """NDCG@10 of each repository with the constants that are best on the others."""
+    settings = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
+    scores: list[dict[str, float]] = []
+    for setting in settings:
+        with constants(setting):
+            scores.append(
+                {repo.name: mean_of(measure(evaluate, repo, engine.search)) for repo, engine in engines.items()}
+            )
+    held_out: dict[str, float] = {}
+    for repository in engines:
+        others = [name for name in scores[0] if name != repository.name]
+        best = max(range(len(settings)), key=lambda at: statistics.mean(scores[at][name] for name in others))
+        held_out[repository.name] = scores[best][repository.name]
+        print(f"  {repository.name:12s} {held_out[repository.name]:.3f}  chosen on the others: {settings[best]}")
+    return held_out
+
+
+def report(title: str, results: dict[str, Rows]) -> dict[str, Any]:
+    """Print and return the figures of one engine."""
+    every = [row for rows in results.values() for row in rows]
+    by_category = {
+        category: statistics.mean(ndcg for kind, ndcg in every if kind == category)
+        for category in sorted({kind for kind, _ in every})
+    }
+    macro = statistics.mean(mean_of(rows) for rows in results.values())
+    print(f"{title}: NDCG@10 {macro:.4f}  " + "  ".join(f"{name} {value:.3f}" for name, value in by_category.items()))
+    for name, rows in results.items():
+        print(f"  {name:12s} {mean_of(rows):.3f}  ({len(rows)} questions)")
+    return {
+        "ndcg_at_10": macro,
+        "categories": by_category,
+        "repositories": {name: mean_of(rows) for name, rows in results.items()},
+    }
+
+
+def ask_semble(evaluate: ModuleType, repository: Repository, peer_python: Path) -> Rows:
+    """The peer's NDCG@10 on one repository; it answers all questions in one process."""
+    answers = semble_answers(peer_python, repository.indexed, repository.questions, TOP_K)
+    known = dict(zip(repository.questions, answers, strict=True))
+    return measure(evaluate, repository, lambda text, _: known[text])
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpora", type=Path, required=True, help="folder that fetch_corpora.sh filled")
+    parser.add_argument("--retrieval", type=Path, default=REPOSITORY.parent / "shared" / "retrieval")
+    parser.add_argument("--peer-python", type=Path, help="interpreter made by bench/peers.sh; without it no peer")
+    parser.add_argument("--whole", action="store_true", help="index whole repositories: docs, tests and all")
+    parser.add_argument(
+        "--leave-one-out", action="store_true", help="also choose constants on eight, report on the ninth"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run both engines and print."""
+    options = parse_arguments()
+    evaluate = load_measure(options.retrieval)
+    repositories = load_repositories(options.retrieval, options.corpora, whole=options.whole)
+    kinds = frozenset({"code", "docs", "config"} if options.whole else {"code"})
+    figures: dict[str, Any] = {}
+    with ExitStack() as stack:
+        engines = {repo: stack.enter_context(LexicalEngine(repo.indexed, kinds=kinds)) for repo in repositories}
+        ours = {repo.name: measure(evaluate, repo, engine.search) for repo, engine in engines.items()}
+        figures["skep"] = report("skep", ours)
+        if options.peer_python:
+            peer = {repo.name: ask_semble(evaluate, repo, options.peer_python) for repo in repositories}
+            figures["semble"] = report("semble 0.7.0 without vectors", peer)
+            print(f"ratio {figures['skep']['ndcg_at_10'] / figures['semble']['ndcg_at_10']:.3f}")
+        if options.leave_one_out:
+            print("skep, constants chosen without the repository:")
+            held_out = leave_one_out(evaluate, engines)
+            figures["skep_leave_one_out"] = statistics.mean(held_out.values())
+            print(f"leave one repository out: NDCG@10 {figures['skep_leave_one_out']:.4f}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

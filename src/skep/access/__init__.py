@@ -1,0 +1,20 @@
+"""Who may do what: projects, keys, roles."""
+
+from __future__ import annotations
+
+from skep.access.interfaces import KeyFileUnsafeError, KeyInvalidError, KeyMissingError, RoleTooLowError
+from skep.access.models import Principal, Role
+from skep.access.service import DEFAULT_PROJECT, Access, read_key_file, require_role
+
+__all__ = [
+    "DEFAULT_PROJECT",
+    "Access",
+    "KeyFileUnsafeError",
+    "KeyInvalidError",
+    "KeyMissingError",
+    "Principal",
+    "Role",
+    "RoleTooLowError",
+    "read_key_file",
+    "require_role",
+]

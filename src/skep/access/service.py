@@ -1,0 +1,151 @@
+"""Keys and who holds them."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from skep.access.interfaces import KeyFileUnsafeError, KeyInvalidError, KeyMissingError, RoleTooLowError
+from skep.access.keys import ParsedKey, key_hmac, new_key, parse_key
+from skep.access.models import Principal, Role
+from skep.store import Database, Queries
+
+DEFAULT_PROJECT = "default"
+
+_CACHE_SECONDS = 1.0
+"""How long a verified key is believed without asking again: a revoked key works at most this much longer."""
+
+_CACHE_SIZE = 10_000
+"""Bound of the cache of verified keys, in entries."""
+
+_queries = Queries("skep.access")
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyRow:
+    project_id: int
+    project_name: str
+    key_id: str
+    key_name: str
+    role: Role
+    secret_hmac: bytes
+    key_pepper: bytes
+
+
+class Access:
+    """Turns keys into principals, and makes the first key of an installation.
+
+    ``key_file`` is where the first administrator's key is written and read from by the command line.
+    """
+
+    def __init__(self, database: Database, *, key_file: Path) -> None:
+        self._database = database
+        self._key_file = key_file
+        # Keyed by the whole key's HMAC-free text hash: never by a part of it (CVE-2026-35030 was a truncated cache key).
+        self._verified: dict[bytes, tuple[float, Principal]] = {}
+        self._cache_secret = secrets.token_bytes(32)
+
+    @property
+    def key_file(self) -> Path:
+        """Where the first administrator's key stands."""
+        return self._key_file
+
+    async def authenticate(self, text: str | None) -> Principal:
+        """The principal of a key.
+
+        Raises KeyMissingError for None or an empty text, KeyInvalidError for anything that is not a living key.
+        """
+        if not text:
+            raise KeyMissingError(path=self._key_file)
+        key = parse_key(text)
+        if key is None:
+            raise KeyInvalidError(reason="it is not written like a Skep key, or a character of it is wrong")
+        entry = hmac.digest(self._cache_secret, key.text.encode(), "sha256")
+        cached = self._verified.get(entry)
+        if cached is not None and cached[0] > time.monotonic():
+            return cached[1]
+        principal = await self._verify(key)
+        if len(self._verified) >= _CACHE_SIZE:
+            self._verified.clear()
+        self._verified[entry] = (time.monotonic() + _CACHE_SECONDS, principal)
+        return principal
+
+    async def authenticate_local(self, key: str | None) -> Principal:
+        """The principal of the command line: ``key`` when it is set, else the one in the key file.
+
+        Raises what `authenticate` raises, and KeyFileUnsafeError when others can read the file.
+        """
+        return await self.authenticate(key or read_key_file(self._key_file))
+
+    async def ensure_first_key(self) -> bool:
+        """Make the default project and its first administrator's key; True if a key was made.
+
+        The key is written to the key file (mode 0600) before it counts, so that it cannot be lost between the two.
+        """
+        await self._database.execute(
+            _queries["insert_default_project"], {"name": DEFAULT_PROJECT, "pepper": secrets.token_bytes(32)}
+        )
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(_queries["lock_project"], {"name": DEFAULT_PROJECT})
+            project_id, pepper = (await cursor.fetchone()) or (0, b"")
+            cursor = await connection.execute(_queries["count_admin_keys"], {"project_id": project_id})
+            row = await cursor.fetchone()
+            if row is not None and row[0] > 0:
+                return False
+            # A data folder that has served another database keeps its key: overwriting it would lose that one.
+            key = parse_key(read_key_file(self._key_file) or "") or new_key()
+            write_key_file(self._key_file, key.text)
+            await connection.execute(
+                _queries["insert_key"],
+                {
+                    "key_id": key.key_id,
+                    "project_id": project_id,
+                    "name": "admin",
+                    "role": "admin",
+                    "secret_hmac": key_hmac(key, pepper),
+                },
+            )
+        return True
+
+    async def _verify(self, key: ParsedKey) -> Principal:
+        row = await self._database.fetch_one(_KeyRow, _queries["fetch_key"], {"key_id": key.key_id})
+        # The HMAC is computed for unknown ids too, so that the time taken does not tell whether an id exists.
+        pepper, stored = (row.key_pepper, row.secret_hmac) if row else (self._cache_secret, b"")
+        if not hmac.compare_digest(key_hmac(key, pepper), stored) or row is None:
+            raise KeyInvalidError(reason="this database does not know it, or it was revoked")
+        return Principal(row.project_id, row.project_name, row.key_id, row.key_name, row.role)
+
+
+def require_role(principal: Principal, needed: Role) -> None:
+    """Raise RoleTooLowError unless the principal's role includes ``needed``."""
+    if not principal.may_act_as(needed):
+        raise RoleTooLowError(key_name=principal.key_name, role=principal.role, needed=needed)
+
+
+def read_key_file(path: Path) -> str | None:
+    """The key in a file, or None when there is no such file. Raises KeyFileUnsafeError when others can read it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor) as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        if mode & 0o077:
+            raise KeyFileUnsafeError(path=path, mode=f"{mode:o}")
+        return file.read(1024).strip()
+
+
+def write_key_file(path: Path, text: str) -> None:
+    """Write a key so that it is there whole or not at all, readable by its owner only, also after power loss."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

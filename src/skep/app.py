@@ -1,0 +1,124 @@
+"""The composition root: the one place that knows every service and hands each what it needs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from skep.access import Access, Principal
+from skep.errors import UnavailableError
+from skep.knowledge import Knowledge, KnowledgeOptions, ReportNotice
+from skep.settings import Settings
+from skep.store import Database, EmbeddedServer, ExternalServer, OwnServer, Server, ensure_schema
+
+KEY_FILE = "admin.key"
+NODE_FILE = "node.id"
+
+
+class DataFolderError(UnavailableError):
+    """The data folder {path} cannot be used: {reason}"""
+
+    fix = "Give yourself the right to write there, or name another one with --data-dir or SKEP_HOME."
+
+
+@dataclass(frozen=True, slots=True)
+class Skep:
+    """An opened Skep: its settings and its services."""
+
+    settings: Settings
+    database: Database
+    access: Access
+    knowledge: Knowledge
+    node: str
+    """Names this machine's data folder among those that share a database."""
+
+    async def local_principal(self) -> Principal:
+        """Who the command line is. Raises what `Access.authenticate_local` raises."""
+        key = self.settings.key
+        return await self.access.authenticate_local(key.reveal() if key is not None else None)
+
+
+@asynccontextmanager
+async def open_skep(settings: Settings, *, notice: ReportNotice, name: str = "skep") -> AsyncIterator[Skep]:
+    """Open everything a command or a server needs, and close it in reverse order.
+
+    Makes the data folder, starts the embedded database, brings the schema up to date, and makes the first key, each
+    only if needed. ``notice`` takes sentences for the user; ``name`` shows in the database's list of sessions.
+
+    Raises DataFolderError, or the errors of the store.
+    """
+    async with AsyncExitStack() as stack:
+        node = prepare_data_folder(settings.data_folder)
+        database = Database(
+            database_server(settings),
+            max_connections=settings.database.pool_max_connections,
+            connect_timeout_seconds=settings.database.connect_timeout_seconds,
+            statement_timeout_seconds=settings.database.statement_timeout_seconds,
+            application_name=name,
+        )
+        stack.push_async_callback(database.close)
+        await database.open()
+        access = Access(database, key_file=settings.data_folder / KEY_FILE)
+        if await ensure_schema(database) or not (settings.key or access.key_file.exists()):
+            await access.ensure_first_key()
+        knowledge = Knowledge(database, knowledge_options(settings, node), notice=notice)
+        stack.push_async_callback(knowledge.close)
+        yield Skep(settings=settings, database=database, access=access, knowledge=knowledge, node=node)
+
+
+def database_server(settings: Settings) -> Server:
+    """The server the settings name: the one of ``database.url``, else the embedded one of the data folder."""
+    if settings.database.url is not None:
+        return ExternalServer(settings.database.url.reveal())
+    return OwnServer(embedded_server(settings))
+
+
+def embedded_server(settings: Settings) -> EmbeddedServer:
+    """The embedded server of the data folder, not started."""
+    return EmbeddedServer(
+        settings.data_folder,
+        idle_stop_seconds=settings.database.idle_stop_minutes * 60.0,
+        run_as=settings.database.run_as,
+    )
+
+
+def knowledge_options(settings: Settings, node: str) -> KnowledgeOptions:
+    """What the settings say about indexing and searching."""
+    return KnowledgeOptions(
+        data_folder=settings.data_folder,
+        node=node,
+        max_file_bytes=settings.index.max_file_bytes,
+        include_secrets=settings.index.include_secrets,
+        include_generated=settings.index.include_generated,
+        ignore=settings.index.ignore,
+        jobs=settings.index.jobs,
+        retention=timedelta(days=settings.index.retention_days),
+        max_top_k=settings.search.max_top_k,
+        max_query_bytes=settings.search.max_query_bytes,
+    )
+
+
+def prepare_data_folder(folder: Path) -> str:
+    """Make the data folder (mode 0700) if it is not there; the name of this node, made at the first time.
+
+    Raises DataFolderError when that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / NODE_FILE
+        if not path.exists():
+            draft = folder / f"{NODE_FILE}.{os.getpid()}.new"
+            draft.write_text(f"{socket.gethostname()}-{secrets.token_hex(4)}\n")
+            # A link fails when another process was first; its name is the one that counts.
+            with suppress(FileExistsError):
+                path.hardlink_to(draft)
+            draft.unlink()
+        return path.read_text().strip()
+    except OSError as error:
+        raise DataFolderError(path=folder, reason=error.strerror or str(error)) from error

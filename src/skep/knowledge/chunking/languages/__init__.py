@@ -1,0 +1,1 @@
+"""One file per language; ``registry.LANGUAGES`` lists them."""

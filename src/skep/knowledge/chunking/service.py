@@ -1,0 +1,105 @@
+"""One file in, passages and symbols out."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from skep.knowledge.chunking.cutting import TreeCutter
+from skep.knowledge.chunking.language import Grammar, Language
+from skep.knowledge.chunking.lines import cut_lines
+from skep.knowledge.chunking.registry import REGISTRY
+from skep.knowledge.chunking.sections import cut_sections
+from skep.knowledge.chunking.sizes import HARD_MAX_BYTES, MAX_TREE_BYTES
+from skep.knowledge.chunking.symbols import SymbolSpan, find_symbols, symbols_of_spans
+from skep.knowledge.chunking.trees import parse_tree
+from skep.knowledge.models import ChunkDraft, ParsedFile
+
+CHUNKER_VERSION = "1"
+"""Part of a chunk's identity: another number whenever the output for any input could differ."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_BLANKS = b" \t"
+
+
+def parse_file(path: str, text: str) -> ParsedFile:
+    """Cut a file into passages and find its symbols.
+
+    Pure and deterministic; never raises, whatever the text. The passages joined hold every character that is not white
+    space exactly once and in order; each is at most HARD_MAX_BYTES long in UTF-8 and at least one such character.
+    What cannot be parsed is cut by lines and has no symbols.
+    """
+    language = _language(path, text)
+    data = text.encode("utf-8", "surrogatepass")
+    symbols: list[SymbolSpan] = []
+    headings: list[str] | None = None
+    cuts: list[int] | None = None
+    if language.grammar is not None:
+        cuts, symbols = _cut_tree(data, text, language.grammar)
+    elif language.headings is not None and len(data) <= MAX_TREE_BYTES:
+        cuts, headings = cut_sections(data, language.headings(text.split("\n")))
+    if cuts is None:
+        cuts = cut_lines(data, 0, len(data))
+    return ParsedFile(
+        language=language.name,
+        kind=language.kind,
+        chunks=tuple(_chunks(data, [0, *cuts, len(data)], symbols, headings)),
+        symbols=tuple(span.symbol for span in symbols),
+    )
+
+
+def _language(path: str, text: str) -> Language:
+    """The row for this file, by its text where two languages share an extension."""
+    first_line = text[: text.find("\n", 0, 256)] if text.startswith("#!") else ""
+    language = REGISTRY.find(path, first_line)
+    if language.rival is not None and language.rival[0].search(text):
+        return REGISTRY.by_name[language.rival[1]]
+    return language
+
+
+def _cut_tree(data: bytes, text: str, grammar: Grammar) -> tuple[list[int] | None, list[SymbolSpan]]:
+    """Cuts and symbols by syntax tree; (None, []) when there is no tree."""
+    # Lone surrogates are no UTF-8. The replacement character is three bytes long like them, so the offsets hold.
+    source = data if text.isascii() else _SURROGATES.sub("\ufffd", text).encode()
+    tree = parse_tree(source, grammar)
+    if tree is None:
+        return None, []
+    root = tree.root_node
+    return TreeCutter(data, grammar.leads).cut(root), find_symbols(root, grammar, data)
+
+
+def _chunks(
+    data: bytes, bounds: Sequence[int], symbols: Sequence[SymbolSpan], headings: Sequence[str] | None
+) -> list[ChunkDraft]:
+    """The passages between the bounds, without the blank lines around them; all-blank ones are left out."""
+    chunks: list[ChunkDraft] = []
+    bounds = _at_line_starts(data, bounds)
+    names = symbols_of_spans(list(itertools.pairwise(bounds)), symbols) if symbols else None
+    line = 1
+    for number, (start, end) in enumerate(itertools.pairwise(bounds)):
+        passage = data[start:end].decode("utf-8", "surrogatepass")
+        body = passage.rstrip()
+        inner = body.lstrip()
+        if inner:
+            blank = body[: len(body) - len(inner)]
+            indent = blank.rpartition("\n")[2]
+            size = len(indent) + len(inner.encode("utf-8", "surrogatepass"))
+            body = indent + inner if size <= HARD_MAX_BYTES else inner
+            start_line = line + blank.count("\n")
+            heading = headings[number] if headings else ""
+            symbol = names[number] if names else ""
+            chunks.append(ChunkDraft(body, start_line, start_line + body.count("\n"), heading, symbol))
+        line += passage.count("\n")
+    return chunks
+
+
+def _at_line_starts(data: bytes, bounds: Sequence[int]) -> list[int]:
+    """The bounds moved back over the indentation before them, which belongs to the passage that follows."""
+    moved = [bounds[0]]
+    for bound in bounds[1:-1]:
+        before = data[moved[-1] : bound]
+        stripped = before.rstrip(_BLANKS)
+        moved.append(moved[-1] + len(stripped) if stripped.endswith(b"\n") or not stripped else bound)
+    moved.append(bounds[-1])
+    return moved

@@ -1,0 +1,290 @@
+"""The driver of the lexical follower: reads the change log, writes this machine's Tantivy folder, and tells how far it came."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from skep.knowledge.interfaces import CollectionGoneError, LexicalBusyError, ReportNotice
+from skep.knowledge.lexical import (
+    LexicalDocument,
+    LexicalIndex,
+    LexicalIndexError,
+    LexicalLockedError,
+    LexicalMissingError,
+    LexicalWriter,
+)
+from skep.knowledge.models import Kind
+from skep.knowledge.storing import queries
+from skep.store import Database
+
+FOLLOWER_KIND = "lexical"
+
+_PAGE_VERSIONS = 200
+"""Versions read from the database at a time: about 2,000 passages, a few MB."""
+
+_COMMIT_PASSAGES = 20_000
+"""Passages between two commits of a long run: a commit makes a segment, and many small ones cost time to merge."""
+
+REBUILD_DELETED_SHARE = 0.2
+"""Deleted passages stay in BM25's statistics until merged away; from this share on the index is built anew."""
+
+_REBUILD_MINIMUM = 1_000
+"""Passages below which the share of deleted ones is not worth a rebuild."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRow:
+    """A collection as its followers need it."""
+
+    collection_id: int
+    uid: str
+    name: str
+    last_seq: int
+    pruned_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A findable version and the file it belongs to."""
+
+    version_id: int
+    path: str
+    language: str
+    kind: Kind
+    modified_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ChangeRow:
+    seq: int
+    change: str
+    version_id: int
+    path: str | None
+    language: str | None
+    kind: Kind | None
+    modified_at: int | None
+
+
+class LexicalFollower:
+    """Keeps the lexical indexes of one machine (``node``), one folder per collection below ``folder``."""
+
+    def __init__(self, database: Database, folder: Path, node: str, notice: ReportNotice) -> None:
+        self._database = database
+        self._folder = folder
+        self._node = node
+        self._notice = notice
+
+    def folder_of(self, collection: CollectionRow) -> Path:
+        """Where a collection's index is. Named by the uid, so that another database never meets this one's folders."""
+        return self._folder / collection.uid
+
+    async def fetch(self, project_id: int, collection_id: int) -> CollectionRow:
+        """The collection's present state. Raises CollectionGoneError when it was purged."""
+        row = await self._database.fetch_one(
+            CollectionRow, queries["fetch_collection"], {"project_id": project_id, "collection_id": collection_id}
+        )
+        if row is None:
+            raise CollectionGoneError(collection_id=collection_id)
+        return row
+
+    async def catch_up(self, project_id: int, collection_id: int, *, timeout_seconds: float) -> int:
+        """Apply everything that is committed; the number of the last change applied.
+
+        A missing, damaged, outdated or left-behind index is built anew from the placements, and that is noticed aloud.
+        Raises LexicalBusyError when another process holds the writer's lock for longer than ``timeout_seconds``.
+        """
+        async with self.following(project_id, collection_id, timeout_seconds=timeout_seconds) as advance:
+            return await advance(True)
+
+    async def ensure_current(self, project_id: int, collection_id: int, *, timeout_seconds: float) -> None:
+        """`catch_up`, but without asking for the writer when there is nothing to apply."""
+        collection = await self.fetch(project_id, collection_id)
+        if not await asyncio.to_thread(_is_current, self.folder_of(collection), collection):
+            await self.catch_up(project_id, collection_id, timeout_seconds=timeout_seconds)
+
+    def remove_folder(self, collection: CollectionRow) -> None:
+        """Delete a purged collection's index from this machine."""
+        shutil.rmtree(self.folder_of(collection), ignore_errors=True)
+
+    @asynccontextmanager
+    async def following(
+        self, project_id: int, collection_id: int, *, timeout_seconds: float, rebuild: bool = False
+    ) -> AsyncIterator[Callable[[bool], Awaitable[int]]]:
+        """Hold the writer for a while. The function lent applies what is new; with True it also makes it visible.
+
+        With ``rebuild`` the index is built anew in any case: nothing of deleted passages stays on the disk.
+        """
+        collection = await self.fetch(project_id, collection_id)
+        folder = self.folder_of(collection)
+        reason = "" if rebuild else await asyncio.to_thread(_reason_to_rebuild, folder, collection)
+        writer = LexicalWriter(folder, rebuild=reason is not None, timeout_seconds=timeout_seconds)
+        try:
+            await asyncio.to_thread(writer.__enter__)
+        except LexicalLockedError as error:
+            raise LexicalBusyError(collection=collection.name, seconds=timeout_seconds) from error
+        try:
+            session = _Session(self._database, writer, project_id, collection_id)
+            if reason is not None:
+                if reason:
+                    self._notice(f"The lexical index of {collection.name} is built anew: {reason}")
+                await session.rebuild(collection.last_seq)
+
+            async def advance(settle: bool) -> int:
+                now = await self.fetch(project_id, collection_id)
+                applied = await session.advance(now.last_seq, settle=settle)
+                if settle:
+                    await self._database.execute(
+                        queries["upsert_follower"],
+                        {
+                            "project_id": project_id,
+                            "collection_id": collection_id,
+                            "node": self._node,
+                            "kind": FOLLOWER_KIND,
+                            "applied_seq": applied,
+                        },
+                    )
+                return applied
+
+            yield advance
+        finally:
+            await asyncio.to_thread(writer.close)
+
+
+class _Session:
+    """One stretch of writing, from opening the writer to closing it."""
+
+    def __init__(self, database: Database, writer: LexicalWriter, project_id: int, collection_id: int) -> None:
+        self._database = database
+        self._writer = writer
+        self._bound = {"project_id": project_id, "collection_id": collection_id}
+        self._seq = writer.applied_seq
+        self._pending = 0
+
+    async def rebuild(self, seq: int) -> None:
+        """Build the index from the placements. ``seq`` was read before: what commits meanwhile is applied again later,
+        which changes nothing, since adding a version first removes it."""
+        after = 0
+        while True:
+            rows = await self._database.fetch_all(
+                VersionRow, queries["fetch_live_versions"], self._bound | {"after": after, "limit": _PAGE_VERSIONS}
+            )
+            if not rows:
+                break
+            await self._add(rows)
+            after = rows[-1].version_id
+        self._seq = seq
+        await asyncio.to_thread(self._writer.commit, seq)
+        await asyncio.to_thread(self._writer.publish)
+        self._pending = 0
+
+    async def advance(self, until: int, *, settle: bool) -> int:
+        """Apply the changes up to ``until``; visible when enough have come together, or at once with ``settle``."""
+        while self._seq < until:
+            rows = await self._database.fetch_all(
+                _ChangeRow,
+                queries["fetch_changes"],
+                self._bound | {"after": self._seq, "until": until, "limit": _PAGE_VERSIONS},
+            )
+            if not rows:
+                break
+            await self._apply(rows)
+            self._seq = rows[-1].seq
+            if self._pending >= _COMMIT_PASSAGES:
+                await self._commit()
+        if settle and self._seq != self._writer.applied_seq:
+            await self._commit()
+        return self._seq
+
+    async def _apply(self, rows: Sequence[_ChangeRow]) -> None:
+        removed = {row.version_id for row in rows if row.change == "removed"}
+        added = [
+            VersionRow(row.version_id, row.path, row.language, row.kind, row.modified_at or 0)
+            for row in rows
+            # A version that is removed again within this page, or erased for good, need not be added first.
+            if row.change == "added" and row.version_id not in removed
+            if row.path is not None and row.language is not None and row.kind is not None
+        ]
+        if removed:
+            await asyncio.to_thread(self._writer.remove, removed)
+        await self._add(added)
+
+    async def _add(self, versions: Sequence[VersionRow]) -> None:
+        if not versions:
+            return
+        documents = await fetch_documents(self._database, self._bound["project_id"], versions)
+        self._pending += await asyncio.to_thread(self._writer.add, documents)
+
+    async def _commit(self) -> None:
+        await asyncio.to_thread(self._writer.commit, self._seq)
+        self._pending = 0
+
+
+async def fetch_documents(database: Database, project_id: int, versions: Iterable[VersionRow]) -> list[LexicalDocument]:
+    """The passages of versions as the lexical index takes them, each version's together and in order."""
+    files = {version.version_id: version for version in versions}
+    bound = {"project_id": project_id, "version_ids": list(files)}
+    passages = await database.fetch_tuples(queries["fetch_passages"], bound)
+    symbols = await database.fetch_tuples(queries["fetch_symbols"], bound)
+    starts: dict[int, list[tuple[int, str]]] = {}
+    for version_id, name, line in symbols:
+        starts.setdefault(version_id, []).append((line, name))
+    documents = []
+    for version_id, ordinal, start_line, end_line, heading, _, text in passages:
+        file = files[version_id]
+        documents.append(
+            LexicalDocument(
+                version_id=version_id,
+                ordinal=ordinal,
+                path=file.path,
+                language=file.language,
+                kind=file.kind,
+                modified_at=file.modified_at,
+                text=text,
+                heading=heading,
+                defines=names_starting_in(starts.get(version_id, ()), start_line, end_line),
+            )
+        )
+    return documents
+
+
+def names_starting_in(starts: Iterable[tuple[int, str]], start_line: int, end_line: int) -> tuple[str, ...]:
+    """The qualified names among ``(line, name)`` that start within the lines, in the order given."""
+    return tuple(name for line, name in starts if start_line <= line <= end_line)
+
+
+def _is_current(folder: Path, collection: CollectionRow) -> bool:
+    index = LexicalIndex(folder)
+    try:
+        index.open()
+    except LexicalIndexError:
+        return collection.last_seq == 0
+    try:
+        return index.applied_seq == collection.last_seq
+    finally:
+        index.close()
+
+
+def _reason_to_rebuild(folder: Path, collection: CollectionRow) -> str | None:
+    """Why the index must be built anew: None when it need not, empty when there simply is none yet."""
+    index = LexicalIndex(folder)
+    try:
+        index.open()
+    except LexicalMissingError:
+        return "" if not folder.exists() or collection.last_seq == 0 else "its folder is missing or empty"
+    except LexicalIndexError as error:
+        return str(error)
+    try:
+        if index.applied_seq > collection.last_seq:
+            return "it is ahead of the database, which must have been restored from a backup"
+        if index.applied_seq < collection.pruned_seq:
+            return "it was left behind: the change log no longer reaches back to it"
+        if index.document_count > _REBUILD_MINIMUM and index.deleted_share >= REBUILD_DELETED_SHARE:
+            return f"{index.deleted_share:.0%} of its passages were deleted"
+        return None
+    finally:
+        index.close()

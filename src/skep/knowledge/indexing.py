@@ -1,0 +1,307 @@
+"""An index run: walk, compare, cut, store, follow. Thin: what is decided is decided in `planning` and `storing`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, field
+
+from psycopg.types.json import Jsonb
+
+from skep.knowledge.interfaces import ReportProgress
+from skep.knowledge.models import FailedFile, IndexReport, IndexSeconds
+from skep.knowledge.parsing import ParseJob, prepare_files
+from skep.knowledge.planning import KnownDocument, make_plan
+from skep.knowledge.preparing import FAILURES, PreparedFile, StoredContent, UnreadableFile
+from skep.knowledge.storing import StoreCounts, Target, queries, remove_documents, store_files
+from skep.knowledge.walking import FileStat, Skipped, WalkEntry, WalkOptions, WalkReport, walk
+from skep.store import Database
+
+_BATCH_CHUNKS = 2_000
+"""Passages stored per transaction: large enough that its fixed cost (16 statements) vanishes, small enough that the
+collection's lock is held for about a second."""
+
+_BATCH_FILES = 400
+_BATCH_BYTES = 8 << 20
+"""Bounds of a batch in files and in bytes of text, for collections of very small or very large passages."""
+
+_STORED_LIMIT = 500_000
+"""Contents looked up to recognise copies, at most; beyond it a copy is cut again, which costs time but no truth."""
+
+Follow = Callable[[bool], Awaitable[int]]
+"""Brings the lexical index up to what is stored; True makes it visible at once."""
+
+OpenFollow = Callable[[], AbstractAsyncContextManager[Follow]]
+"""Takes the lexical index's writer for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTask:
+    """What a run is about. ``subpath`` restricts it to one file or folder below the root; empty means everything."""
+
+    collection: str
+    target: Target
+    root: bytes
+    root_text: str
+    subpath: str
+    options: WalkOptions
+    workers: int
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Seconds spent per phase; phases overlap."""
+
+    started: float = field(default_factory=time.perf_counter)
+    walk: float = 0.0
+    parse: float = 0.0
+    store: float = 0.0
+    lexical: float = 0.0
+
+    def seconds(self) -> IndexSeconds:
+        total = time.perf_counter() - self.started
+        return IndexSeconds(*(round(part, 3) for part in (self.walk, self.parse, self.store, self.lexical, total)))
+
+
+async def run_index(
+    database: Database, task: IndexTask, open_follow: OpenFollow, report: ReportProgress
+) -> IndexReport:
+    """Make the stored state of a folder equal to the folder, and its followers equal to that.
+
+    Raises walking's errors when the root cannot be walked; then nothing was changed. Interrupted at any moment, what
+    was stored is right, and the next run does the rest.
+    """
+    clock = _Clock()
+    report("walk", 0, 0)
+    scan_started_ns = time.time_ns()
+    walked = WalkReport()
+    known_coming = asyncio.create_task(_fetch_known(database, task), name="skep-known-documents")
+    try:
+        entries = await asyncio.to_thread(_walk, task, walked)
+        known = await known_coming
+    finally:
+        known_coming.cancel()
+    plan = make_plan(entries, known, unknown_below=_unknown_folders(walked), chunker=task.target.chunker)
+    clock.walk = time.perf_counter() - clock.started
+    run = _Run(database, task, report, clock)
+    if plan.to_read or plan.gone:
+        async with open_follow() as follow:
+            await run.store(plan.to_read, follow)
+            left_out = [known[path] for path in run.left_out if path in known and known[path].version_id is not None]
+            await run.remove([*plan.gone, *left_out], observed_ns=scan_started_ns)
+            await run.settle(follow)
+    await run.note_end(walked)
+    chunks_total = await _count_chunks(database, task.target)
+    return IndexReport(
+        collection=task.collection,
+        root=task.root_text,
+        files_seen=len(entries),
+        files_added=run.counts.added,
+        files_changed=run.counts.changed,
+        files_removed=run.counts.removed,
+        files_unchanged=plan.unchanged + run.counts.unchanged,
+        files_failed=(*run.failed, *(_as_failed(skipped) for skipped in walked.skipped if skipped.reason in FAILURES)),
+        files_skipped=_skip_counts(walked),
+        notices=(*run.notices, *(_as_failed(skipped) for skipped in walked.skipped if skipped.reason not in FAILURES)),
+        chunks_total=chunks_total,
+        chunks_new=run.counts.chunks_new,
+        chunks_reused=run.counts.chunks_reused,
+        seconds=clock.seconds(),
+    )
+
+
+class _Run:
+    """The state of one index run."""
+
+    def __init__(self, database: Database, task: IndexTask, report: ReportProgress, clock: _Clock) -> None:
+        self._database = database
+        self._task = task
+        self._report = report
+        self._clock = clock
+        self.counts = StoreCounts()
+        self.failed: list[FailedFile] = []
+        self.notices: list[FailedFile] = []
+        self.left_out: list[str] = []
+        """Paths that were walked but not read, whatever the reason: nothing of them is findable any more."""
+
+    async def store(self, entries: Sequence[WalkEntry], follow: Follow) -> None:
+        """Cut and store files; the followers take up each batch while the next one is cut."""
+        if not entries:
+            return
+        started = time.perf_counter()
+        stored = await _fetch_stored(self._database, self._task.target)
+        by_path = {entry.path: entry for entry in entries}
+        orphans = await self._store_through(entries, stored, follow)
+        if orphans:
+            # Their content was collected between our look and our transaction: cut them after all.
+            await self._store_through([by_path[file.path] for file in orphans], {}, follow)
+        self._clock.parse = time.perf_counter() - started
+
+    async def remove(self, documents: Sequence[KnownDocument], *, observed_ns: int) -> None:
+        """Give tombstones to documents whose files are gone."""
+        target = self._task.target
+        for start in range(0, len(documents), _BATCH_FILES):
+            batch = documents[start : start + _BATCH_FILES]
+            self.counts.removed += await remove_documents(
+                self._database,
+                project_id=target.project_id,
+                collection_id=target.collection_id,
+                documents=[(known.document_id, known.version_id) for known in batch if known.version_id is not None],
+                observed_ns=observed_ns,
+            )
+
+    async def settle(self, follow: Follow) -> None:
+        """Let the lexical index catch up with everything stored, and wait for it."""
+        started = time.perf_counter()
+        self._report("lexical", 0, 0)
+        await follow(True)
+        self._clock.lexical += time.perf_counter() - started
+
+    async def note_end(self, walked: WalkReport) -> None:
+        """Note that the run has ended, and what it left out."""
+        target = self._task.target
+        if not self._task.subpath:
+            report = {"skipped": _skip_counts(walked), "failed": len(self.failed)}
+            await self._database.execute(queries["finish_scan"], target.bound(report=Jsonb(report)))
+        await self._database.execute(queries["mark_indexed"], target.bound())
+
+    async def _store_through(
+        self, entries: Sequence[WalkEntry], stored: dict[int, frozenset[StoredContent]], follow: Follow
+    ) -> list[PreparedFile]:
+        orphans: list[PreparedFile] = []
+        nothing: frozenset[StoredContent] = frozenset()
+        job = ParseJob(
+            self._task.root, self._task.options, lambda entry: stored.get(entry.stat.size, nothing), self._task.workers
+        )
+        batch = _PendingBatch()
+        follower = _Follower(follow, self._clock)
+        async with follower, aclosing(prepare_files(job, entries)) as prepared:
+            done = 0
+            async for file in prepared:
+                done += 1
+                self._report("index", done, len(entries))
+                if isinstance(file, UnreadableFile):
+                    self._note_unreadable(file)
+                    continue
+                if file.note:
+                    self.notices.append(FailedFile(file.path, file.note))
+                batch.add(file)
+                if batch.is_full:
+                    orphans += await self._commit(batch, follower)
+            orphans += await self._commit(batch, follower)
+        return orphans
+
+    async def _commit(self, batch: _PendingBatch, follower: _Follower) -> list[PreparedFile]:
+        files = batch.take()
+        if not files:
+            return []
+        started = time.perf_counter()
+        orphans = await store_files(self._database, self._task.target, files, self.counts)
+        self._clock.store += time.perf_counter() - started
+        follower.wake()
+        return orphans
+
+    def _note_unreadable(self, file: UnreadableFile) -> None:
+        self.left_out.append(file.path)
+        (self.failed if file.reason in FAILURES else self.notices).append(FailedFile(file.path, file.sentence))
+
+
+class _PendingBatch:
+    """Files that wait for the next transaction."""
+
+    def __init__(self) -> None:
+        self._files: list[PreparedFile] = []
+        self._chunks = 0
+        self._bytes = 0
+
+    def add(self, file: PreparedFile) -> None:
+        self._files.append(file)
+        self._chunks += len(file.chunks)
+        self._bytes += file.size_bytes
+
+    @property
+    def is_full(self) -> bool:
+        return self._chunks >= _BATCH_CHUNKS or len(self._files) >= _BATCH_FILES or self._bytes >= _BATCH_BYTES
+
+    def take(self) -> list[PreparedFile]:
+        files, self._files, self._chunks, self._bytes = self._files, [], 0, 0
+        return files
+
+
+class _Follower:
+    """Lets the followers work beside the storing: one at a time, woken by every batch, its failure is the run's."""
+
+    def __init__(self, follow: Follow, clock: _Clock) -> None:
+        self._follow = follow
+        self._clock = clock
+        self._news = asyncio.Event()
+        self._ended = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> _Follower:
+        self._task = asyncio.create_task(self._work(), name="skep-follow")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Never cancelled in the middle: its thread would go on writing with nobody watching it.
+        self._ended = True
+        self._news.set()
+        if self._task is not None:
+            await self._task
+
+    def wake(self) -> None:
+        self._news.set()
+
+    async def _work(self) -> None:
+        while True:
+            await self._news.wait()
+            if self._ended:
+                return
+            self._news.clear()
+            started = time.perf_counter()
+            await self._follow(False)
+            self._clock.lexical += time.perf_counter() - started
+
+
+async def _fetch_known(database: Database, task: IndexTask) -> dict[str, KnownDocument]:
+    rows = await database.fetch_tuples(queries["fetch_known_documents"], task.target.bound(subpath=task.subpath))
+    return {
+        path: KnownDocument(document_id, path, FileStat(size, mtime, ctime, inode), observed_ns, version_id, chunker)
+        for document_id, path, size, mtime, ctime, inode, observed_ns, version_id, chunker in rows
+    }
+
+
+async def _fetch_stored(database: Database, target: Target) -> dict[int, frozenset[StoredContent]]:
+    rows = await database.fetch_tuples(queries["fetch_stored_contents"], target.bound(limit=_STORED_LIMIT))
+    by_size: dict[int, set[StoredContent]] = {}
+    for size, sha256, language, _ in rows:
+        by_size.setdefault(size, set()).add((sha256, language))
+    return {size: frozenset(contents) for size, contents in by_size.items()}
+
+
+async def _count_chunks(database: Database, target: Target) -> int:
+    rows = await database.fetch_tuples(queries["count_chunks"], target.bound())
+    return int(rows[0][0])
+
+
+def _walk(task: IndexTask, walked: WalkReport) -> list[WalkEntry]:
+    return list(walk(task.root, task.options, subpath=task.subpath, report=walked))
+
+
+def _unknown_folders(walked: WalkReport) -> tuple[str, ...]:
+    return tuple(skipped.path for skipped in walked.skipped if skipped.folder)
+
+
+def _as_failed(skipped: Skipped) -> FailedFile:
+    return FailedFile(skipped.path, skipped.detail or str(skipped.reason))
+
+
+def _skip_counts(walked: WalkReport) -> dict[str, int]:
+    counts = Counter(str(skipped.reason) for skipped in walked.skipped)
+    counts["ignored"] = walked.ignored_files + walked.ignored_folders
+    counts["default"] = sum(walked.default_folders.values())
+    counts["link"] = walked.links
+    return {reason: count for reason, count in sorted(counts.items()) if count}

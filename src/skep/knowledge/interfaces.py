@@ -1,0 +1,111 @@
+"""Errors of knowledge.
+
+NotFoundError
+├── CollectionNotFoundError   no such collection in this project
+├── DocumentNotFoundError     no such document, or it was deleted
+└── NothingIndexedError       this project has no collection yet
+UsageError
+├── QueryEmptyError           nothing to search for
+├── QueryTooLongError         more than the limit
+├── TopKOutOfRangeError       k below 1 or above the limit
+├── UnknownFilterError        a filter value that nothing has
+├── LocationInvalidError      not PATH:LINE
+└── CollectionNameError       not a name
+ConflictError
+├── FolderTakenError          the collection belongs to another folder
+└── CollectionGoneError       it was purged while something worked on it
+UnavailableError
+└── LexicalBusyError          the lexical index is being written by another process for too long
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from skep.errors import ConflictError, NotFoundError, UnavailableError, UsageError
+
+
+class CollectionNotFoundError(NotFoundError):
+    """There is no collection named {name}. Known: {known}."""
+
+    fix = "See `skep status` for the names, or make it with `skep index PATH --collection {name}`."
+
+
+class DocumentNotFoundError(NotFoundError):
+    """The collection {collection} has no document {path}."""
+
+    fix = "Paths are relative to the indexed folder; `skep status` shows which folders those are."
+
+
+class NothingIndexedError(NotFoundError):
+    """Nothing is indexed yet in the project {project}."""
+
+    fix = "Index a folder first: skep index ."
+
+
+class QueryEmptyError(UsageError):
+    """The query has no word to search for."""
+
+    fix = 'Ask with at least one letter or digit: skep search "where are retries configured"'
+
+
+class QueryTooLongError(UsageError):
+    """The query is {size_bytes} bytes long; the limit is {limit_bytes}."""
+
+    fix = "Shorten it, or raise search.max_query_bytes; to find code like a passage use `skep similar PATH:LINE`."
+
+
+class TopKOutOfRangeError(UsageError):
+    """k is {top_k}; it must be between 1 and {limit}."""
+
+    fix = "Ask for fewer results, or raise search.max_top_k."
+
+
+class UnknownFilterError(UsageError):
+    """Nothing searched has the {filter} {value}. Known: {known}."""
+
+    fix = "Use one of the known values, or leave the filter out."
+
+
+class LocationInvalidError(UsageError):
+    """{location} is not a place in a file."""
+
+    fix = "Write PATH:LINE with a line from 1, for example src/app.py:42"
+
+
+class CollectionNameError(UsageError):
+    """{name} cannot be the name of a collection."""
+
+    fix = "Use 1 to 200 letters, digits, dots, dashes or underscores, starting with a letter or digit."
+
+
+class FolderTakenError(ConflictError):
+    """The name {collection} already belongs to the folder {root}."""
+
+    fix = "Give this folder a name of its own: skep index PATH --collection NAME"
+
+
+class CollectionGoneError(ConflictError):
+    """The collection was purged while it was being worked on."""
+
+    fix = "Index the folder again if it should be searchable."
+
+
+class LexicalBusyError(UnavailableError):
+    """Another process has been writing the lexical index of {collection} for more than {seconds} s."""
+
+    fix = "Try again in a moment; if nothing is indexing, look for a stopped process with `skep doctor`."
+
+
+class ReportProgress(Protocol):
+    """Called while a long operation runs."""
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """``done`` of ``total`` in ``phase``; total 0 means it is not known yet."""
+
+
+class ReportNotice(Protocol):
+    """Called with a sentence that the user should see though nothing failed."""
+
+    def __call__(self, text: str) -> None:
+        """One sentence."""

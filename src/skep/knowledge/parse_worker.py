@@ -1,0 +1,63 @@
+"""The child process that reads and cuts files: `python -m skep.knowledge.parse_worker`.
+
+Frames on stdin and stdout: 4 bytes of length, then `marshal` data. First comes the job's root and options, then one
+frame per batch of files; one frame goes back per file, in order. `marshal` and not `pickle`: it can only ever produce
+plain values, so a worker that fell to a hostile file cannot make its parent run anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import resource
+import sys
+from typing import Any, BinaryIO
+
+from skep.knowledge.preparing import prepare_file, to_plain
+from skep.knowledge.walking import FileStat, WalkEntry, WalkOptions
+
+_NICENESS = 10
+"""Indexing gives way to whoever works at the machine."""
+
+_MEMORY_LIMIT_BYTES = 2 << 30
+"""Address space of one worker: far above what 1 MiB files need, far below what hurts the machine."""
+
+
+def write_frame(stream: BinaryIO, value: Any) -> None:
+    """Send one value."""
+    data = marshal.dumps(value)
+    stream.write(len(data).to_bytes(4, "big"))
+    stream.write(data)
+    stream.flush()
+
+
+def read_frame(stream: BinaryIO) -> Any:
+    """Receive one value. Raises EOFError when the other side has closed."""
+    header = stream.read(4)
+    if len(header) < 4:
+        raise EOFError
+    return marshal.loads(stream.read(int.from_bytes(header, "big")))
+
+
+def main() -> None:
+    """Serve until the parent closes our stdin."""
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    # Whatever a library prints must not fall between the frames.
+    sys.stdout = sys.stderr
+    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        root, plain_options = read_frame(requests)
+        options = WalkOptions(**plain_options)
+        while True:
+            for path, raw, stat, stored in read_frame(requests):
+                entry = WalkEntry(path, raw, FileStat(*stat))
+                result = prepare_file(root, entry, options, frozenset(stored))
+                write_frame(answers, to_plain(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,354 @@
+-- name: upsert_collection
+-- The collection of a name in the principal's project; made when it is not there.
+insert into collection (project_id, name) values (%(project_id)s, %(name)s)
+on conflict (project_id, name) do update set name = excluded.name
+returning collection_id;
+
+-- name: fetch_collections
+-- Every collection of the principal's project, by name.
+select collection_id, uid::text, name, last_seq, pruned_seq from collection
+where project_id = %(project_id)s order by name;
+
+-- name: fetch_collection
+-- One collection, by its number.
+select collection_id, uid::text, name, last_seq, pruned_seq from collection
+where project_id = %(project_id)s and collection_id = %(collection_id)s;
+
+-- name: delete_collection
+-- A collection with everything that belongs to it alone; shared contents are collected afterwards.
+delete from collection where project_id = %(project_id)s and collection_id = %(collection_id)s;
+
+-- name: upsert_source
+-- The folder a collection is indexed from, on this machine.
+insert into source (project_id, collection_id, node, root)
+values (%(project_id)s, %(collection_id)s, %(node)s, %(root)s)
+on conflict (collection_id, node, root) do update set root = excluded.root
+returning source_id;
+
+-- name: fetch_sources
+-- The folders of every collection of the principal's project.
+select s.collection_id, s.source_id, c.name as collection, s.node, s.root, to_char(s.scanned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as scanned_at
+from source s join collection c using (collection_id)
+where s.project_id = %(project_id)s order by c.name, s.root;
+
+-- name: finish_scan
+-- A run over a whole folder has ended: when, and what it left out.
+update source set scanned_at = now(), report = %(report)s
+where project_id = %(project_id)s and source_id = %(source_id)s;
+
+-- name: mark_indexed
+-- A run has ended.
+update collection set indexed_at = now() where project_id = %(project_id)s and collection_id = %(collection_id)s;
+
+-- name: fetch_known_documents
+-- What is remembered of a folder's documents, deleted ones too, below one path or all.
+select d.document_id, d.path, d.size_bytes, d.mtime_ns, d.ctime_ns, d.inode, d.observed_ns, d.version_id, v.chunker
+from document d left join version v using (version_id)
+where d.project_id = %(project_id)s and d.source_id = %(source_id)s
+  and (%(subpath)s = '' or d.path = %(subpath)s or starts_with(d.path, %(subpath)s || '/'));
+
+-- name: fetch_stored_contents
+-- Contents whose passages are stored in the project, with their size: what need not be cut again.
+select b.size_bytes, v.blob_sha256, v.language, max(v.version_id)
+from version v join blob b on b.project_id = v.project_id and b.sha256 = v.blob_sha256
+where v.project_id = %(project_id)s and v.chunker = %(chunker)s
+group by b.size_bytes, v.blob_sha256, v.language
+limit %(limit)s;
+
+-- name: hold_contents
+-- While this transaction lasts, nothing collects contents of the project that look unused.
+select pg_advisory_xact_lock_shared(7117002, %(project_id)s::int);
+
+-- name: lock_contents
+-- While this transaction lasts, nobody adds contents to the project: what is unused now stays unused.
+select pg_advisory_xact_lock(7117002, %(project_id)s::int);
+
+-- name: lock_collection
+-- The end of the change log, under a lock that is held to the commit: order of numbers is order of commits.
+select last_seq from collection
+where project_id = %(project_id)s and collection_id = %(collection_id)s for update;
+
+-- name: advance_collection
+-- The new end of the change log.
+update collection set last_seq = %(last_seq)s
+where project_id = %(project_id)s and collection_id = %(collection_id)s;
+
+-- name: fetch_current_documents
+-- The present state of the documents a batch is about to change.
+select d.path, d.document_id, d.observed_ns, d.version_id, v.blob_sha256, v.chunker, v.language
+from document d left join version v using (version_id)
+where d.project_id = %(project_id)s and d.source_id = %(source_id)s and d.path = any(%(paths)s);
+
+-- name: insert_blobs
+-- Original bytes, once per project.
+insert into blob (project_id, sha256, size_bytes, deflated)
+select %(project_id)s, * from unnest(%(sha256s)s::bytea[], %(sizes)s::bigint[], %(deflateds)s::bytea[])
+on conflict do nothing;
+
+-- name: insert_chunks
+-- Passages, once per project; returns those that are new.
+insert into chunk (project_id, sha256, text)
+select %(project_id)s, * from unnest(%(sha256s)s::bytea[], %(texts)s::text[])
+on conflict do nothing;
+
+-- name: reserve_version_ids
+-- Numbers for new versions.
+select nextval('version_version_id_seq') from generate_series(1, %(count)s);
+
+-- name: upsert_documents
+-- The new state of documents, new ones and known ones.
+insert into document (
+    project_id, collection_id, source_id, path, version_id, size_bytes, mtime_ns, ctime_ns, inode, observed_ns)
+select %(project_id)s, %(collection_id)s, %(source_id)s, * from unnest(
+    %(paths)s::text[], %(version_ids)s::bigint[], %(sizes)s::bigint[], %(mtimes)s::bigint[], %(ctimes)s::bigint[],
+    %(inodes)s::bigint[], %(observed)s::bigint[])
+on conflict (source_id, path) do update set
+    version_id = excluded.version_id, size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns,
+    ctime_ns = excluded.ctime_ns, inode = excluded.inode, observed_ns = excluded.observed_ns, deleted_at = null
+returning path, document_id;
+
+-- name: touch_documents
+-- Documents whose content is what it was, but whose stat changed.
+update document d set size_bytes = t.size_bytes, mtime_ns = t.mtime_ns, ctime_ns = t.ctime_ns, inode = t.inode,
+    observed_ns = t.observed_ns
+from unnest(
+    %(document_ids)s::bigint[], %(sizes)s::bigint[], %(mtimes)s::bigint[], %(ctimes)s::bigint[], %(inodes)s::bigint[],
+    %(observed)s::bigint[]) as t (document_id, size_bytes, mtime_ns, ctime_ns, inode, observed_ns)
+where d.project_id = %(project_id)s and d.document_id = t.document_id;
+
+-- name: copy_versions
+-- New versions, in bulk.
+copy version (version_id, project_id, collection_id, document_id, blob_sha256, chunker, language, kind, modified_at)
+from stdin (format binary);
+
+-- name: copy_placements
+-- Where the passages of new versions stand, in bulk.
+copy placement (project_id, version_id, ordinal, chunk_sha256, start_line, end_line, heading, symbol)
+from stdin (format binary);
+
+-- name: copy_symbols
+-- What new versions define, in bulk.
+copy symbol (project_id, version_id, ordinal, name, qualified_name, kind, start_line, end_line)
+from stdin (format binary);
+
+-- name: copy_change_log
+-- What followers have to apply, in bulk.
+copy change_log (project_id, collection_id, seq, version_id, change) from stdin (format binary);
+
+-- name: fetch_donors
+-- For contents that need no cutting: a version of the project that has the passages.
+select blob_sha256, language, max(version_id) from version
+where project_id = %(project_id)s and chunker = %(chunker)s and blob_sha256 = any(%(sha256s)s)
+group by blob_sha256, language;
+
+-- name: clone_placements
+-- The passages of versions with the same content, for new versions.
+insert into placement (project_id, version_id, ordinal, chunk_sha256, start_line, end_line, heading, symbol)
+select p.project_id, t.version_id, p.ordinal, p.chunk_sha256, p.start_line, p.end_line, p.heading, p.symbol
+from unnest(%(version_ids)s::bigint[], %(donor_ids)s::bigint[]) as t (version_id, donor_id)
+join placement p on p.version_id = t.donor_id and p.project_id = %(project_id)s;
+
+-- name: clone_symbols
+-- The symbols of versions with the same content, for new versions.
+insert into symbol (project_id, version_id, ordinal, name, qualified_name, kind, start_line, end_line)
+select s.project_id, t.version_id, s.ordinal, s.name, s.qualified_name, s.kind, s.start_line, s.end_line
+from unnest(%(version_ids)s::bigint[], %(donor_ids)s::bigint[]) as t (version_id, donor_id)
+join symbol s on s.version_id = t.donor_id and s.project_id = %(project_id)s;
+
+-- name: retire_versions
+-- Versions that were replaced or deleted; kept for the retention time.
+update version set removed_at = now() where project_id = %(project_id)s and version_id = any(%(version_ids)s);
+
+-- name: delete_documents
+-- Tombstones: the documents keep their history, but have no findable version. Newer observations win.
+update document set version_id = null, deleted_at = now(), observed_ns = %(observed_ns)s
+where project_id = %(project_id)s and document_id = any(%(document_ids)s) and version_id = any(%(version_ids)s)
+  and observed_ns <= %(observed_ns)s
+returning document_id;
+
+-- name: fetch_changes
+-- The next entries of a collection's change log, with what followers need to know of added versions.
+select c.seq, c.change, c.version_id, d.path, v.language, v.kind, extract(epoch from v.modified_at)::bigint as modified_at
+from change_log c left join version v using (version_id) left join document d using (document_id)
+where c.project_id = %(project_id)s and c.collection_id = %(collection_id)s
+  and c.seq > %(after)s and c.seq <= %(until)s
+order by c.seq limit %(limit)s;
+
+-- name: fetch_live_versions
+-- Every findable version of a collection after a given one, in order: what a rebuild feeds on.
+select v.version_id, d.path, v.language, v.kind, extract(epoch from v.modified_at)::bigint as modified_at
+from document d join version v using (version_id)
+where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s and v.version_id > %(after)s
+order by v.version_id limit %(limit)s;
+
+-- name: fetch_passages
+-- The passages of some versions, with their text.
+select p.version_id, p.ordinal, p.start_line, p.end_line, p.heading, p.symbol, c.text
+from placement p join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
+where p.project_id = %(project_id)s and p.version_id = any(%(version_ids)s)
+order by p.version_id, p.ordinal;
+
+-- name: fetch_symbols
+-- What some versions define.
+select version_id, qualified_name, start_line from symbol
+where project_id = %(project_id)s and version_id = any(%(version_ids)s)
+order by version_id, ordinal;
+
+-- name: fetch_spans
+-- Where the passages of some versions stand, without their text.
+select version_id, start_line, end_line, symbol from placement
+where project_id = %(project_id)s and version_id = any(%(version_ids)s)
+order by version_id, ordinal;
+
+-- name: fetch_version_files
+-- The files some versions belong to.
+select v.version_id, d.path, v.language, v.kind
+from version v join document d using (document_id)
+where v.project_id = %(project_id)s and v.version_id = any(%(version_ids)s);
+
+-- name: fetch_hits
+-- The passages that are shown as results, if they are findable at this moment.
+select p.version_id, p.ordinal, p.start_line, p.end_line, p.heading, p.symbol, c.text
+from unnest(%(version_ids)s::bigint[], %(ordinals)s::int[]) as t (version_id, ordinal)
+join placement p using (version_id, ordinal)
+join version v using (version_id)
+join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
+where p.project_id = %(project_id)s and v.removed_at is null;
+
+-- name: fetch_passage_at
+-- The passage of a document that contains a line.
+select p.version_id, p.ordinal, c.text
+from document d join placement p using (version_id) join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
+where d.project_id = %(project_id)s and d.collection_id = any(%(collection_ids)s) and d.path = %(path)s
+  and p.start_line <= %(line)s
+order by p.start_line desc, p.ordinal desc limit 1;
+
+-- name: fetch_filter_values
+-- The languages that collections have, with the number of files: the known values of a filter.
+select v.language, count(*) as files
+from document d join version v using (version_id)
+where d.project_id = %(project_id)s and d.collection_id = any(%(collection_ids)s)
+group by v.language order by v.language;
+
+-- name: count_contents
+-- Files and passages of every collection that are findable now.
+select d.collection_id, count(distinct d.document_id) as files, count(p.ordinal) as chunks
+from document d left join placement p using (version_id)
+where d.project_id = %(project_id)s and d.version_id is not null
+group by d.collection_id;
+
+-- name: count_chunks
+-- Passages of one collection that are findable now.
+select count(*) from document d join placement p using (version_id)
+where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s;
+
+-- name: count_languages
+-- Findable files of every collection by language.
+select d.collection_id, v.language, count(*) as files
+from document d join version v using (version_id)
+where d.project_id = %(project_id)s group by d.collection_id, v.language order by d.collection_id, count(*) desc;
+
+-- name: upsert_follower
+-- How far a follower on this machine has come.
+insert into follower (project_id, collection_id, node, kind, applied_seq)
+values (%(project_id)s, %(collection_id)s, %(node)s, %(kind)s, %(applied_seq)s)
+on conflict (collection_id, node, kind) do update set applied_seq = excluded.applied_seq, seen_at = now();
+
+-- name: prune_change_log
+-- Forget what every living follower has applied; returns the new first number that is kept minus one.
+with floor as (
+    select least(c.last_seq, coalesce(min(f.applied_seq), c.last_seq)) as seq
+    from collection c
+    left join follower f on f.collection_id = c.collection_id and f.seen_at > now() - %(forget_followers)s::interval
+    where c.project_id = %(project_id)s and c.collection_id = %(collection_id)s
+    group by c.last_seq
+), gone as (
+    delete from change_log l using floor
+    where l.project_id = %(project_id)s and l.collection_id = %(collection_id)s and l.seq <= floor.seq
+)
+update collection set pruned_seq = greatest(pruned_seq, floor.seq) from floor
+where project_id = %(project_id)s and collection_id = %(collection_id)s
+returning pruned_seq;
+
+-- name: expire_versions
+-- Delete versions that were replaced or deleted long enough ago.
+delete from version where project_id = %(project_id)s and collection_id = %(collection_id)s
+  and removed_at < now() - %(keep)s::interval;
+
+-- name: expire_documents
+-- Delete tombstones none of whose versions are kept any more.
+delete from document d where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s
+  and d.version_id is null and not exists (select from version v where v.document_id = d.document_id);
+
+-- name: collect_chunks
+-- Delete passages that stand nowhere. Needs the content lock.
+delete from chunk c where c.project_id = %(project_id)s
+  and not exists (select from placement p where p.project_id = c.project_id and p.chunk_sha256 = c.sha256);
+
+-- name: collect_blobs
+-- Delete original bytes that no version has. Needs the content lock.
+delete from blob b where b.project_id = %(project_id)s
+  and not exists (select from version v where v.project_id = b.project_id and v.blob_sha256 = b.sha256);
+
+-- name: fetch_documents_matching
+-- Living documents of a collection at a path or below it, or all of them; with their versions.
+select document_id, path, version_id from document
+where project_id = %(project_id)s and collection_id = %(collection_id)s and version_id is not null
+  and (%(path)s::text is null or path = %(path)s or starts_with(path, %(path)s || '/'))
+order by document_id;
+
+-- name: fetch_documents_to_purge
+-- Documents of a collection at a path or below it, deleted ones too.
+select document_id, path, version_id from document
+where project_id = %(project_id)s and collection_id = %(collection_id)s
+  and (path = %(path)s or starts_with(path, %(path)s || '/'))
+order by document_id;
+
+-- name: erase_documents
+-- Erase documents with all their versions, for good.
+delete from document where project_id = %(project_id)s and document_id = any(%(document_ids)s);
+
+-- name: count_versions
+-- How many versions some documents have.
+select count(*) from version where project_id = %(project_id)s and document_id = any(%(document_ids)s);
+
+-- name: fetch_stored_files
+-- Findable files of a collection with their original bytes: what verify rebuilds from.
+select d.path, v.version_id, v.language, v.kind, v.chunker, b.sha256, b.size_bytes, b.deflated
+from document d join version v using (version_id)
+left join blob b on b.project_id = v.project_id and b.sha256 = v.blob_sha256
+where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s and v.version_id > %(after)s
+order by v.version_id limit %(limit)s;
+
+-- name: count_collection_documents
+-- How many documents a collection has, deleted ones too.
+select count(*) from document where project_id = %(project_id)s and collection_id = %(collection_id)s;
+
+-- name: count_collection_versions
+-- How many versions a collection has, kept ones too.
+select count(*) from version where project_id = %(project_id)s and collection_id = %(collection_id)s;
+
+-- name: vacuum_chunks
+-- Overwrite deleted passages in the files of the database.
+vacuum chunk;
+
+-- name: vacuum_blobs
+-- Overwrite deleted original bytes in the files of the database.
+vacuum blob;
+
+-- name: vacuum_symbols
+-- Overwrite deleted names in the files of the database.
+vacuum symbol;
+
+-- name: fetch_placed_chunks
+-- The passages of some versions as verify compares them: with the hash of the text that is really there.
+select p.version_id, sha256(convert_to(c.text, 'UTF8')), c.text, p.start_line, p.end_line, p.heading, p.symbol
+from placement p join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
+where p.project_id = %(project_id)s and p.version_id = any(%(version_ids)s)
+order by p.version_id, p.ordinal;
+
+-- name: fetch_whole_symbols
+-- Everything stored about the symbols of some versions.
+select version_id, name, qualified_name, kind, start_line, end_line from symbol
+where project_id = %(project_id)s and version_id = any(%(version_ids)s)
+order by version_id, ordinal;

@@ -1,0 +1,53 @@
+"""Putting candidates in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skep.knowledge.lexical import LexicalHits
+from skep.knowledge.models import ScoreStep
+from skep.knowledge.ranking.models import Passage, PassageKey, Question, Ranked
+from skep.knowledge.ranking.rules import RULES, Amounts, Rule, Standing
+
+
+def rank(question: Question, hits: LexicalHits, passages: Mapping[PassageKey, Passage], top_k: int) -> list[Ranked]:
+    """The best ``top_k`` of what was found, each with the steps that made its score.
+
+    ``passages`` describes the hits by version and ordinal; a hit it does not know is left out. Scores start from BM25
+    relative to the best hit; equal ones keep the order of version and ordinal, so that an answer can be repeated.
+    """
+    found = {(hit.version_id, hit.ordinal): hit.score for hit in (*hits.definitions, *hits.passages)}
+    candidates = {key: passages[key] for key in sorted(found) if key in passages}
+    best = max((found[key] for key in candidates), default=0.0) or 1.0
+    scores = {key: found[key] / best for key in candidates}
+    start = scores
+    trail: list[tuple[Rule, Amounts]] = []
+    for rule in RULES:
+        amounts = rule.apply(Standing(question, candidates, scores))
+        trail.append((rule, amounts))
+        scores = _applied(rule, amounts, scores)
+    order = sorted(scores, key=scores.__getitem__, reverse=True)[:top_k]
+    return [
+        Ranked(version_id=key[0], ordinal=key[1], score=scores[key], steps=_steps(key, start[key], found[key], trail))
+        for key in order
+    ]
+
+
+def _applied(rule: Rule, amounts: Amounts, scores: dict[PassageKey, float]) -> dict[PassageKey, float]:
+    after = dict(scores)
+    for key, amount in amounts.items():
+        after[key] = after[key] + amount if rule.operation == "add" else after[key] * amount
+    return after
+
+
+def _steps(key: PassageKey, start: float, bm25: float, trail: list[tuple[Rule, Amounts]]) -> tuple[ScoreStep, ...]:
+    score = start
+    steps = [ScoreStep(rule="words", effect=f"BM25 {bm25:.2f}", score=score)]
+    for rule, amounts in trail:
+        amount = amounts.get(key)
+        if amount is None:
+            continue
+        score = score + amount if rule.operation == "add" else score * amount
+        sign = "+" if rule.operation == "add" else "\N{MULTIPLICATION SIGN}"
+        steps.append(ScoreStep(rule=rule.name, effect=f"{sign}{amount:.2f}", score=score))
+    return tuple(steps)

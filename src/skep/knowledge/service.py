@@ -1,0 +1,311 @@
+"""What the knowledge room does, for every face alike."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from skep.access import Principal, require_role
+from skep.knowledge.chunking import CHUNKER_VERSION
+from skep.knowledge.following import CollectionRow, LexicalFollower
+from skep.knowledge.indexing import IndexTask, run_index
+from skep.knowledge.interfaces import ReportNotice, ReportProgress
+from skep.knowledge.lexical import LexicalIndex, LexicalIndexError
+from skep.knowledge.models import (
+    CollectionStatus,
+    IndexReport,
+    RemovalReport,
+    SearchRequest,
+    SearchResponse,
+    SourceStatus,
+    VerifyReport,
+)
+from skep.knowledge.parsing import default_workers
+from skep.knowledge.retention import expire, forget_documents, purge_collection, purge_documents
+from skep.knowledge.searching import Location, Searcher, SearchLimits, choose, parse_location
+from skep.knowledge.sources import Place, SourceRow, check_name, find_place, is_inside
+from skep.knowledge.storing import Target, queries
+from skep.knowledge.verifying import verify_collection
+from skep.knowledge.walking import RootIsFileError, RootMissingError, WalkOptions, decode_path, encode_path
+from skep.store import Database
+
+_WRITER_WAIT_SECONDS = 60.0
+"""How long an index run waits for another process to let go of the lexical index."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeOptions:
+    """How this process indexes and searches."""
+
+    data_folder: Path
+    node: str
+    max_file_bytes: int
+    include_secrets: bool
+    include_generated: bool
+    ignore: tuple[str, ...]
+    jobs: int
+    """Parsers at work; 0 means as many as there are cores."""
+    retention: timedelta
+    """How long replaced and deleted versions are kept."""
+    max_top_k: int
+    max_query_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _CountsRow:
+    collection_id: int
+    files: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class _LanguageRow:
+    collection_id: int
+    language: str
+    files: int
+
+
+class Knowledge:
+    """Collections of files: indexing, searching, verifying, taking away. Every call is bound to its principal's project."""
+
+    def __init__(self, database: Database, options: KnowledgeOptions, *, notice: ReportNotice) -> None:
+        self._database = database
+        self._options = options
+        self._follower = LexicalFollower(database, options.data_folder / "lexical", options.node, notice)
+        self._searcher = Searcher(
+            database, self._follower, SearchLimits(max_top_k=options.max_top_k, max_query_bytes=options.max_query_bytes)
+        )
+
+    async def close(self) -> None:
+        """Let go of the indexes that were opened for searching."""
+        self._searcher.close()
+
+    async def index(
+        self,
+        principal: Principal,
+        path: Path,
+        *,
+        collection: str | None = None,
+        jobs: int | None = None,
+        report: ReportProgress,
+    ) -> IndexReport:
+        """Make a collection equal to a folder, or to the part of it that ``path`` names.
+
+        Raises RoleTooLowError, CollectionNameError, FolderTakenError, RootMissingError, RootIsFileError, and the errors
+        of the store. Interrupted at any moment it loses nothing; the next run does the rest.
+        """
+        require_role(principal, "member")
+        place = await self.place_of(principal, path, collection=collection)
+        target = await self._target(principal, place)
+        workers = jobs or self._options.jobs or default_workers()
+        task = IndexTask(
+            collection=place.collection,
+            target=target,
+            root=decode_path(place.root),
+            root_text=place.root,
+            subpath=place.subpath,
+            options=self._walk_options(),
+            workers=workers,
+        )
+        bound = {"project_id": principal.project_id, "collection_id": target.collection_id}
+        open_follow = partial(
+            self._follower.following,
+            principal.project_id,
+            target.collection_id,
+            timeout_seconds=_WRITER_WAIT_SECONDS,
+        )
+        result = await run_index(self._database, task, open_follow, report)
+        # Also when nothing had changed: the lexical index may be damaged, or another machine may have stored something.
+        await self._follower.ensure_current(**bound, timeout_seconds=_WRITER_WAIT_SECONDS)
+        await expire(self._database, **bound, keep=self._options.retention)
+        return result
+
+    async def place_of(self, principal: Principal, path: Path, *, collection: str | None) -> Place:
+        """Which collection, root and part of it a path means; see `find_place` for the rules.
+
+        Raises RootMissingError for a path that neither exists nor was indexed, RootIsFileError for a single file that
+        is in no indexed folder.
+        """
+        raw = os.fsencode(os.path.realpath(path))
+        sources = await self._sources(principal)
+        text = encode_path(raw)
+        place = find_place(text, sources, node=self._options.node, collection=collection)
+        if not place.subpath:
+            if not os.path.lexists(raw):
+                raise RootMissingError(path=path)
+            if not os.path.isdir(raw):
+                raise RootIsFileError(path=path)
+        return place
+
+    async def collection_around(self, principal: Principal, folder: Path) -> str | None:
+        """The collection of the innermost indexed folder on this machine that contains ``folder``; None if none does."""
+        text = encode_path(os.fsencode(os.path.realpath(folder)))
+        around = [
+            source
+            for source in await self._sources(principal)
+            if source.node == self._options.node and is_inside(text, source.root)
+        ]
+        return max(around, key=lambda source: len(source.root)).collection if around else None
+
+    async def search(self, principal: Principal, request: SearchRequest) -> SearchResponse:
+        """The best passages for a question. See `Searcher.search` for the errors."""
+        require_role(principal, "reader")
+        return await self._searcher.search(principal, request)
+
+    async def similar(
+        self, principal: Principal, location: str, request: SearchRequest, *, folder: Path | None = None
+    ) -> SearchResponse:
+        """Passages like the one at ``PATH:LINE``; the request's query is ignored. See `Searcher.similar`.
+
+        The path is a document path. With ``folder`` it may also be a path of this machine, relative to that folder.
+        """
+        require_role(principal, "reader")
+        place = parse_location(location)
+        if folder is not None:
+            place, collection = self._on_disk(await self._sources(principal), folder, place)
+            if collection is not None:
+                request = replace(request, collections=(collection,))
+        return await self._searcher.similar(principal, place, request)
+
+    async def create_collection(self, principal: Principal, name: str) -> None:
+        """Make an empty collection; nothing happens when it exists. Raises CollectionNameError, RoleTooLowError."""
+        require_role(principal, "member")
+        bound = {"project_id": principal.project_id, "name": check_name(name)}
+        await self._database.fetch_tuples(queries["upsert_collection"], bound)
+
+    async def status(self, principal: Principal) -> tuple[CollectionStatus, ...]:
+        """What every collection holds and how fresh this machine's index of it is."""
+        require_role(principal, "reader")
+        bound = {"project_id": principal.project_id}
+        collections = await self._collections(principal)
+        sources = await self._sources(principal)
+        counts = await self._database.fetch_all(_CountsRow, queries["count_contents"], bound)
+        languages = await self._database.fetch_all(_LanguageRow, queries["count_languages"], bound)
+        counted = {row.collection_id: row for row in counts}
+        result = []
+        for collection in collections:
+            count = counted.get(collection.collection_id, _CountsRow(collection.collection_id, 0, 0))
+            seq, state = await asyncio.to_thread(self._lexical_state, collection)
+            result.append(
+                CollectionStatus(
+                    collection=collection.name,
+                    sources=tuple(
+                        SourceStatus(root=source.root, node=source.node, scanned_at=source.scanned_at)
+                        for source in sources
+                        if source.collection_id == collection.collection_id
+                    ),
+                    files=count.files,
+                    chunks=count.chunks,
+                    languages={
+                        row.language: row.files for row in languages if row.collection_id == collection.collection_id
+                    },
+                    last_seq=collection.last_seq,
+                    lexical_seq=seq,
+                    lexical_state=state,
+                )
+            )
+        return tuple(result)
+
+    async def verify(
+        self, principal: Principal, collection: str | None, *, report: ReportProgress
+    ) -> tuple[VerifyReport, ...]:
+        """Compare one collection, or all, with one rebuilt in memory from the stored originals.
+
+        Raises CollectionNotFoundError.
+        """
+        require_role(principal, "reader")
+        return tuple(
+            [
+                await verify_collection(self._database, self._follower, principal.project_id, row, report)
+                for row in await self._chosen(principal, () if collection is None else (collection,))
+            ]
+        )
+
+    async def forget(self, principal: Principal, collection: str, path: str | None) -> RemovalReport:
+        """Make a document, a folder of them, or a whole collection unfindable; kept for the retention time.
+
+        Raises CollectionNotFoundError, DocumentNotFoundError.
+        """
+        require_role(principal, "member")
+        (row,) = await self._chosen(principal, (collection,))
+        removed = await forget_documents(
+            self._database,
+            project_id=principal.project_id,
+            collection_id=row.collection_id,
+            collection=collection,
+            path=path,
+        )
+        await self._follower.catch_up(principal.project_id, row.collection_id, timeout_seconds=_WRITER_WAIT_SECONDS)
+        return removed
+
+    async def purge(self, principal: Principal, collection: str, path: str | None) -> RemovalReport:
+        """Erase a document, a folder of them, or a whole collection for good, with all versions.
+
+        Raises CollectionNotFoundError, DocumentNotFoundError.
+        """
+        require_role(principal, "admin")
+        (row,) = await self._chosen(principal, (collection,))
+        bound = {"project_id": principal.project_id, "collection_id": row.collection_id}
+        if path is None:
+            removed = await purge_collection(self._database, collection=collection, **bound)
+            await asyncio.to_thread(self._follower.remove_folder, row)
+            return removed
+        removed = await purge_documents(self._database, collection=collection, path=path, **bound)
+        async with self._follower.following(
+            principal.project_id, row.collection_id, timeout_seconds=_WRITER_WAIT_SECONDS, rebuild=True
+        ) as advance:
+            await advance(True)
+        return removed
+
+    async def _target(self, principal: Principal, place: Place) -> Target:
+        bound: dict[str, object] = {"project_id": principal.project_id, "name": place.collection}
+        ((collection_id,),) = await self._database.fetch_tuples(queries["upsert_collection"], bound)
+        bound |= {"collection_id": collection_id, "node": self._options.node, "root": place.root}
+        ((source_id,),) = await self._database.fetch_tuples(queries["upsert_source"], bound)
+        return Target(principal.project_id, collection_id, source_id, CHUNKER_VERSION)
+
+    async def _sources(self, principal: Principal) -> list[SourceRow]:
+        bound = {"project_id": principal.project_id}
+        return await self._database.fetch_all(SourceRow, queries["fetch_sources"], bound)
+
+    async def _collections(self, principal: Principal) -> list[CollectionRow]:
+        bound = {"project_id": principal.project_id}
+        return await self._database.fetch_all(CollectionRow, queries["fetch_collections"], bound)
+
+    async def _chosen(self, principal: Principal, names: Sequence[str]) -> list[CollectionRow]:
+        return choose(await self._collections(principal), names, project=principal.project_name)
+
+    def _on_disk(self, sources: Sequence[SourceRow], folder: Path, place: Location) -> tuple[Location, str | None]:
+        """The document that a path of this machine means, and its collection; unchanged when it means none."""
+        path = encode_path(os.fsencode(os.path.realpath(folder / place.path)))
+        around = [source for source in sources if source.node == self._options.node and is_inside(path, source.root)]
+        if not around:
+            return place, None
+        nearest = max(around, key=lambda source: len(source.root))
+        return Location(path[len(nearest.root.rstrip("/")) :].strip("/"), place.line), nearest.collection
+
+    def _walk_options(self) -> WalkOptions:
+        return WalkOptions(
+            max_file_bytes=self._options.max_file_bytes,
+            include_secrets=self._options.include_secrets,
+            include_generated=self._options.include_generated,
+            include_minified=self._options.include_generated,
+            extra_patterns=self._options.ignore,
+            data_folder=self._options.data_folder,
+        )
+
+    def _lexical_state(self, collection: CollectionRow) -> tuple[int | None, str]:
+        index = LexicalIndex(self._follower.folder_of(collection))
+        try:
+            index.open()
+        except LexicalIndexError as error:
+            return None, error.state
+        try:
+            return index.applied_seq, "current" if index.applied_seq == collection.last_seq else "behind"
+        finally:
+            index.close()

@@ -1,0 +1,344 @@
+"""Putting prepared files into the database: one transaction per batch, right also when others do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg import AsyncCursor
+
+from skep.knowledge.interfaces import CollectionGoneError
+from skep.knowledge.preparing import PreparedFile
+from skep.store import Connection, Database, Queries
+
+queries = Queries("skep.knowledge")
+
+_VERSION_TYPES = ("int8", "int8", "int8", "int8", "bytea", "text", "text", "text", "timestamptz")
+_PLACEMENT_TYPES = ("int8", "int8", "int4", "bytea", "int4", "int4", "text", "text")
+_SYMBOL_TYPES = ("int8", "int8", "int4", "text", "text", "text", "int4", "int4")
+_CHANGE_TYPES = ("int8", "int8", "int8", "int8", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a batch goes: the principal's project, one of its collections, and the folder the files came from."""
+
+    project_id: int
+    collection_id: int
+    source_id: int
+    chunker: str
+
+    def bound(self, **more: Any) -> dict[str, Any]:
+        """The parameters every statement takes, and ``more``."""
+        return {
+            "project_id": self.project_id,
+            "collection_id": self.collection_id,
+            "source_id": self.source_id,
+            "chunker": self.chunker,
+            **more,
+        }
+
+
+@dataclass(slots=True)
+class StoreCounts:
+    """What batches did, added up."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    chunks_new: int = 0
+    chunks_placed: int = 0
+
+    @property
+    def chunks_reused(self) -> int:
+        """Passages that stand in a new version but whose text was stored already."""
+        return self.chunks_placed - self.chunks_new
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """A document's state inside the transaction, under the collection's lock."""
+
+    document_id: int
+    observed_ns: int
+    version_id: int | None
+    blob_sha256: bytes | None
+    chunker: str | None
+    language: str | None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a transaction is going to write."""
+
+    touched: list[tuple[_Current, PreparedFile]] = field(default_factory=list)
+    new: list[PreparedFile] = field(default_factory=list)
+    replaced: list[int] = field(default_factory=list)
+
+
+async def store_files(
+    database: Database, target: Target, files: Sequence[PreparedFile], counts: StoreCounts
+) -> list[PreparedFile]:
+    """Store a batch of files, in one transaction; what comes back has to be cut and stored again.
+
+    (A file that was not cut because its content was stored comes back when that content was collected meanwhile.)
+    The state of each document is read under the collection's lock, so that two indexers never double anything, and an
+    observation older than the stored one changes nothing: a process that was stopped for an hour does no harm.
+    """
+    async with database.transaction() as connection:
+        await connection.execute(queries["hold_contents"], target.bound())
+        last_seq = await lock_collection(connection, target.project_id, target.collection_id)
+        current = await _fetch_current(connection, target, [file.path for file in files])
+        donors = await _fetch_donors(connection, target, [file for file in files if file.reuses])
+        orphans = [file for file in files if file.reuses and (file.sha256, file.language) not in donors]
+        lost = {file.path for file in orphans}
+        batch = _sort_out(target, (file for file in files if file.path not in lost), current)
+        version_ids = await _reserve(connection, len(batch.new))
+        await _write_contents(connection, target, batch.new, counts)
+        document_ids = await _write_documents(connection, target, batch, version_ids)
+        await _write_versions(connection, target, batch.new, version_ids, document_ids)
+        await _write_placements(connection, target, batch.new, version_ids, counts)
+        await _clone(connection, target, batch.new, version_ids, donors, counts)
+        await connection.execute(queries["retire_versions"], target.bound(version_ids=batch.replaced))
+        changes = [(version_id, "removed") for version_id in batch.replaced]
+        changes += [(version_id, "added") for version_id in version_ids]
+        await append_changes(connection, target.project_id, target.collection_id, last_seq, changes)
+    counts.added += len(batch.new) - len(batch.replaced)
+    counts.changed += len(batch.replaced)
+    counts.unchanged += len(batch.touched)
+    return orphans
+
+
+async def remove_documents(
+    database: Database,
+    *,
+    project_id: int,
+    collection_id: int,
+    documents: Sequence[tuple[int, int]],
+    observed_ns: int,
+) -> int:
+    """Give tombstones to documents ``(document_id, version_id)``; returns how many got one.
+
+    A document whose version is another one by now, or that was observed after ``observed_ns``, is left alone.
+    """
+    bound = {"project_id": project_id, "collection_id": collection_id, "observed_ns": observed_ns}
+    async with database.transaction() as connection:
+        last_seq = await lock_collection(connection, project_id, collection_id)
+        cursor = await connection.execute(
+            queries["delete_documents"],
+            bound
+            | {
+                "document_ids": [document_id for document_id, _ in documents],
+                "version_ids": [version_id for _, version_id in documents],
+            },
+        )
+        version_of = dict(documents)
+        removed = [version_of[row[0]] for row in await cursor.fetchall()]
+        await connection.execute(queries["retire_versions"], bound | {"version_ids": removed})
+        changes = [(version_id, "removed") for version_id in removed]
+        await append_changes(connection, project_id, collection_id, last_seq, changes)
+    return len(removed)
+
+
+async def append_changes(
+    connection: Connection,
+    project_id: int,
+    collection_id: int,
+    last_seq: int,
+    changes: Sequence[tuple[int, str]],
+) -> None:
+    """Number the changes after ``last_seq`` and write them; the caller holds the collection's lock."""
+    if not changes:
+        return
+    rows = (
+        (project_id, collection_id, last_seq + offset, version_id, change)
+        for offset, (version_id, change) in enumerate(changes, 1)
+    )
+    await _copy(connection, "copy_change_log", _CHANGE_TYPES, rows)
+    await connection.execute(
+        queries["advance_collection"],
+        {"project_id": project_id, "collection_id": collection_id, "last_seq": last_seq + len(changes)},
+    )
+
+
+def _sort_out(target: Target, files: Iterable[PreparedFile], current: dict[str, _Current]) -> _Batch:
+    """Decide for each file whether it is news. Pure."""
+    batch = _Batch()
+    for file in files:
+        known = current.get(file.path)
+        if known is not None and known.observed_ns > file.observed_ns:
+            continue
+        is_same = (
+            known is not None
+            and known.version_id is not None
+            and known.blob_sha256 == file.sha256
+            and known.chunker == target.chunker
+            and known.language == file.language
+        )
+        if known is not None and is_same:
+            batch.touched.append((known, file))
+            continue
+        batch.new.append(file)
+        if known is not None and known.version_id is not None:
+            batch.replaced.append(known.version_id)
+    return batch
+
+
+async def lock_collection(connection: Connection, project_id: int, collection_id: int) -> int:
+    """Take the collection's lock until the transaction ends; the last number of its change log.
+
+    Raises CollectionGoneError when it was purged meanwhile.
+    """
+    bound = {"project_id": project_id, "collection_id": collection_id}
+    row = await (await connection.execute(queries["lock_collection"], bound)).fetchone()
+    if row is None:
+        raise CollectionGoneError(collection_id=collection_id)
+    return int(row[0])
+
+
+async def _fetch_current(connection: Connection, target: Target, paths: list[str]) -> dict[str, _Current]:
+    cursor = await connection.execute(queries["fetch_current_documents"], target.bound(paths=paths))
+    return {row[0]: _Current(*row[1:]) for row in await cursor.fetchall()}
+
+
+async def _fetch_donors(
+    connection: Connection, target: Target, files: list[PreparedFile]
+) -> dict[tuple[bytes, str], int]:
+    if not files:
+        return {}
+    sha256s = list({file.sha256 for file in files})
+    cursor = await connection.execute(queries["fetch_donors"], target.bound(sha256s=sha256s))
+    return {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
+
+
+async def _reserve(connection: Connection, count: int) -> list[int]:
+    cursor = await connection.execute(queries["reserve_version_ids"], {"count": count})
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def _write_contents(
+    connection: Connection, target: Target, files: list[PreparedFile], counts: StoreCounts
+) -> None:
+    # Sorted, because two transactions that insert the same keys in different orders would lock each other out.
+    blobs = sorted({file.sha256: file for file in files if not file.reuses}.items())
+    texts = sorted({chunk[0]: chunk[1] for file in files for chunk in file.chunks}.items())
+    if blobs:
+        await connection.execute(
+            queries["insert_blobs"],
+            target.bound(
+                sha256s=[sha256 for sha256, _ in blobs],
+                sizes=[file.size_bytes for _, file in blobs],
+                deflateds=[file.deflated for _, file in blobs],
+            ),
+        )
+    if texts:
+        cursor = await connection.execute(
+            queries["insert_chunks"],
+            target.bound(sha256s=[sha256 for sha256, _ in texts], texts=[text for _, text in texts]),
+        )
+        counts.chunks_new += cursor.rowcount
+
+
+async def _write_documents(
+    connection: Connection, target: Target, batch: _Batch, version_ids: list[int]
+) -> dict[str, int]:
+    if batch.touched:
+        await connection.execute(
+            queries["touch_documents"],
+            target.bound(
+                document_ids=[known.document_id for known, _ in batch.touched],
+                **_stat_columns([file for _, file in batch.touched]),
+            ),
+        )
+    if not batch.new:
+        return {}
+    cursor = await connection.execute(
+        queries["upsert_documents"],
+        target.bound(paths=[file.path for file in batch.new], version_ids=version_ids, **_stat_columns(batch.new)),
+    )
+    return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+def _stat_columns(files: list[PreparedFile]) -> dict[str, list[int]]:
+    return {
+        "sizes": [file.stat.size for file in files],
+        "mtimes": [file.stat.mtime_ns for file in files],
+        "ctimes": [file.stat.ctime_ns for file in files],
+        "inodes": [file.stat.inode for file in files],
+        "observed": [file.observed_ns for file in files],
+    }
+
+
+async def _write_versions(
+    connection: Connection,
+    target: Target,
+    files: list[PreparedFile],
+    version_ids: list[int],
+    document_ids: dict[str, int],
+) -> None:
+    rows = (
+        (
+            version_id,
+            target.project_id,
+            target.collection_id,
+            document_ids[file.path],
+            file.sha256,
+            target.chunker,
+            file.language,
+            file.kind,
+            datetime.fromtimestamp(max(0, file.stat.mtime_ns // 1_000_000_000), UTC),
+        )
+        for version_id, file in zip(version_ids, files, strict=True)
+    )
+    await _copy(connection, "copy_versions", _VERSION_TYPES, rows)
+
+
+async def _write_placements(
+    connection: Connection, target: Target, files: list[PreparedFile], version_ids: list[int], counts: StoreCounts
+) -> None:
+    pairs = list(zip(version_ids, files, strict=True))
+    placements = (
+        (target.project_id, version_id, ordinal, sha256, start, end, heading, symbol)
+        for version_id, file in pairs
+        for ordinal, (sha256, _, start, end, heading, symbol) in enumerate(file.chunks)
+    )
+    counts.chunks_placed += sum(len(file.chunks) for file in files)
+    await _copy(connection, "copy_placements", _PLACEMENT_TYPES, placements)
+    symbols = (
+        (target.project_id, version_id, ordinal, *symbol)
+        for version_id, file in pairs
+        for ordinal, symbol in enumerate(file.symbols)
+    )
+    await _copy(connection, "copy_symbols", _SYMBOL_TYPES, symbols)
+
+
+async def _clone(
+    connection: Connection,
+    target: Target,
+    files: list[PreparedFile],
+    version_ids: list[int],
+    donors: dict[tuple[bytes, str], int],
+    counts: StoreCounts,
+) -> None:
+    clones = [
+        (version_id, donors[file.sha256, file.language])
+        for version_id, file in zip(version_ids, files, strict=True)
+        if file.reuses
+    ]
+    if not clones:
+        return
+    bound = target.bound(version_ids=[new for new, _ in clones], donor_ids=[donor for _, donor in clones])
+    cursor = await connection.execute(queries["clone_placements"], bound)
+    counts.chunks_placed += cursor.rowcount
+    await connection.execute(queries["clone_symbols"], bound)
+
+
+async def _copy(connection: Connection, name: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    cursor: AsyncCursor[tuple[Any, ...]] = connection.cursor()
+    async with cursor.copy(queries[name]) as copy:
+        copy.set_types(types)
+        for row in rows:
+            await copy.write_row(row)

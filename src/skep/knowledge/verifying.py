@@ -1,0 +1,191 @@
+"""Is what is stored what a build from scratch would give? Rebuilt from the original bytes, compared piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from skep.knowledge.chunking import CHUNKER_VERSION, parse_file
+from skep.knowledge.following import CollectionRow, LexicalFollower, VersionRow, fetch_documents
+from skep.knowledge.interfaces import ReportProgress
+from skep.knowledge.lexical import LexicalDocument, LexicalIndex, LexicalIndexError, compare
+from skep.knowledge.models import VerifyReport
+from skep.knowledge.preparing import PreparedChunk, PreparedSymbol, hash_text
+from skep.knowledge.storing import queries
+from skep.knowledge.walking import SkipReason, decode_text
+from skep.store import Database
+
+MAX_DIFFERENCES = 20
+"""Differences told in words; the rest is counted."""
+
+_PAGE_VERSIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredFile:
+    path: str
+    version_id: int
+    language: str
+    kind: str
+    chunker: str
+    sha256: bytes | None
+    size_bytes: int | None
+    deflated: bytes | None
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What was compared, and what differed."""
+
+    documents: int = 0
+    chunks: int = 0
+    total: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def tell(self, sentence: str) -> None:
+        self.total += 1
+        if len(self.told) < MAX_DIFFERENCES:
+            self.told.append(sentence)
+
+
+async def verify_collection(
+    database: Database, follower: LexicalFollower, project_id: int, collection: CollectionRow, report: ReportProgress
+) -> VerifyReport:
+    """Compare placements, passages and symbols with what the stored originals give, and the lexical index with those.
+
+    Reads everything once, in pages; memory does not grow with the collection except for the terms being compared.
+    """
+    findings = _Findings()
+    bound = {"project_id": project_id, "collection_id": collection.collection_id}
+    after = 0
+    while True:
+        page = {"after": after, "limit": _PAGE_VERSIONS}
+        files = await database.fetch_all(_StoredFile, queries["fetch_stored_files"], bound | page)
+        if not files:
+            break
+        await _compare_files(database, project_id, files, findings)
+        after = files[-1].version_id
+        report("verify", findings.documents, 0)
+    await _compare_index(database, follower, project_id, collection, findings)
+    return VerifyReport(
+        collection=collection.name,
+        documents_checked=findings.documents,
+        chunks_checked=findings.chunks,
+        differences=tuple(findings.told),
+        differences_total=findings.total,
+    )
+
+
+async def _compare_files(
+    database: Database, project_id: int, files: Sequence[_StoredFile], findings: _Findings
+) -> None:
+    bound = {"project_id": project_id, "version_ids": [file.version_id for file in files]}
+    chunks: dict[int, list[tuple[Any, ...]]] = {file.version_id: [] for file in files}
+    symbols: dict[int, list[tuple[Any, ...]]] = {file.version_id: [] for file in files}
+    for row in await database.fetch_tuples(queries["fetch_placed_chunks"], bound):
+        chunks[row[0]].append(row[1:])
+    for row in await database.fetch_tuples(queries["fetch_whole_symbols"], bound):
+        symbols[row[0]].append(row[1:])
+    for file in files:
+        findings.documents += 1
+        findings.chunks += len(chunks[file.version_id])
+        for sentence in await asyncio.to_thread(
+            lambda file: list(_differences(file, chunks[file.version_id], symbols[file.version_id])), file
+        ):
+            findings.tell(f"{file.path}: {sentence}")
+
+
+def _differences(
+    file: _StoredFile, stored_chunks: list[tuple[Any, ...]], stored_symbols: list[tuple[Any, ...]]
+) -> Iterator[str]:
+    """In words, how a stored file differs from what its original bytes give. Pure."""
+    if file.deflated is None or file.sha256 is None:
+        yield "its original bytes are not stored"
+        return
+    if file.chunker != CHUNKER_VERSION:
+        yield f"it was cut by chunker {file.chunker}; this is {CHUNKER_VERSION}: index the folder again"
+        return
+    data = zlib.decompress(file.deflated)
+    if hashlib.sha256(data).digest() != file.sha256 or len(data) != file.size_bytes:
+        yield "its original bytes are not those of its hash"
+        return
+    text = decode_text(data)
+    if isinstance(text, SkipReason):
+        yield "its original bytes are no text"
+        return
+    parsed = parse_file(file.path, text)
+    if (parsed.language, parsed.kind) != (file.language, file.kind):
+        yield f"it is stored as {file.language}/{file.kind}, not {parsed.language}/{parsed.kind}"
+    chunks: list[PreparedChunk] = [
+        (hash_text(chunk.text), chunk.text, chunk.start_line, chunk.end_line, chunk.heading, chunk.symbol)
+        for chunk in parsed.chunks
+    ]
+    yield from _first_difference("passage", chunks, stored_chunks)
+    symbols: list[PreparedSymbol] = [
+        (symbol.name, symbol.qualified_name, symbol.kind, symbol.start_line, symbol.end_line)
+        for symbol in parsed.symbols
+    ]
+    yield from _first_difference("symbol", symbols, stored_symbols)
+
+
+def _first_difference(
+    what: str, expected: Sequence[tuple[Any, ...]], found: Sequence[tuple[Any, ...]]
+) -> Iterator[str]:
+    if len(expected) != len(found):
+        yield f"{len(found)} {what}s are stored instead of {len(expected)}"
+    for ordinal, (wanted, has) in enumerate(zip(expected, found, strict=False)):
+        if wanted != has:
+            yield f"{what} {ordinal} is stored otherwise than it is cut"
+            return
+
+
+async def _compare_index(
+    database: Database,
+    follower: LexicalFollower,
+    project_id: int,
+    collection: CollectionRow,
+    findings: _Findings,
+) -> None:
+    index = LexicalIndex(follower.folder_of(collection))
+    try:
+        index.open()
+    except LexicalIndexError as error:
+        if collection.last_seq:
+            findings.tell(f"lexical index: {error}")
+        return
+    try:
+        if index.applied_seq != collection.last_seq:
+            findings.tell(f"lexical index: it has applied change {index.applied_seq} of {collection.last_seq}")
+        loop = asyncio.get_running_loop()
+
+        def documents() -> Iterator[LexicalDocument]:
+            # `compare` reads at its own pace, in a thread of its own; the pages come from the loop.
+            after = 0
+            while True:
+                page = _fetch_page(database, project_id, collection.collection_id, after)
+                after, found = asyncio.run_coroutine_threadsafe(page, loop).result()
+                if not found and not after:
+                    return
+                yield from found
+
+        for difference in await asyncio.to_thread(compare, index, documents(), limit=10 * MAX_DIFFERENCES):
+            findings.tell(
+                f"lexical index: {difference.what} {difference.subject}: {difference.found} instead of {difference.expected}"
+            )
+    finally:
+        index.close()
+
+
+async def _fetch_page(
+    database: Database, project_id: int, collection_id: int, after: int
+) -> tuple[int, list[LexicalDocument]]:
+    """The next page of what the index should have, and where it ends; 0 and nothing at the end."""
+    bound = {"project_id": project_id, "collection_id": collection_id, "after": after, "limit": _PAGE_VERSIONS}
+    rows = await database.fetch_all(VersionRow, queries["fetch_live_versions"], bound)
+    if not rows:
+        return 0, []
+    return rows[-1].version_id, await fetch_documents(database, project_id, rows)

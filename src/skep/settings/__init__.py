@@ -1,0 +1,63 @@
+"""The settings of a Skep process, and the one place that reads the environment."""
+
+from __future__ import annotations
+
+from skep.settings.documents import commented_file, settings_reference, write_commented_file
+from skep.settings.interfaces import (
+    InvalidSettingsError,
+    NoCurrentFolderError,
+    NoHomeFolderError,
+    Origin,
+    Problem,
+    SettingsFileExistsError,
+    SettingsFileMissingError,
+    SettingsFileUnreadableError,
+    SettingsFileUnwritableError,
+)
+from skep.settings.locate import FILE_NAME
+from skep.settings.models import (
+    OPEN_SECTIONS,
+    CommandLine,
+    DatabaseSettings,
+    IndexSettings,
+    LogSettings,
+    OpenSection,
+    SearchSettings,
+    Secret,
+    ServerSettings,
+    Settings,
+)
+from skep.settings.rows import Row, all_rows, shown
+from skep.settings.service import load_settings, value_of, with_overrides
+
+__all__ = [
+    "FILE_NAME",
+    "OPEN_SECTIONS",
+    "CommandLine",
+    "DatabaseSettings",
+    "IndexSettings",
+    "InvalidSettingsError",
+    "LogSettings",
+    "NoCurrentFolderError",
+    "NoHomeFolderError",
+    "OpenSection",
+    "Origin",
+    "Problem",
+    "Row",
+    "SearchSettings",
+    "Secret",
+    "ServerSettings",
+    "Settings",
+    "SettingsFileExistsError",
+    "SettingsFileMissingError",
+    "SettingsFileUnreadableError",
+    "SettingsFileUnwritableError",
+    "all_rows",
+    "commented_file",
+    "load_settings",
+    "settings_reference",
+    "shown",
+    "value_of",
+    "with_overrides",
+    "write_commented_file",
+]

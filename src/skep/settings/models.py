@@ -1,0 +1,262 @@
+"""Every setting of Skep, as one table: a row is a dataclass field with its type, default and words.
+
+A row is said once, here. The checks, the environment variables, the commented file of ``skep init`` and the reference
+page are derived from it (see ``rows.py``). The unit is the end of the name. Pydantic is not used on purpose: importing it takes
+longer than half of the time a fresh ``skep --help`` may take.
+"""
+
+# ruff: noqa: RUF009 -- setting() is a dataclass field; its defaults cannot change.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from typing_extensions import override
+
+from skep.settings.interfaces import DEFAULT, Origin, Problem
+
+T = TypeVar("T")
+
+OPEN_SECTIONS: tuple[str, ...] = ()
+"""Top-level sections whose content other capabilities check themselves, when they open."""
+
+FACTS: Final = "facts"
+"""Key of a row's ``Facts`` in the metadata of its dataclass field."""
+
+
+class Secret:
+    """Text that does not print: ``str``, ``repr`` and ``format`` give stars. ``reveal()`` gives the text."""
+
+    __slots__ = ("_text",)
+    STARS: Final = "**********"
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that needs it."""
+        return self._text
+
+    @override
+    def __str__(self) -> str:
+        return self.STARS
+
+    @override
+    def __repr__(self) -> str:
+        return f"Secret({self.STARS!r})"
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        # Takes equally long wherever the two differ. Plain text never equals a secret, so that nobody compares by accident.
+        if not isinstance(other, Secret):
+            return NotImplemented
+        from hmac import compare_digest  # Costs 3 ms, and most commands never compare keys.
+
+        return compare_digest(self._bytes(), other._bytes())
+
+    @override
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def _bytes(self) -> bytes:
+        return self._text.encode("utf-8", "surrogatepass")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a row says beyond its name, type and default."""
+
+    sentence: str
+    zero: str = ""
+    """What 0 means, when it is more than a number."""
+    none: str = ""
+    """What None (``null`` in the file) means."""
+    minimum: int | None = None
+    maximum: int | None = None
+    variable: str = ""
+    """A short environment variable besides the derived one."""
+    default_words: str = ""
+    """The default in words, when it depends on the machine."""
+    example: str = ""
+    """What a settings file may say, when the default is only known in words."""
+
+
+def setting(
+    default: T, sentence: str, *, zero: str = "", none: str = "", minimum: int | None = None, maximum: int | None = None
+) -> T:
+    """A row of the table. Bounds include both ends; None means unbounded."""
+    facts = Facts(sentence, zero=zero, none=none, minimum=minimum, maximum=maximum)
+    return field(default=default, metadata={FACTS: facts})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """The PostgreSQL that holds everything."""
+
+    url: Secret | None = setting(
+        None,
+        "Address of the database, such as postgresql://user:password@host:5432/name.",
+        none="Skep starts its own PostgreSQL in the data folder",
+    )
+    pool_max_connections: int = setting(
+        10, "Most connections that one process opens at the same time.", minimum=1, maximum=1000
+    )
+    connect_timeout_seconds: int = setting(10, "How long to wait for a connection.", minimum=1, maximum=3600)
+    statement_timeout_seconds: int = setting(
+        60, "The database cancels a statement that runs longer.", zero="no limit", minimum=0, maximum=86_400
+    )
+    idle_stop_minutes: int = setting(
+        30,
+        "The embedded database stops when nobody used it for so long; a database named by url is never stopped.",
+        zero="it never stops by itself",
+        minimum=0,
+        maximum=525_600,
+    )
+    run_as: str | None = setting(
+        None,
+        "System user that runs the embedded database when Skep itself runs as root (PostgreSQL refuses root).",
+        none="Skep chooses an unprivileged user",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The HTTP server that `skep up` starts."""
+
+    host: str = setting("127.0.0.1", "Address or host name to listen on.")
+    port: int = setting(7117, "TCP port to listen on.", zero="any free port", minimum=0, maximum=65_535)
+    workers: int = setting(1, "Number of server processes.", minimum=1, maximum=256)
+    allow_origins: tuple[str, ...] = setting(
+        (), "Web origins whose pages may call the API from a browser, such as https://app.example.com."
+    )
+    allow_hosts: tuple[str, ...] = setting(
+        (), "Host names that requests may use, besides those of this machine's loopback and of host."
+    )
+    allow_remote: bool = setting(
+        False, "Permits listening beyond this machine without TLS, for example behind a proxy that does TLS."
+    )
+    tls_certificate: Path | None = setting(
+        None, "File with the certificate chain (PEM); needs tls_key too.", none="plain HTTP"
+    )
+    tls_key: Path | None = setting(
+        None, "File with the private key of the certificate (PEM); needs tls_certificate too.", none="plain HTTP"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSettings:
+    """What `skep index` takes in, and how."""
+
+    max_file_bytes: int = setting(1_048_576, "Larger files are skipped and reported.", minimum=1, maximum=1_073_741_824)
+    include_secrets: bool = setting(
+        False, "Takes in files that usually hold secrets as well: .env files, private keys, credentials."
+    )
+    include_generated: bool = setting(False, "Takes in generated and minified files as well.")
+    ignore: tuple[str, ...] = setting((), "Patterns to leave out, written as in .gitignore, besides the ignore files.")
+    jobs: int = setting(
+        0, "Number of processes that parse files.", zero="one for each processor core", minimum=0, maximum=256
+    )
+    retention_days: int = setting(
+        7,
+        "How long earlier versions of files in watched folders are kept.",
+        zero="only the current version is kept",
+        minimum=0,
+        maximum=36_500,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """What a search may ask for."""
+
+    default_top_k: int = setting(
+        10, "Number of results when a search names none; at most max_top_k.", minimum=1, maximum=100_000
+    )
+    max_top_k: int = setting(1000, "Most results that a search may ask for.", minimum=1, maximum=100_000)
+    max_query_bytes: int = setting(
+        65_536, "Longer queries are refused; a long stack trace fits in.", minimum=1, maximum=16_777_216
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """What Skep says about its own work, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "Least important messages that are written.")
+    format: Literal["text", "json"] = setting("text", "One line of text, or one JSON object, for each message.")
+
+
+class OpenSection:
+    """A section that another capability checks: its content as plain values, ``${VAR}`` filled in, with its places.
+
+    The content may hold secrets, so it does not print.
+    """
+
+    __slots__ = ("name", "places", "value")
+
+    def __init__(self, name: str, value: object, places: Mapping[tuple[str | int, ...], Origin]) -> None:
+        self.name = name
+        self.value = value
+        """None, bool, int, float, str, or lists and dicts (with text keys) of them."""
+        self.places = places
+        """Where each value was said, by its path inside the section; the section itself is at ``()``."""
+
+    @override
+    def __repr__(self) -> str:
+        return f"OpenSection({self.name!r})"
+
+    def place(self, path: tuple[str | int, ...]) -> Origin:
+        """Where the value at ``path`` was said, or the nearest thing around it that is there."""
+        while path not in self.places:
+            path = path[:-1]
+        return self.places[path]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one process: read once, never changed, handed down. The data folder need not exist yet."""
+
+    data_folder: Path = field(
+        metadata={
+            FACTS: Facts(
+                "Folder for everything Skep keeps: the embedded database, indexes and keys; --data-dir names it too.",
+                variable="SKEP_HOME",
+                default_words="$XDG_DATA_HOME/skep, else ~/.local/share/skep; for root /var/lib/skep",
+                example="~/.local/share/skep",
+            )
+        }
+    )
+    key: Secret | None = setting(
+        None, "The key that the command line sends to a server.", none="the file admin.key in the data folder"
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    server: ServerSettings = ServerSettings()
+    index: IndexSettings = IndexSettings()
+    search: SearchSettings = SearchSettings()
+    log: LogSettings = LogSettings()
+
+    file: Path | None = None
+    """The settings file that was read; None when there is none."""
+    open_sections: Mapping[str, OpenSection] = field(default_factory=dict, compare=False)
+    """The registered open sections that the file has."""
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    """What is doubtful but does not stop anything."""
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
+    """Where each setting that is not a default was said, by dotted name."""
+
+    def origin(self, name: str) -> Origin:
+        """Where the setting (dotted name, such as ``server.port``) got its value."""
+        return self.origins.get(name, DEFAULT)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What the command line said about the settings."""
+
+    config: Path | None = None
+    """The settings file to read; None when ``--config`` was not given."""
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    """Values by dotted name, such as ``server.port``; None stands for an option that was not given."""

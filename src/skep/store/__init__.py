@@ -1,0 +1,39 @@
+"""PostgreSQL: where it is, how it is reached, and which schema it has."""
+
+from __future__ import annotations
+
+from skep.store.database import Connection, Database, translate
+from skep.store.embedded import EmbeddedServer
+from skep.store.interfaces import (
+    DatabaseBusyError,
+    DatabaseFullError,
+    DatabaseTooOldError,
+    DatabaseUnavailableError,
+    RightsMissingError,
+    SchemaTooNewError,
+    Server,
+    VectorMissingError,
+)
+from skep.store.migrations import SCHEMA_REVISION, ensure_schema
+from skep.store.queries import Queries
+from skep.store.servers import ExternalServer, OwnServer
+
+__all__ = [
+    "SCHEMA_REVISION",
+    "Connection",
+    "Database",
+    "DatabaseBusyError",
+    "DatabaseFullError",
+    "DatabaseTooOldError",
+    "DatabaseUnavailableError",
+    "EmbeddedServer",
+    "ExternalServer",
+    "OwnServer",
+    "Queries",
+    "RightsMissingError",
+    "SchemaTooNewError",
+    "Server",
+    "VectorMissingError",
+    "ensure_schema",
+    "translate",
+]

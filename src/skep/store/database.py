@@ -1,0 +1,170 @@
+"""One pool of connections, and the only place where psycopg's errors become ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, errors
+from psycopg.rows import AsyncRowFactory, class_row, tuple_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from skep.errors import SkepError
+from skep.store.interfaces import (
+    MINIMUM_SERVER_VERSION,
+    DatabaseBusyError,
+    DatabaseFullError,
+    DatabaseTooOldError,
+    DatabaseUnavailableError,
+    RightsMissingError,
+    Server,
+)
+
+Row = TypeVar("Row")
+Parameters = Mapping[str, Any] | Sequence[Any] | None
+Connection = AsyncConnection[tuple[Any, ...]]
+
+
+class Database:
+    """Connections to the one PostgreSQL, opened on first use.
+
+    Every statement goes through here or through a connection lent by `connection` or `transaction`; each of them raises
+    the errors of `skep.store.interfaces` instead of psycopg's. A connection that turns out to be dead (the server was
+    restarted) is replaced and a single statement is sent once more; a transaction is never repeated.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        max_connections: int = 10,
+        connect_timeout_seconds: float = 10.0,
+        statement_timeout_seconds: float = 60.0,
+        application_name: str = "skep",
+    ) -> None:
+        self._server = server
+        self._max_connections = max_connections
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._statement_timeout_seconds = statement_timeout_seconds
+        self._application_name = application_name
+        self._pool: AsyncConnectionPool[Connection] | None = None
+
+    @property
+    def where(self) -> str:
+        """The server's name for messages, without a password."""
+        return self._server.name
+
+    async def conninfo(self) -> str:
+        """A connection string to a running server, with our time-outs; may start the embedded one (seconds)."""
+        base = await asyncio.to_thread(self._server.conninfo)
+        return psycopg.conninfo.make_conninfo(
+            base,
+            connect_timeout=max(2, round(self._connect_timeout_seconds)),
+            application_name=self._application_name,
+            options=f"-c statement_timeout={round(self._statement_timeout_seconds * 1000)} -c timezone=UTC",
+        )
+
+    async def open(self) -> None:
+        """Connect once, so that an unreachable or too old server is told at the start.
+
+        Raises DatabaseUnavailableError, DatabaseTooOldError, or what the server's own start-up raises.
+        """
+        conninfo = await self.conninfo()
+        # The first connection is made here and not by the pool, whose workers would retry in silence until a time-out.
+        async with self._translated(), await AsyncConnection.connect(conninfo, autocommit=True) as probe:
+            if probe.info.server_version < MINIMUM_SERVER_VERSION:
+                raise DatabaseTooOldError(where=self.where, version=probe.info.server_version // 10_000)
+        self._pool = AsyncConnectionPool(
+            self.conninfo,
+            kwargs={"autocommit": True},
+            connection_class=AsyncConnection[tuple[Any, ...]],
+            min_size=1,
+            max_size=self._max_connections,
+            timeout=self._connect_timeout_seconds,
+            reconnect_timeout=self._connect_timeout_seconds,
+            num_workers=1,
+            open=False,
+            name="skep-database",
+        )
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close every connection; safe to call twice."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close(timeout=2.0)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection in autocommit mode; it returns to the pool at the end of the block."""
+        if self._pool is None:
+            raise DatabaseUnavailableError(where=self.where, reason="it was not opened")
+        async with self._translated(), self._pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Lend a connection inside a transaction: committed at the end of the block, rolled back on any exception."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch_all(self, row: type[Row], query: bytes, parameters: Parameters = None) -> list[Row]:
+        """Every row of a statement as ``row(**columns)``."""
+        return await self._fetch(class_row(row), query, parameters)
+
+    async def fetch_one(self, row: type[Row], query: bytes, parameters: Parameters = None) -> Row | None:
+        """The first row of a statement as ``row(**columns)``, or None when there is none."""
+        rows = await self.fetch_all(row, query, parameters)
+        return rows[0] if rows else None
+
+    async def fetch_tuples(self, query: bytes, parameters: Parameters = None) -> list[tuple[Any, ...]]:
+        """Every row of a statement as a tuple in column order."""
+        return await self._fetch(tuple_row, query, parameters)
+
+    async def execute(self, query: bytes, parameters: Parameters = None) -> int:
+        """Run one statement that returns nothing; the number of rows it touched."""
+        async with self.connection() as connection:
+            cursor = await connection.execute(query, parameters)
+            return cursor.rowcount
+
+    async def _fetch(self, factory: AsyncRowFactory[Row], query: bytes, parameters: Parameters) -> list[Row]:
+        try:
+            return await self._fetch_once(factory, query, parameters)
+        except DatabaseUnavailableError as error:
+            # A connection that died while it lay in the pool is only noticed by using it. Once more, on a new one.
+            if not isinstance(error.__cause__, psycopg.OperationalError):
+                raise
+            return await self._fetch_once(factory, query, parameters)
+
+    async def _fetch_once(self, factory: AsyncRowFactory[Row], query: bytes, parameters: Parameters) -> list[Row]:
+        async with self.connection() as connection, connection.cursor(row_factory=factory) as cursor:
+            await cursor.execute(query, parameters)
+            return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except SkepError:
+            raise
+        except (psycopg.Error, PoolTimeout) as error:
+            raise translate(error, self.where) from error
+
+
+def translate(error: Exception, where: str) -> SkepError | Exception:
+    """The error of ours that says what a psycopg error means to the user; programming errors come back unchanged."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, errors.DiskFull | errors.OutOfMemory | errors.InsufficientResources):
+        return DatabaseFullError(where=where, reason=reason)
+    if isinstance(error, PoolTimeout):
+        return DatabaseUnavailableError(where=where, reason="no connection became free in time, or none could be made")
+    if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
+        return DatabaseBusyError(where=where, limit="its time limit", reason=reason)
+    if isinstance(error, errors.InsufficientPrivilege):
+        return RightsMissingError(where=where, role="skep", database="skep", reason=reason)
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return DatabaseUnavailableError(where=where, reason=reason)
+    return error

@@ -1,0 +1,1 @@
+"""The migrations, one Python file for Alembic and one SQL file each."""

@@ -1,0 +1,21 @@
+-- name: fetch_schema_revision
+-- The newest migration this database has seen.
+select version_num from alembic_version;
+
+-- name: lock_migrations
+-- Let one process at a time change the schema; held until the connection closes.
+select pg_advisory_lock(%(key)s);
+
+-- name: disable_statement_timeout
+-- For the schema's own connection, whose statements may rightly take long.
+set statement_timeout = 0;
+
+-- name: fetch_vector_version
+-- The version of pgvector that is installed in this database, and the one the server could install.
+select
+    (select extversion from pg_extension where extname = 'vector'),
+    (select default_version from pg_available_extensions where name = 'vector');
+
+-- name: fetch_database_size
+-- How much room the database takes, in bytes.
+select pg_database_size(current_database());

@@ -1,0 +1,40 @@
+"""The two places a database can be: a server named by its URL, or the one Skep brings along."""
+
+from __future__ import annotations
+
+from psycopg import conninfo
+
+from skep.store.embedded import EmbeddedServer
+
+
+class ExternalServer:
+    """A PostgreSQL that somebody else runs, named by ``database.url``."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @property
+    def name(self) -> str:
+        """``host:port/database``."""
+        parts = conninfo.conninfo_to_dict(self._url)
+        return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+    def conninfo(self) -> str:
+        """The URL as it was given."""
+        return self._url
+
+
+class OwnServer:
+    """The embedded PostgreSQL of a data folder, started when it does not run."""
+
+    def __init__(self, embedded: EmbeddedServer) -> None:
+        self._embedded = embedded
+
+    @property
+    def name(self) -> str:
+        """Where its files are."""
+        return f"the embedded PostgreSQL in {self._embedded.home}"
+
+    def conninfo(self) -> str:
+        """Start the server if need be. Raises what `EmbeddedServer.ensure_running` raises."""
+        return conninfo.make_conninfo(**self._embedded.ensure_running().conninfo())

@@ -1,0 +1,147 @@
+"""Whatever the text: nothing lost, nothing doubled, lines right, the same every time, in bounded time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skep.knowledge.chunking import parse_file
+from skep.knowledge.models import ParsedFile
+
+HARD_MAX_BYTES = 1_500
+PATHS = [f"a.{extension}" for extension in "py js ts tsx go rs java c cpp h md rst yaml txt".split()]
+
+SNIPPETS = st.sampled_from(
+    [
+        "def f(x):\n    return x\n",
+        "class A {\n  m() { return 1; }\n}\n",
+        "func (s *S) F() {}\n",
+        "# Title\n\nwords\n",
+        "Title\n=====\n",
+        "```\n",
+        "/* comment */",
+        "'''",
+        '"',
+        "{",
+        "}",
+        "(",
+        ")",
+        "<",
+        "\n",
+        "\r\n",
+        "    ",
+        "\t",
+        "\x00",
+        "\ufeff",
+        "\ud800",
+        "é漢😀",
+        "\u2028\x85\x1c",
+        "x" * 800,
+        "word " * 200,
+        "value = compute(1, 2)\n" * 40,
+        " " * 2_000,
+        "\n" * 800,
+    ]
+)
+ANY_TEXT = st.lists(st.one_of(SNIPPETS, st.text(st.characters(), max_size=40)), max_size=40).map("".join)
+
+
+def bare(text: str) -> str:
+    return "".join(text.split())
+
+
+def assert_true_to(text: str, parsed: ParsedFile) -> None:
+    assert "".join(bare(chunk.text) for chunk in parsed.chunks) == bare(text)
+    lines = text.split("\n")
+    last_end = 1
+    for chunk in parsed.chunks:
+        assert chunk.text.strip()
+        assert len(chunk.text.encode("utf-8", "surrogatepass")) <= HARD_MAX_BYTES
+        assert last_end <= chunk.start_line <= chunk.end_line <= len(lines)
+        expected = lines[chunk.start_line - 1 : chunk.end_line]
+        actual = chunk.text.split("\n")
+        assert len(actual) == len(expected)
+        assert expected[0].endswith(actual[0]) or actual[0] in expected[0]
+        assert actual[1:-1] == expected[1:-1]
+        assert expected[-1].startswith(actual[-1]) or actual[-1] in expected[-1]
+        last_end = chunk.end_line
+    for symbol in parsed.symbols:
+        assert 1 <= symbol.start_line <= symbol.end_line <= len(lines)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@settings(max_examples=60, deadline=None)
+@given(text=ANY_TEXT)
+def test_any_text(path: str, text: str) -> None:
+    parsed = parse_file(path, text)
+    assert_true_to(text, parsed)
+    assert parse_file(path, text) == parsed
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("text", ["", " ", "\n", "\r\n\t \n", "\x0c", "\u3000" * 3_000, " " * 100_000])
+def test_without_words_there_are_no_chunks(path: str, text: str) -> None:
+    assert parse_file(path, text).chunks == ()
+    assert parse_file(path, text).symbols == ()
+
+
+DEEP = 100_000
+PATHOLOGICAL = {
+    "round": "(" * DEEP,
+    "round closed": "(" * DEEP + ")" * DEEP,
+    "square closed": "[" * DEEP + "1" + "]" * DEEP,
+    "curly closed": "{" * DEEP + "}" * DEEP,
+    "one on a line": "(\n" * DEEP + ")\n" * DEEP,
+    "calls": "a(" * DEEP,
+    "sum": "1+" * DEEP + "1",
+    "minus": "-" * DEEP,
+    "arrows": "->" * DEEP,
+    "angles": "a<" * DEEP,
+    "templates": "template<" * (DEEP // 4),
+    "generic calls": "a<b>(" * (DEEP // 5),
+    "elements": "<div>" * DEEP,
+    "functions": "function f(){" * (DEEP // 4),
+    "definitions": "def f():" * (DEEP // 4),
+    "classes": "class A{" * (DEEP // 4),
+    "strings": "\"'`" * DEEP,
+    "templates in strings": "`${" * DEEP,
+    "comments": "/*" * DEEP,
+    "macros": "#if x\n" * DEEP,
+    "NUL": "\x00" * DEEP,
+    "surrogates": "\ud800\udc00x" * DEEP,
+    "one name": "x" * 1_000_000,
+    "long names": "".join(f"def {'f' * 5_000}{n}():\n{' ' * (n + 1)}" for n in range(50)) + "pass",
+    "many names": "x = 1\n" * 150_000,
+    "quotes of prose": "> " * DEEP,
+    "fences": "```\n" * DEEP,
+    "rules": "===\n" * DEEP,
+    "headings": "# a\n" * DEEP,
+    "blank lines": "x" + "\n" * 1_000_000 + "y",
+    "spaces": ("x" + " " * 500_000) * 2,
+}
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("case", PATHOLOGICAL)
+def test_hostile_text_takes_bounded_time(case: str) -> None:
+    text = PATHOLOGICAL[case]
+    for path in ("a.py", "a.js", "a.tsx", "a.go", "a.rs", "a.java", "a.c", "a.cpp", "a.md", "a.rst", "a.txt"):
+        started = time.process_time()
+        parsed = parse_file(path, text)
+        assert time.process_time() - started < 6, path
+        assert "".join(bare(chunk.text) for chunk in parsed.chunks) == bare(text)
+        assert all(len(chunk.text.encode("utf-8", "surrogatepass")) <= HARD_MAX_BYTES for chunk in parsed.chunks)
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("unit", ["x", "é", "word ", "a();", "\t"])
+def test_a_line_of_50_mb_is_cut_in_linear_time(unit: str) -> None:
+    text = unit * (50_000_000 // len(unit.encode()))
+    started = time.process_time()
+    parsed = parse_file("a.js", text)
+    assert time.process_time() - started < 10
+    assert sum(len(bare(chunk.text)) for chunk in parsed.chunks) == len(bare(text))
+    assert all(chunk.start_line == chunk.end_line == 1 for chunk in parsed.chunks)
