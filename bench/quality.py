@@ -104,21 +104,20 @@ def constants(values: dict[str, float]) -> Iterator[None]:
             homes[name][name] = value
 
 
-def leave_one_out(evaluate: ModuleType, engines: dict[Repository, LexicalEngine]) -> dict[str, float]:
-    """NDCG@10 of each repository with the constants that are best on the others."""
+def leave_one_out(evaluate: ModuleType, engines: dict[Repository, LexicalEngine]) -> dict[str, Rows]:
+    """Each repository's answers with the constants that are best on the others."""
     settings = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
-    scores: list[dict[str, float]] = []
+    tried: list[dict[str, Rows]] = []
     for setting in settings:
         with constants(setting):
-            scores.append(
-                {repo.name: mean_of(measure(evaluate, repo, engine.search)) for repo, engine in engines.items()}
-            )
-    held_out: dict[str, float] = {}
-    for repository in engines:
-        others = [name for name in scores[0] if name != repository.name]
-        best = max(range(len(settings)), key=lambda at: statistics.mean(scores[at][name] for name in others))
-        held_out[repository.name] = scores[best][repository.name]
-        print(f"  {repository.name:12s} {held_out[repository.name]:.3f}  chosen on the others: {settings[best]}")
+            tried.append({repo.name: measure(evaluate, repo, engine.search) for repo, engine in engines.items()})
+    means = [{name: mean_of(rows) for name, rows in results.items()} for results in tried]
+    held_out: dict[str, Rows] = {}
+    for left_out in tried[0]:
+        others = [name for name in tried[0] if name != left_out]
+        best = max(range(len(settings)), key=lambda at: statistics.mean(means[at][name] for name in others))
+        held_out[left_out] = tried[best][left_out]
+        print(f"  chosen without {left_out:12s} {settings[best]}")
     return held_out
 
 
@@ -177,10 +176,9 @@ def main() -> None:
             figures["semble"] = report("semble 0.7.0 without vectors", peer)
             print(f"ratio {figures['skep']['ndcg_at_10'] / figures['semble']['ndcg_at_10']:.3f}")
         if options.leave_one_out:
-            print("skep, constants chosen without the repository:")
-            held_out = leave_one_out(evaluate, engines)
-            figures["skep_leave_one_out"] = statistics.mean(held_out.values())
-            print(f"leave one repository out: NDCG@10 {figures['skep_leave_one_out']:.4f}")
+            figures["skep_leave_one_out"] = report(
+                "skep, each repository with constants chosen on the others", leave_one_out(evaluate, engines)
+            )
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.house.source import ROOT, SRC, Function, Module, product, report
+from tests.house.source import ROOT, SRC, Function, Module, parse, product, report
 
 ASSEMBLED_BY = {
     "commands": "skep.cli",
@@ -31,6 +31,13 @@ def _exists(dotted: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
+@cache
+def _exported(package: str) -> frozenset[str]:
+    """What a package's ``__all__`` lists; a function there may share its name with a submodule."""
+    path = SRC / package.replace(".", "/") / "__init__.py"
+    return frozenset(_bound(parse(path))[1] or ()) if path.exists() else frozenset()
+
+
 def _imported(module: Module) -> Iterator[tuple[int, str]]:
     """Each module of ours that a module imports, with the line."""
     for node in ast.walk(module.tree):
@@ -39,7 +46,8 @@ def _imported(module: Module) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "skep":
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield node.lineno, inner if _exists(inner) else str(node.module)
+                is_module = _exists(inner) and alias.name not in _exported(str(node.module))
+                yield node.lineno, inner if is_module else str(node.module)
 
 
 @cache

@@ -15,7 +15,7 @@ from tests.house.source import ROOT, report, repository_files
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 # Composed, so that this file does not contain what it looks for.
-MACHINE = ["/wo" + "rk/", "/tm" + "p/w/", "/ro" + "ot/"]
+MACHINE = ["/wo" + "rk/main", "/wo" + "rk/shared", "/tm" + "p/w/", "/ro" + "ot/"]
 INDEXES = [
     "py" + "pi.org",
     "python" + "hosted.org",

@@ -49,7 +49,7 @@ Examples:
   skep init --force
 """
 
-config_app = typer.Typer(no_args_is_help=True, help="Check and show the settings.")
+config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and show the settings.")
 
 
 def register(app: typer.Typer) -> None:
@@ -113,6 +113,10 @@ def init(
     """Write a skep.yaml that shows every setting, commented out, with its default and meaning."""
     written = write_commented_file(path, force=force)
     Terminal(json=json).result({"file": written}, f"wrote {written}")
+
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+register(app)
 
 
 def settings_object(settings: Settings, *, origin: bool) -> dict[str, dict[str, object]]:

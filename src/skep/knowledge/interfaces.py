@@ -15,7 +15,8 @@ ConflictError
 ├── FolderTakenError          the collection belongs to another folder
 └── CollectionGoneError       it was purged while something worked on it
 UnavailableError
-└── LexicalBusyError          the lexical index is being written by another process for too long
+├── LexicalBusyError          the lexical index is being written by another process for too long
+└── ParserStartError          the system refuses the process that cuts files
 """
 
 from __future__ import annotations
@@ -95,6 +96,12 @@ class LexicalBusyError(UnavailableError):
     """Another process has been writing the lexical index of {collection} for more than {seconds} s."""
 
     fix = "Try again in a moment; if nothing is indexing, look for a stopped process with `skep doctor`."
+
+
+class ParserStartError(UnavailableError):
+    """The process that cuts files cannot be started: {reason}"""
+
+    fix = "Free memory, or allow more processes (ulimit -u), and run it again; --jobs 1 needs the fewest."
 
 
 class ReportProgress(Protocol):

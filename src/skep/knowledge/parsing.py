@@ -1,4 +1,7 @@
-"""Cutting many files at once: a few child processes, fed in batches, replaced when one dies or hangs."""
+"""Cutting many files at once: a few child processes, fed in batches, replaced when one dies or hangs.
+
+Files come from anywhere, so none is ever cut in our own process, however few there are.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import marshal
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from skep.knowledge.interfaces import ParserStartError
 from skep.knowledge.preparing import (
     PARSER_CRASHED,
     PARSER_TIMEOUT,
@@ -17,7 +23,6 @@ from skep.knowledge.preparing import (
     StoredContent,
     UnreadableFile,
     from_plain,
-    prepare_file,
 )
 from skep.knowledge.walking import WalkEntry, WalkOptions
 
@@ -28,9 +33,8 @@ _BATCH_FILES = 32
 _FILE_TIMEOUT_SECONDS = 60.0
 """A file of at most a few MiB is cut in milliseconds; one that takes this long is hostile or the machine is stuck."""
 
-_INLINE_FILES = 12
-_INLINE_BYTES = 512 * 1024
-"""Up to this much is cut in our own process: starting a worker costs more than cutting that."""
+_ENDING_SECONDS = 1.0
+"""How long a worker that closed its output may take to end; only its last words depend on it."""
 
 _QUEUED_RESULTS = 256
 """Cut files that wait to be stored, at most: bounds memory when the database is slower than the parsers."""
@@ -51,29 +55,32 @@ class ParseJob:
 
 
 async def prepare_files(job: ParseJob, entries: Sequence[WalkEntry]) -> AsyncGenerator[Prepared, None]:
-    """Cut every file; the order of results is not the order of entries. Each entry gives exactly one result."""
-    if len(entries) <= _INLINE_FILES and sum(entry.stat.size for entry in entries) <= _INLINE_BYTES:
-        for entry in entries:
-            yield await asyncio.to_thread(prepare_file, job.root, entry, job.options, job.stored(entry))
-        return
+    """Cut every file; the order of results is not the order of entries. Each entry gives exactly one result.
+
+    Close it (`aclosing`) to end the workers early. Raises ParserStartError when the system refuses a worker.
+    """
     batches = iter(_batches(entries))
     results: asyncio.Queue[Prepared | None] = asyncio.Queue(_QUEUED_RESULTS)
-    async with asyncio.TaskGroup() as tasks:
-        crew = [
-            tasks.create_task(_serve(job, batches, results), name=f"skep-parse-{number}")
-            for number in range(max(1, job.workers))
-        ]
-        tasks.create_task(_announce_end(crew, results), name="skep-parse-end")
-        try:
-            while (result := await results.get()) is not None:
-                yield result
-        finally:
-            for task in crew:
-                task.cancel()
+    crew = [
+        asyncio.create_task(_serve(job, batches, results), name=f"skep-parse-{number}")
+        for number in range(max(1, job.workers))
+    ]
+    end = asyncio.create_task(_announce_end(crew, results), name="skep-parse-end")
+    # No task group: one around a `yield` would cancel whoever consumes us, and hide why it stopped.
+    try:
+        while (result := await results.get()) is not None:
+            yield result
+        for task in crew:
+            if task.done():
+                task.result()
+    finally:
+        for task in (*crew, end):
+            task.cancel()
+        await asyncio.gather(*crew, end, return_exceptions=True)
 
 
 async def _announce_end(crew: Iterable[asyncio.Task[None]], results: asyncio.Queue[Prepared | None]) -> None:
-    await asyncio.wait(list(crew))
+    await asyncio.wait(list(crew), return_when=asyncio.FIRST_EXCEPTION)
     await results.put(None)
 
 
@@ -94,28 +101,27 @@ class _Worker:
     def __init__(self, job: ParseJob) -> None:
         self._job = job
         self._process: asyncio.subprocess.Process | None = None
+        self._suspect: WalkEntry | None = None
 
     async def cut(self, batch: list[WalkEntry], results: asyncio.Queue[Prepared | None]) -> list[WalkEntry]:
-        """Cut a batch; what comes back is still to do, after the file that killed the worker was reported."""
-        process = await self._started()
+        """Cut a batch; what comes back is still to do by a new process.
+
+        A file under which a process dies or hangs is tried once more before it is reported: somebody may have killed
+        the process, or stopped us all for a while.
+        """
         request = [(entry.path, entry.raw, _plain_stat(entry), tuple(self._job.stored(entry))) for entry in batch]
         for position, entry in enumerate(batch):
             try:
                 async with asyncio.timeout(_FILE_TIMEOUT_SECONDS):
                     if position == 0:
-                        await _send(process, request)
-                    result = from_plain(await _receive(process))
-            except (
-                asyncio.IncompleteReadError,
-                ConnectionError,
-                TimeoutError,
-                ValueError,
-                EOFError,
-                TypeError,
-            ) as error:
-                await self.close()
-                reason = PARSER_TIMEOUT if isinstance(error, TimeoutError) else PARSER_CRASHED
-                await results.put(UnreadableFile(entry.path, reason))
+                        await self._send_request(request)
+                    result = await self._receive_result()
+            except (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValueError, EOFError, TypeError) as error:
+                failure = await self._given_up(entry, hangs=isinstance(error, TimeoutError))
+                if self._suspect is not entry:
+                    self._suspect = entry
+                    return batch[position:]
+                await results.put(failure)
                 return batch[position + 1 :]
             await results.put(result)
         return []
@@ -125,21 +131,52 @@ class _Worker:
         if process is None:
             return
         if process.returncode is None:
-            process.kill()
+            with suppress(ProcessLookupError):
+                process.kill()
         await process.wait()
 
-    async def _started(self) -> asyncio.subprocess.Process:
+    async def _given_up(self, entry: WalkEntry, *, hangs: bool) -> UnreadableFile:
+        """End the process and say what it died of."""
+        process = self._process
+        if hangs or process is None:
+            await self.close()
+            return UnreadableFile(entry.path, PARSER_TIMEOUT, f"not cut within {_FILE_TIMEOUT_SECONDS:g} s")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ENDING_SECONDS):
+                await process.wait()
+        code = process.returncode
+        await self.close()
+        if code is None:
+            return UnreadableFile(entry.path, PARSER_CRASHED, "the process that cut it spoke nonsense")
+        cause = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return UnreadableFile(entry.path, PARSER_CRASHED, f"the process that cut it ended with {cause}")
+
+    async def _send_request(self, request: list[Any]) -> None:
         if self._process is None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "skep.knowledge.parse_worker",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=1 << 20,
-            )
+            self._process = await _start_worker()
             await _send(self._process, (self._job.root, _plain_options(self._job.options)))
-        return self._process
+        await _send(self._process, request)
+
+    async def _receive_result(self) -> Prepared:
+        assert self._process is not None
+        return from_plain(await _receive(self._process))
+
+
+async def _start_worker() -> asyncio.subprocess.Process:
+    # The current folder may be the one that is indexed: its files must never be imported (-P, or -I as we ourselves).
+    flag = "-I" if sys.flags.isolated else "-P"
+    worker = Path(__file__).with_name("parse_worker.py")
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            flag,
+            str(worker),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=1 << 20,
+        )
+    except OSError as error:
+        raise ParserStartError(reason=error.strerror or str(error)) from error
 
 
 async def _send(process: asyncio.subprocess.Process, value: Any) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from skep.knowledge.walking import FileStat, WalkEntry
 
-RACY_NS = 1_000_000_000
+RACY_NS = 2_000_000_000
 """A file that changed less than this before it was observed may have changed again within the same clock tick of the
-file system; its stat proves nothing (the same reasoning as git's "racily clean" entries). 1 s covers the coarsest
-file system in use (ext3, HFS+), in nanoseconds."""
+file system; its stat proves nothing (the same reasoning as git's "racily clean" entries). 2 s is the
+coarsest tick in use (FAT; ext3 and HFS+ have 1 s), in nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def make_plan(
             plan.unchanged += 1
         else:
             plan.to_read.append(entry)
-    closed = tuple(f"{folder}/" for folder in unknown_below)
+    closed = tuple(f"{folder}/" if folder else "" for folder in unknown_below)
     plan.gone = [
         document
         for path, document in known.items()

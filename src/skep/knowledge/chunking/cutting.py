@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MAX_DEPTH = 500
 """Nodes opened inside each other; a deeper one is cut by lines. Real code stays below 60; bounds the memory of the walk."""
 
+_NEWLINE = 0x0A
 _MAX_LEAD_BYTES = TARGET_BYTES
 """Longer comments are passages of their own."""
 
@@ -145,7 +146,7 @@ class TreeCutter:
                 lead_start = -1
             if has_text:
                 yield _Unit(last_end, start, None, False)
-            is_same_line = last_end > node_start and newlines == 0
+            is_same_line = last_end > node_start and newlines == 0 and data[last_end - 1] != _NEWLINE
             last_end = end
             if is_lead and end - start <= _MAX_LEAD_BYTES and not is_same_line:
                 lead_start, lead_end = (lead_start if lead_start >= 0 else start), end

@@ -49,8 +49,8 @@ def _sections(data: bytes, headings: Sequence[Heading]) -> Iterator[_Section]:
     path: list[tuple[int, str]] = []
     bounds = [heading.line for heading in headings] + [len(lines)]
     if bounds[0] > 0:
-        has_body = bool(data[: offsets[bounds[0]]].strip())
-        yield _Section(0, min(offsets[bounds[0]], len(data)), (), has_body)
+        end = min(offsets[bounds[0]], len(data))
+        yield _Section(0, end, (), _WORD.search(data, 0, end) is not None)
     for heading, following in zip(headings, bounds[1:], strict=True):
         path = [entry for entry in path if entry[0] < heading.level][: _MAX_LEVELS - 1]
         path.append((heading.level, heading.title[:_MAX_TITLE_CHARS]))
@@ -86,4 +86,4 @@ def _join(first: _Section, second: _Section) -> _Section | None:
     if not is_fragment or second.end - first.start > TARGET_BYTES:
         return None
     common = tuple(a for a, b in zip(first.path, second.path, strict=False) if a == b)
-    return _Section(first.start, second.end, common or first.path, True)
+    return _Section(first.start, second.end, common or first.path or second.path, True)

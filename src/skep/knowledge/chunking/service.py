@@ -97,9 +97,9 @@ def _chunks(
 def _at_line_starts(data: bytes, bounds: Sequence[int]) -> list[int]:
     """The bounds moved back over the indentation before them, which belongs to the passage that follows."""
     moved = [bounds[0]]
-    for bound in bounds[1:-1]:
-        before = data[moved[-1] : bound]
+    for previous, bound in itertools.pairwise(bounds[:-1]):
+        before = data[previous:bound]
         stripped = before.rstrip(_BLANKS)
-        moved.append(moved[-1] + len(stripped) if stripped.endswith(b"\n") or not stripped else bound)
+        moved.append(previous + len(stripped) if stripped.endswith(b"\n") else bound)
     moved.append(bounds[-1])
     return moved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -80,12 +81,9 @@ def _name(key: _Key) -> str:
 
 
 def _term_differences(index: LexicalIndex, rebuilt: LexicalIndex, starts: set[str]) -> Iterator[Difference]:
-    for field in TERM_FIELDS:
-        for start in sorted(starts):
-            found, wanted = index.term_counts(field, start), rebuilt.term_counts(field, start)
-            if found == wanted:
-                continue
-            for term in sorted(found.keys() | wanted.keys()):
-                has, should = found.get(term, 0), wanted.get(term, 0)
-                if has != should:
-                    yield Difference("term", f"{field}:{term}", f"{should} passages", f"{has} passages")
+    for field, start in itertools.product(TERM_FIELDS, sorted(starts)):
+        found, wanted = index.term_counts(field, start), rebuilt.term_counts(field, start)
+        counts = ((term, wanted.get(term, 0), found.get(term, 0)) for term in sorted(found.keys() | wanted.keys()))
+        for term, should, has in counts if found != wanted else ():
+            if should != has:
+                yield Difference("term", f"{field}:{term}", f"{should} passages", f"{has} passages")

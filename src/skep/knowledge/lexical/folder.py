@@ -132,11 +132,16 @@ def new_generation(folder: Path) -> str:
     return f"{_PREFIX}{max(used, default=0) + 1:06}"
 
 
-def remove_generations_but(folder: Path, kept: str | None) -> None:
-    """Only for the holder of the lock. Readers that still have files of a removed generation open keep them."""
+def remove_generation(folder: Path, name: str) -> None:
+    """Only for the holder of the lock. Readers that still have its files open keep them."""
+    shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def remove_generations_but(folder: Path, kept: str) -> None:
+    """Only for the holder of the lock: removes what earlier rebuilds left, finished or not."""
     for name in generations(folder):
         if name != kept:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            remove_generation(folder, name)
 
 
 def open_generation(folder: Path, generation: str) -> tantivy.Index:

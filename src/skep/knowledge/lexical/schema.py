@@ -35,6 +35,7 @@ MARKER, STATE = "marker", "state"
 STATE_MARK = "state"
 
 _FOLDERS_INDEXED = 3
+_NAMES_REMEMBERED = 16_384
 _TOKENIZER = "spaces"
 
 
@@ -105,6 +106,7 @@ def last_name(qualified_name: str) -> str:
     return qualified_name.rpartition(".")[2]
 
 
+@lru_cache(maxsize=_NAMES_REMEMBERED)
 def definition_term(name: str) -> str:
     """The term under which a symbol's definition is found: any case, any of the usual separators."""
     for separator in ("::", "->", "\\", "#"):

@@ -15,6 +15,7 @@ from skep.knowledge.lexical.folder import (
     create_generation,
     open_generation,
     read_pointer,
+    remove_generation,
     remove_generations_but,
     take_lock,
     write_border,
@@ -157,7 +158,7 @@ class LexicalWriter:
         finally:
             if lock is not None:
                 if self._generation and not self._published:
-                    remove_generations_but(self._folder, self._current_generation())
+                    remove_generation(self._folder, self._generation)
                 os.close(lock)
 
     def _open_writer(self) -> tantivy.IndexWriter:

@@ -20,24 +20,18 @@ def rank(question: Question, hits: LexicalHits, passages: Mapping[PassageKey, Pa
     candidates = {key: passages[key] for key in sorted(found) if key in passages}
     best = max((found[key] for key in candidates), default=0.0) or 1.0
     scores = {key: found[key] / best for key in candidates}
-    start = scores
+    start = dict(scores)
     trail: list[tuple[Rule, Amounts]] = []
     for rule in RULES:
         amounts = rule.apply(Standing(question, candidates, scores))
         trail.append((rule, amounts))
-        scores = _applied(rule, amounts, scores)
+        for key, amount in amounts.items():
+            scores[key] = scores[key] + amount if rule.operation == "add" else scores[key] * amount
     order = sorted(scores, key=scores.__getitem__, reverse=True)[:top_k]
     return [
         Ranked(version_id=key[0], ordinal=key[1], score=scores[key], steps=_steps(key, start[key], found[key], trail))
         for key in order
     ]
-
-
-def _applied(rule: Rule, amounts: Amounts, scores: dict[PassageKey, float]) -> dict[PassageKey, float]:
-    after = dict(scores)
-    for key, amount in amounts.items():
-        after[key] = after[key] + amount if rule.operation == "add" else after[key] * amount
-    return after
 
 
 def _steps(key: PassageKey, start: float, bm25: float, trail: list[tuple[Rule, Amounts]]) -> tuple[ScoreStep, ...]:

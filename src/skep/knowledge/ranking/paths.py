@@ -12,6 +12,10 @@ from skep.knowledge.ranking.models import PathRole
 
 _PATHS_REMEMBERED = 16_384
 
+MIN_PREFIX_CHARS = 3
+"""From this length on, one word starting with the other counts as the same in a path: ``auth`` and ``authentication``.
+Source: semble 0.7.0."""
+
 _TEST_FOLDERS = frozenset({"test", "tests", "__tests__", "spec", "testing", "testdata", "__mocks__"})
 _EXAMPLE_FOLDERS = frozenset(
     {"example", "examples", "_examples", "sample", "samples", "demo", "demos", "docs_src", "doc_src", "tutorials"}
@@ -41,7 +45,14 @@ class PathFacts:
     """The file's name without its ending, in lower case, without separators: ``HTTP_server.py`` is ``httpserver``."""
     words: frozenset[str]
     """Terms of the file's name and of the folder it is in."""
+    word_starts: frozenset[str]
+    """Everything those words start with, from :data:`MIN_PREFIX_CHARS` on."""
     roles: frozenset[PathRole]
+
+
+def starts_of(word: str) -> frozenset[str]:
+    """Everything a word starts with, from :data:`MIN_PREFIX_CHARS` on, itself included; a shorter word only itself."""
+    return frozenset(word[:end] for end in range(MIN_PREFIX_CHARS, len(word) + 1)) | {word}
 
 
 def squeezed(name: str) -> str:
@@ -67,8 +78,10 @@ def _roles(path: PurePosixPath) -> frozenset[PathRole]:
 def path_facts(path: str) -> PathFacts:
     """The facts of a path relative to the indexed folder, with ``/``."""
     pure = PurePosixPath(path)
+    words = frozenset((*terms_of(pure.stem), *terms_of(pure.parent.name)))
     return PathFacts(
         stem=squeezed(pure.name.split(".")[0] or pure.name),
-        words=frozenset((*terms_of(pure.stem), *terms_of(pure.parent.name))),
+        words=words,
+        word_starts=frozenset(start for word in words for start in starts_of(word)),
         roles=_roles(pure),
     )

@@ -10,7 +10,7 @@ from skep.knowledge.ranking.models import PathRole, Question
 
 # A query that is one identifier, perhaps qualified, and cannot be an ordinary lower-case word. Source of the idea:
 # semble 0.7.0, where plain words such as "session" count as language too.
-_IDENTIFIER = r"[^\W\d][\w$]*[!?]?"
+_IDENTIFIER = r"\$?[^\W\d][\w$]*"
 _SEPARATOR = r"(?:::|\\|->|\.|\#)"
 _QUALIFIED = re.compile(rf"{_IDENTIFIER}(?:{_SEPARATOR}{_IDENTIFIER})+(?:\(\))?")
 _UNUSUAL = re.compile(rf"(?=.*[A-Z_$]|.*\(\)){_IDENTIFIER}(?:\(\))?", re.DOTALL)

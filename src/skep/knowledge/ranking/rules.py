@@ -6,13 +6,14 @@ Amounts are relative to the best score by words alone, which is 1.0. Rules about
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from skep.knowledge.lexical import definition_term
 from skep.knowledge.ranking.models import Passage, PassageKey, PathRole, Question
-from skep.knowledge.ranking.paths import path_facts, squeezed
+from skep.knowledge.ranking.paths import path_facts, squeezed, starts_of
 
 Candidates = Mapping[PassageKey, Passage]
 Amounts = dict[PassageKey, float]
@@ -35,7 +36,7 @@ candidates 0.4 to 0.6 is a plateau on the development questions (+0.01 over 0.2)
 DEFINITION = 3.0
 """For a passage that defines the symbol asked for. Source: semble 0.7.0."""
 
-MENTION = 0.5
+MENTION = 1.5
 """For a passage that defines an identifier mentioned in a sentence: half of the above. Source: semble 0.7.0."""
 
 FILE_NAMED_AFTER_SYMBOL = 1.5
@@ -45,12 +46,8 @@ OTHER_CASE = 0.5
 """Factor on both when the definition differs in upper and lower case: ``session`` for ``Session``. Ours."""
 
 PATH_WORDS = 1.0
-"""For a file whose name and folder have all words of the question. semble 0.7.0 has 1.0, without stems; 0.5 to 1.0 is a
-plateau on the development questions."""
-
-MIN_PREFIX_CHARS = 3
-"""From this length on, one word starting with the other counts as the same in a path: ``auth`` and ``authentication``.
-Source: semble 0.7.0."""
+"""For a file whose name and folder have all words of the question; in proportion for some. Source: semble 0.7.0; 0.5 to
+1.0 is a plateau on the development questions."""
 
 PENALTIES: dict[PathRole, float] = {
     "test": 0.3,
@@ -93,8 +90,10 @@ def _definition_factor(name: str, passage: Passage) -> float:
     for defined in passage.defines:
         term = definition_term(defined)
         if term == wanted or term.endswith("." + wanted):
-            same_case = defined.endswith(name.rpartition(".")[2])
+            same_case = defined.endswith(name[-len(last) :])
             factor = max(factor, 1.0 if same_case else OTHER_CASE)
+    if not factor:
+        return 0.0
     stem = path_facts(passage.path).stem
     named_after = squeezed(last) in {stem, stem.removesuffix("s")}
     return factor * FILE_NAMED_AFTER_SYMBOL if named_after else factor
@@ -123,23 +122,24 @@ def mention(standing: Standing) -> Amounts:
     return _definitions(mentions, standing.candidates, MENTION) if mentions else {}
 
 
-def _same_word(one: str, other: str) -> bool:
-    shorter, longer = (one, other) if len(one) <= len(other) else (other, one)
-    return one == other or (len(shorter) >= MIN_PREFIX_CHARS and longer.startswith(shorter))
-
-
 def path_words(standing: Standing) -> Amounts:
     """Words of the question in the file's name or folder: the gain is the share of the question's words found there."""
     wanted = standing.question.path_words
     if not wanted:
         return {}
+    starts = [(word, starts_of(word)) for word in wanted]
     shares: dict[str, float] = {}
     for passage in standing.candidates.values():
         if passage.path not in shares:
-            words = path_facts(passage.path).words
-            shared = sum(any(_same_word(word, other) for other in words) for word in wanted)
+            facts = path_facts(passage.path)
+            shared = sum(word in facts.word_starts or not begun.isdisjoint(facts.words) for word, begun in starts)
             shares[passage.path] = PATH_WORDS * shared / len(wanted)
     return {key: share for key, passage in standing.candidates.items() if (share := shares[passage.path])}
+
+
+_PROSE: frozenset[PathRole] = frozenset({"prose"})
+_CONFIG: frozenset[PathRole] = frozenset({"config"})
+_CHANGELOG: frozenset[PathRole] = frozenset({"changelog"})
 
 
 def _roles_of(passage: Passage, beside_code: bool) -> frozenset[PathRole]:
@@ -147,8 +147,10 @@ def _roles_of(passage: Passage, beside_code: bool) -> frozenset[PathRole]:
     if passage.kind == "code":
         return roles
     # Prose and configuration are held back only where code could have answered; rules about code do not apply to them.
-    own: frozenset[PathRole] = frozenset({"prose"} if passage.kind == "docs" else {"config"})
-    return (own | roles & {"changelog"}) if beside_code else roles & {"changelog"}
+    roles &= _CHANGELOG
+    if not beside_code:
+        return roles
+    return roles | (_PROSE if passage.kind == "docs" else _CONFIG)
 
 
 def path_penalties(standing: Standing) -> Amounts:
@@ -156,11 +158,9 @@ def path_penalties(standing: Standing) -> Amounts:
     beside_code = any(passage.kind == "code" for passage in standing.candidates.values())
     factors: Amounts = {}
     for key, passage in standing.candidates.items():
-        factor = 1.0
-        for role in _roles_of(passage, beside_code) - standing.question.asks_for:
-            factor *= PENALTIES[role]
-        if factor != 1.0:
-            factors[key] = factor
+        roles = _roles_of(passage, beside_code)
+        if roles and (penalised := roles - standing.question.asks_for):
+            factors[key] = math.prod(PENALTIES[role] for role in penalised)
     return factors
 
 

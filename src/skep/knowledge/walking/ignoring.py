@@ -109,11 +109,12 @@ class RuleFile:
     def _closed(self, reached: Iterable[tuple[int, int]]) -> State:
         """Progress including what follows a ``**`` in the middle, which may stand for no folder at all."""
         state: set[tuple[int, int]] = set()
-        for index, position in reached:
-            segments = self._segments[index][2]
+        for index, start in reached:
+            position, segments = start, self._segments[index][2]
             state.add((index, position))
-            if segments[position] is DEEP and position + 1 < len(segments):
-                state.add((index, position + 1))
+            while segments[position] is DEEP and position + 1 < len(segments):
+                position += 1
+                state.add((index, position))
         return frozenset(state)
 
     def _view(self, state: State) -> View:

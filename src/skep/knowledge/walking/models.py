@@ -14,7 +14,7 @@ DEFAULT_MAX_FILE_BYTES = 1_048_576
 class SkipReason(StrEnum):
     """Why a file (or a whole folder) is not indexed. Ignored files are counted, not listed, and have no reason here."""
 
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105 - a reason, not a password
     """Holds keys or credentials by its name, or by its content when read."""
     TOO_LARGE = "too_large"
     BINARY = "binary"
@@ -117,6 +117,6 @@ class WalkReport:
     ignored_folders: int = 0
     """Named by an ignore file; what is inside is not counted."""
     default_folders: Counter[str] = field(default_factory=Counter)
-    """Folders skipped by our own defaults: name → how many."""
+    """Folders (and ``.git`` files) skipped by our own defaults: name → how many."""
     links: int = 0
     """Symbolic links, none of them followed; those that lead out of the root or nowhere are in `skipped` too."""

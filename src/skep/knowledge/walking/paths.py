@@ -28,7 +28,7 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
 
 
 def encode_path(raw: bytes) -> str:
-    """The text form of a file name or path: UTF-8, each byte that is not valid UTF-8 as ``\\xNN``, ``\\`` doubled.
+    r"""The text form of a file name or path: UTF-8, each byte that is not valid UTF-8 as ``\xNN``, ``\`` doubled.
 
     Reversible by `decode_path` for every name the system allows; newlines and other control characters are kept.
     """

@@ -131,7 +131,11 @@ _MINIFIED_LINE_CHARS = 500
 """Mean length of a line from which a file is minified. Hand-written code and pretty-printed JSON stay below 80."""
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_COMMENTS = ("#", "Bag Attributes", "Key Attributes", "friendlyName", "localKeyID", "subject=", "issuer=")
+_PEM_BEGIN = "-----BEGIN "
+_PEM_NOISE = re.compile(
+    r"#|Bag Attributes|Key Attributes|friendlyName|localKeyID|subject=|issuer=|[A-Za-z0-9+/]{16,}=*\Z"
+)
+"""Lines between blocks that tools write, and lines of base64 of a block whose end is missing."""
 _AGE_FILE_CHARS = 1_000
 _KEY_SURROUNDINGS_CHARS = 200
 """A file with more than this around the key is documentation or a test, which is indexed."""
@@ -172,17 +176,19 @@ def is_secret_text(name: bytes, text: str) -> bool:
 
 
 def _chars_around_pem(text: str) -> int:
-    """How much there is besides PEM blocks and their usual comments, white space not counted."""
+    """How much there is besides PEM blocks (whole or cut) and their usual comments, white space not counted."""
     outside: list[str] = []
     position = 0
-    while (begin := text.find("-----BEGIN ", position)) >= 0:
+    while (begin := text.find(_PEM_BEGIN, position)) >= 0:
         outside.append(text[position:begin])
         end = text.find("-----END ", begin)
         close = text.find("-----", end + 9) if end >= 0 else -1
-        position = len(text) if close < 0 else close + 5
+        position = close + 5 if close >= 0 else begin + len(_PEM_BEGIN)
+        if close < 0:  # no later block has an end either
+            break
     outside.append(text[position:])
     lines = (line.strip() for line in "".join(outside).splitlines())
-    return sum(len("".join(line.split())) for line in lines if not line.startswith(_PEM_COMMENTS))
+    return sum(len("".join(line.split())) for line in lines if not _PEM_NOISE.match(line))
 
 
 def is_generated(text: str) -> bool:

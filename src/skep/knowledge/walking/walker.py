@@ -111,18 +111,21 @@ class _Walk:
         with open_root(self._root) as top:
             try:
                 self._open(os.dup(top), _Folder(b"", wanted=True), extra_rules(self._options.extra_patterns))
-                while self._stack:
-                    for item in self._stack[-1].items:
-                        if isinstance(item, _Folder):
-                            self._descend(item)
-                            break
-                        self._report.files += 1
-                        yield item
-                    else:
-                        self._leave(top)
+                yield from self._entries(top)
             finally:
                 for frame in self._stack:
                     _close(frame)
+
+    def _entries(self, top: int) -> Iterator[WalkEntry]:
+        while self._stack:
+            for item in self._stack[-1].items:
+                if isinstance(item, _Folder):
+                    self._descend(item)
+                    break
+                self._report.files += 1
+                yield item
+            else:
+                self._leave(top)
 
     def _descend(self, folder: _Folder) -> None:
         frame = self._stack[-1]
@@ -214,7 +217,7 @@ class _Walk:
         items: list[WalkEntry | _Folder] = []
         has_own = rules.has_own
         for key, name, entry in listing:
-            if key is not name:
+            if key is not name or name in NEVER:  # in a worktree .git is a file
                 item: WalkEntry | _Folder | None = self._folder(name, names, rules)
             else:
                 wanted = rules.wanted(name, folder=False) if has_own else None

@@ -110,8 +110,8 @@ def run_program(
     )
 
 
-def reachable_by(root: Path, account: Account | None, shared_folder: Path = SHARED_FOLDER) -> Path:
-    """A folder with these programs that the account can run: ``root`` itself, or a copy below ``shared_folder``.
+def reachable_by(root: Path, account: Account | None) -> Path:
+    """A folder with these programs that the account can run: ``root`` itself, or a copy in ``SHARED_FOLDER``.
 
     Folders above ``root`` are never opened to others. Raises BinariesUnreachableError.
     """
@@ -119,9 +119,9 @@ def reachable_by(root: Path, account: Account | None, shared_folder: Path = SHAR
     if account is None or _runs(root, account):
         return root
     try:
-        copy = _copy(root, shared_folder)
+        copy = _copy(root, SHARED_FOLDER)
     except OSError as error:
-        raise BinariesUnreachableError(account=account.name, path=root, copy=shared_folder, reason=error) from error
+        raise BinariesUnreachableError(account=account.name, path=root, copy=SHARED_FOLDER, reason=error) from error
     if not _runs(copy, account):
         raise BinariesUnreachableError(
             account=account.name, path=root, copy=copy, reason="the account may not enter the folder"

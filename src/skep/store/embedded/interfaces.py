@@ -72,9 +72,7 @@ class PasswordMissingError(EmbeddedError):
 
 
 class ServerStartError(EmbeddedError):
-    """The embedded PostgreSQL did not start. The end of {log}:
-    {tail}
-    """
+    """The embedded PostgreSQL did not start; it said: {tail}"""
 
     fix = "Read {log}; after the cause is gone, run this again."
 

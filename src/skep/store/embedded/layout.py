@@ -199,6 +199,9 @@ def reachable_socket_folder(layout: Layout) -> Path:
         temporary = link.with_name(f"{link.name}.{secrets.token_hex(4)}")
         temporary.symlink_to(target)
         temporary.replace(link)
+        for old in link.parent.iterdir():
+            if old.is_symlink() and not old.exists():  # of a data folder that was deleted
+                old.unlink(missing_ok=True)
     except OSError as error:
         raise DataFolderError(folder=layout.folder, reason=f"no link to it in {link.parent}: {error}") from error
     return link

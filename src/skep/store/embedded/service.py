@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -81,7 +82,8 @@ class EmbeddedServer:
         """
         deadline = time.monotonic() + self._start_timeout_seconds
         with folder_errors(self._layout):
-            if self._touch() and self._probe(_FAST_PROBE_SECONDS) is Probe.READY:
+            patience = min(_FAST_PROBE_SECONDS, self._start_timeout_seconds)
+            if self._touch() and self._probe(patience) is Probe.READY:
                 return self._address("skep", self._layout.password)
             self._layout.make_folder()
             with hold_start_lock(self._layout, deadline - time.monotonic()):
@@ -166,30 +168,31 @@ class EmbeddedServer:
     def _bring_up(self, deadline: float) -> None:
         """Under the start lock: go on until the server answers."""
         started: Launch | None = None
-        try:
+        with ExitStack() as launches:
             while True:
                 seen = self._probe(min(_FAST_PROBE_SECONDS, max(deadline - time.monotonic(), 0.1)))
-                lock = self._claim_supervisor_lock()
-                try:
-                    step = next_step(seen, supervised=lock is None, unreachable=self._is_unreachable(seen))
-                    if step is Step.START and lock is not None:
-                        prepared = prepare(self._layout, self._run_as)
-                        started = launch(self._layout, lock, self._idle_stop_seconds, prepared)
-                    elif step is Step.ADOPT and lock is not None:
-                        # A server that answers is used, whether or not the adoption works out.
-                        started = launch(self._layout, lock, self._idle_stop_seconds, None)
-                        return
-                finally:
-                    if lock is not None:
-                        os.close(lock)
-                if step is Step.USE:
-                    return
+                step, launched = self._take_step(seen)
+                if launched is not None:
+                    started = launched
+                    launches.callback(launched.close)
+                if step in {Step.USE, Step.ADOPT}:
+                    return  # a server that answers is used, whether or not the adoption works out
                 if time.monotonic() >= deadline:
                     raise self._too_late(seen)
                 started = self._wait(started, _POLL_SECONDS if seen is Probe.DOWN else _STATE_POLL_SECONDS)
+
+    def _take_step(self, seen: Probe) -> tuple[Step, Launch | None]:
+        """Decide, and launch a supervisor where that is the decision."""
+        lock = self._claim_supervisor_lock()
+        try:
+            step = next_step(seen, supervised=lock is None, unreachable=self._is_unreachable(seen))
+            if lock is None or step not in {Step.START, Step.ADOPT}:
+                return step, None
+            prepared = prepare(self._layout, self._run_as) if step is Step.START else None
+            return step, launch(self._layout, lock, self._idle_stop_seconds, prepared)
         finally:
-            if started is not None:
-                started.close()
+            if lock is not None:
+                os.close(lock)
 
     def _wait(self, started: Launch | None, seconds: float) -> Launch | None:
         """Let a moment pass. Returns the launch that is still on its way, if any.
@@ -204,7 +207,6 @@ class EmbeddedServer:
         said = started.said()
         if not started.may_be_tried_again():
             raise start_failure(self._layout, said)
-        started.close()
         time.sleep(_RETRY_SECONDS)
         return None
 

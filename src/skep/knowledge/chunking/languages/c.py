@@ -45,10 +45,15 @@ def declared(node: Node) -> tuple[Node | None, bool]:
 
 def split_qualified(name: str) -> tuple[str, str]:
     """``ns::Foo<T>::bar`` as (``ns.Foo``, ``bar``)."""
-    if "operator" not in name:
-        name = _TEMPLATE_ARGUMENTS.sub("", name)
-    owner, _, last = "".join(name.split(" ")).rpartition("::")
-    return owner.strip(":").replace("::", "."), last
+    name, operator, rest = name.partition("operator")
+    for _ in range(_MAX_DECLARATORS):
+        name, replaced = _TEMPLATE_ARGUMENTS.subn("", name)
+        if not replaced:
+            break
+    owner, _, last = "".join(name.split()).rpartition("::")
+    if not rest.startswith("()"):
+        rest = rest.partition("(")[0]  # ``operator bool() const``: the grammar counts the parameters to the name
+    return owner.strip(":").replace("::", "."), (last + operator + rest).rstrip()
 
 
 def _function(node: Node, scope: Scope, data: bytes) -> Iterator[Found]:

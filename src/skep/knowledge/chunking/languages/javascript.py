@@ -16,9 +16,8 @@ FUNCTIONS = frozenset({"arrow_function", "function_expression", "generator_funct
 
 
 _EXPORTS = frozenset({"exports", "module.exports"})
-_GLOBALS = frozenset({"this", "self", "window", "globalThis", "global"})
+_OUTER = re.compile(r"^(?:(?:module\.)?exports|this|self|window|globalThis|global)\.")
 """Owners that say nothing about the name."""
-_OUTER = re.compile(r"^(?:(?:module\.)?exports|window|globalThis|global)\.")
 
 
 def _value_kind(value: Node) -> str:
@@ -58,8 +57,8 @@ def _assigned(target: str, kind: str, scope: Scope) -> tuple[str, str, str] | No
         return (kind, "", name) if kind != "constant" or scope == "module" else None
     if kind == "constant" or name == "exports":
         return None
-    owner = _OUTER.sub("", owner).removesuffix(".prototype")
-    return ("method" if owner and kind == "function" else kind, "" if owner in _GLOBALS else owner, name)
+    owner = _OUTER.sub("", owner + ".").removesuffix(".").removesuffix(".prototype")
+    return ("method" if owner and kind == "function" else kind, owner, name)
 
 
 def _assignment(node: Node, scope: Scope, data: bytes) -> Iterator[Found]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ from skep.knowledge.chunking.language import Found, Grammar, Language, Scope, na
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_WORD = re.compile(r"\w+")
+
 
 def _impl(node: Node, _scope: Scope, data: bytes) -> Iterator[Found]:
     """``impl Trait for path::Type<T>`` only lends the name ``Type`` to what is inside."""
-    name = name_of(node.child_by_field_name("type"), data).partition("<")[0].rpartition("::")[2].strip("&*() ")
-    if name:
-        yield Found(name, "", node)
+    words = _WORD.findall(name_of(node.child_by_field_name("type"), data).partition("<")[0])
+    if words:
+        yield Found(words[-1], "", node)
 
 
 def _module(node: Node, _scope: Scope, data: bytes) -> Iterator[Found]:

@@ -156,14 +156,27 @@ create table job (
     project_id bigint not null references project,
     kind text not null,
     subject text not null,
+    queue text not null,
     arguments jsonb not null default '{}',
+    requested_by jsonb not null default '{}',
     state text not null check (state in ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
     progress jsonb not null default '{}',
     result jsonb,
     error jsonb,
+    revision bigint not null default 1,
     attempts integer not null default 0,
+    lost_attempts integer not null default 0,
+    queue_job_id bigint,
+    cancel_requested_at timestamptz,
     created_at timestamptz not null default now(),
     started_at timestamptz,
     finished_at timestamptz
 );
+comment on table job is 'Background work as people see it. The queue''s own tables (schema procrastinate) only say who runs what next.';
+comment on column job.requested_by is 'The principal who asked, as a worker needs it to act for them.';
+comment on column job.revision is 'Grows with every change that a watcher should see.';
+comment on column job.attempts is 'How often it was started; also the number by which a worker proves that the job is still its own.';
+comment on column job.lost_attempts is 'Attempts that ended without an answer: the worker died, or lost what it needed.';
+create index job_unfinished on job (project_id, kind, subject) where state in ('queued', 'running');
+create index job_finished on job (finished_at) where finished_at is not null;
 create index job_project on job (project_id, created_at desc);

@@ -1,0 +1,122 @@
+"""Write the reference pages that the code itself knows: settings, commands, errors, and the languages.
+
+    .venv-dev/bin/python docs/generate.py            write them
+    .venv-dev/bin/python docs/generate.py --check    exit with 1 when a page is not what the code says
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import io
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import skep
+from skep.cli import COMMANDS
+from skep.cli.main import run
+from skep.errors import SkepError
+from skep.knowledge.chunking import LANGUAGES
+from skep.settings import settings_reference
+
+REFERENCE = Path(__file__).parent / "reference"
+_WIDTH = "100"
+_GROUPS = {"config": ("check", "show")}
+_NOTE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its file name."""
+    return {
+        "settings.md": settings_reference(),
+        "commands.md": commands_page(),
+        "errors.md": errors_page(),
+        "languages.md": languages_page(),
+    }
+
+
+def commands_page() -> str:
+    """The help of every command, as the command prints it."""
+    parts = ["# Commands\n\n", _NOTE, "```text\n", help_of([]), "```\n"]
+    for row in COMMANDS:
+        for words in [[row.name], *([row.name, member] for member in _GROUPS.get(row.name, ()))]:
+            parts += [f"\n## skep {' '.join(words)}\n\n```text\n", help_of(words), "```\n"]
+    parts.append("\n## Exit codes\n\n")
+    parts.append("| code | meaning |\n| --- | --- |\n| 0 | done |\n| 1 | failed |\n| 2 | wrong usage |\n")
+    parts.append("| 3 | refused by a rule |\n| 4 | something needed does not answer |\n| 130 | interrupted |\n")
+    return "".join(parts)
+
+
+def help_of(words: list[str]) -> str:
+    """What ``skep WORDS --help`` prints."""
+    printed = io.StringIO()
+    os.environ["COLUMNS"] = _WIDTH
+    with contextlib.redirect_stdout(printed):
+        code = run([*words, "--help"])
+    if code:
+        raise RuntimeError(f"skep {' '.join(words)} --help exited with {code}")
+    lines = (line.rstrip() for line in printed.getvalue().splitlines())
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def errors_page() -> str:
+    """Every error a person can meet, with what to do."""
+    rows = [
+        f"| `{name}` | {sentence} | {fix} | {kind.exit_code} | {kind.http_status} |\n"
+        for name, kind, sentence, fix in sorted(_errors())
+    ]
+    head = "# Errors\n\n" + _NOTE + "`{words}` stand for what the error was about.\n\n"
+    table = "| code | what it says | fix | exit code | HTTP status |\n| --- | --- | --- | --- | --- |\n"
+    return head + table + "".join(rows)
+
+
+def _errors() -> Iterator[tuple[str, type[SkepError], str, str]]:
+    for module in pkgutil.walk_packages(skep.__path__, "skep."):
+        # These run something when imported, as programs do.
+        if not module.name.endswith(("__main__", "run_supervisor", ".env")) and ".versions." not in module.name:
+            importlib.import_module(module.name)
+    seen: set[type[SkepError]] = set()
+    waiting = [SkepError]
+    while waiting:
+        kind = waiting.pop()
+        if kind in seen:
+            continue
+        seen.add(kind)
+        waiting += kind.__subclasses__()
+        sentence = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+        name = kind.__new__(kind).code
+        yield name, kind, sentence.replace("|", "\\|"), kind.fix.replace("|", "\\|")
+
+
+def languages_page() -> str:
+    """Every language the chunker knows."""
+    rows = []
+    for language in sorted(LANGUAGES, key=lambda one: one.name):
+        names = ", ".join(f"`{name}`" for name in (*language.extensions, *language.file_names))
+        cut = "syntax tree" if language.grammar else "headings" if language.headings else "lines"
+        rows.append(f"| {language.name} | {language.kind} | {cut} | {names} |\n")
+    head = "# Languages\n\n" + _NOTE + "Files of any other name are `text`, of kind docs, cut by lines.\n\n"
+    return head + "| language | kind | cut by | files |\n| --- | --- | --- | --- |\n" + "".join(rows)
+
+
+def main() -> int:
+    """Write or check; the exit code."""
+    stale = []
+    for name, text in pages().items():
+        path = REFERENCE / name
+        if path.exists() and path.read_text() == text:
+            continue
+        stale.append(name)
+        if "--check" not in sys.argv:
+            path.write_text(text)
+    if stale:
+        sys.stderr.write(f"{'stale' if '--check' in sys.argv else 'wrote'}: {', '.join(stale)}\n")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

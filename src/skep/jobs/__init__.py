@@ -1,0 +1,29 @@
+"""Durable background work: asked for by anybody, done by workers, watched from anywhere."""
+
+from __future__ import annotations
+
+from skep.jobs.interfaces import JobFinishedError, JobFailedError, JobLostError, JobNotFoundError, JobUnknownError
+from skep.jobs.models import FINAL_STATES, Job, JobContext, JobError, JobHandler, JobOrder, JobProgress, JobState, StalledJob
+from skep.jobs.service import Jobs, queue_of
+from skep.jobs.worker import Worker, WorkerOptions
+
+__all__ = [
+    "FINAL_STATES",
+    "Job",
+    "JobContext",
+    "JobError",
+    "JobFailedError",
+    "JobFinishedError",
+    "JobHandler",
+    "JobLostError",
+    "JobNotFoundError",
+    "JobOrder",
+    "JobProgress",
+    "JobState",
+    "JobUnknownError",
+    "Jobs",
+    "StalledJob",
+    "Worker",
+    "WorkerOptions",
+    "queue_of",
+]

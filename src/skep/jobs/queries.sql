@@ -1,0 +1,143 @@
+-- name: enter_queue_schema
+-- For the rest of the transaction the queue's own functions find their tables.
+select set_config('search_path', 'public, procrastinate', true);
+
+-- name: lock_subject
+-- One at a time asks for work on a subject, so that two requests cannot both find no waiting job.
+select pg_advisory_xact_lock(7117003, hashtext(%(project_id)s::text || '/' || %(subject)s));
+
+-- name: fetch_waiting_twin
+-- A job that waits to do exactly what is asked for.
+select job_id from job
+where project_id = %(project_id)s and kind = %(kind)s and subject = %(subject)s and queue = %(queue)s
+  and state = 'queued' and arguments = %(arguments)s and requested_by = %(requested_by)s
+order by created_at limit 1;
+
+-- name: insert_job
+-- A new job, and its place in the queue; the queue's lock lets one job per subject run at a time.
+insert into job (job_id, project_id, kind, subject, queue, arguments, requested_by, state, queue_job_id)
+values (
+    %(job_id)s, %(project_id)s, %(kind)s, %(subject)s, %(queue)s, %(arguments)s, %(requested_by)s, 'queued',
+    (procrastinate_defer_jobs_v1(array[row(
+        %(queue)s, %(task)s, 0, %(queue)s || '/' || %(project_id)s::text || '/' || %(subject)s, null,
+        jsonb_build_object('job_id', %(job_id)s::text), null
+    )]::procrastinate_job_to_defer_v1[]))[1]
+);
+
+-- name: fetch_job
+-- One job of the principal's project.
+select job_id, kind, subject, state, progress, result, error, attempts, cancel_requested_at is not null as cancel_requested,
+    revision, created_at, started_at, finished_at
+from job where project_id = %(project_id)s and job_id = %(job_id)s;
+
+-- name: fetch_jobs
+-- The newest jobs of the principal's project, of all states or one.
+select job_id, kind, subject, state, progress, result, error, attempts, cancel_requested_at is not null as cancel_requested,
+    revision, created_at, started_at, finished_at
+from job
+where project_id = %(project_id)s and (%(state)s::text is null or state = %(state)s)
+order by created_at desc, job_id desc limit %(limit)s;
+
+-- name: request_cancel
+-- A waiting job ends at once; a running one is told, and ends when it looks.
+update job set
+    cancel_requested_at = coalesce(cancel_requested_at, now()), revision = revision + 1,
+    finished_at = case state when 'queued' then now() end,
+    state = case state when 'queued' then 'cancelled' else state end
+where project_id = %(project_id)s and job_id = %(job_id)s and state in ('queued', 'running')
+returning state, queue_job_id;
+
+-- name: drop_from_queue
+-- Take a waiting job's place in the queue away; nothing happens when a worker was quicker.
+select procrastinate_cancel_job_v1(%(queue_job_id)s, false, true);
+
+-- name: start_job
+-- A worker begins, or begins again after one that died; no row when there is nothing left to do.
+update job set
+    state = 'running', attempts = attempts + 1, started_at = now(), progress = '{}', revision = revision + 1
+where job_id = %(job_id)s and state in ('queued', 'running') and cancel_requested_at is null
+returning job_id, project_id, kind, subject, arguments, requested_by, attempts, lost_attempts;
+
+-- name: cancel_unstarted
+-- A job that was cancelled after its worker died has nobody else to end it.
+update job set state = 'cancelled', finished_at = now(), revision = revision + 1
+where job_id = %(job_id)s and state in ('queued', 'running') and cancel_requested_at is not null;
+
+-- name: note_progress
+-- How far an attempt is; tells it whether it shall stop. No row when the job is no longer this attempt's.
+update job set progress = %(progress)s, revision = revision + 1
+where job_id = %(job_id)s and attempts = %(attempt)s and state = 'running'
+returning cancel_requested_at is not null;
+
+-- name: check_attempt
+-- Whether an attempt shall stop; no row when the job is no longer its own.
+select cancel_requested_at is not null from job
+where job_id = %(job_id)s and attempts = %(attempt)s and state = 'running';
+
+-- name: finish_attempt
+-- An attempt's end, unless the job was given to another meanwhile.
+update job set
+    state = %(state)s, result = %(result)s, error = %(error)s, finished_at = now(), revision = revision + 1,
+    progress = coalesce(%(progress)s, progress)
+where job_id = %(job_id)s and attempts = %(attempt)s and state = 'running';
+
+-- name: requeue_attempt
+-- An attempt gives its job back; the queue runs it again.
+update job set
+    state = 'queued', lost_attempts = lost_attempts + %(lost)s, progress = '{}', revision = revision + 1
+where job_id = %(job_id)s and attempts = %(attempt)s and state = 'running';
+
+-- name: lock_stalled
+-- What the queue believes to be running though its worker is gone or silent, under a lock: one process mends it.
+select q.id, q.args ->> 'job_id'
+from procrastinate_jobs q left join procrastinate_workers w on w.id = q.worker_id
+where q.status = 'doing' and q.task_name = %(task)s
+  and (w.id is null or w.last_heartbeat < now() - make_interval(secs => %(silent_seconds)s))
+for update of q skip locked;
+
+-- name: fetch_stalled
+-- The same for people: jobs that nobody does though they are said to be running.
+select j.job_id, j.kind, j.subject
+from procrastinate.procrastinate_jobs q
+left join procrastinate.procrastinate_workers w on w.id = q.worker_id
+join job j on j.job_id = q.args ->> 'job_id'
+where q.status = 'doing' and q.task_name = %(task)s and j.state in ('queued', 'running')
+  and (w.id is null or w.last_heartbeat < now() - make_interval(secs => %(silent_seconds)s))
+order by j.created_at;
+
+-- name: revive_stalled
+-- A job whose worker is gone waits again, if it has not been lost too often and nobody cancelled it.
+update job set
+    state = 'queued', lost_attempts = lost_attempts + 1, progress = '{}', revision = revision + 1
+where job_id = %(job_id)s and state in ('queued', 'running') and cancel_requested_at is null
+  and lost_attempts + 1 < %(max_lost_attempts)s
+returning job_id;
+
+-- name: requeue_stalled
+-- Its place in the queue is open again.
+select procrastinate_retry_job_v2(%(queue_job_id)s, now(), null, null, null);
+
+-- name: give_up_stalled
+-- A job that was lost too often ends here.
+update job set
+    state = 'failed', lost_attempts = lost_attempts + 1, error = %(error)s, finished_at = now(), revision = revision + 1
+where job_id = %(job_id)s and state in ('queued', 'running') and cancel_requested_at is null;
+
+-- name: finish_stalled
+-- Its place in the queue is given up.
+select procrastinate_finish_job_v1(%(queue_job_id)s, 'failed', true);
+
+-- name: fail_unqueued
+-- Open jobs that have no place in the queue (after a restored backup, say) would wait for ever.
+update job j set state = 'failed', error = %(error)s, finished_at = now(), revision = revision + 1
+where j.state in ('queued', 'running') and j.created_at < now() - interval '1 minute'
+  and not exists (select 1 from procrastinate_jobs q where q.id = j.queue_job_id);
+
+-- name: delete_old_jobs
+-- Jobs that ended long ago.
+delete from job where finished_at < now() - make_interval(days => %(days)s);
+
+-- name: count_jobs
+-- How many jobs wait and run, whoever asked for them: for the operator.
+select count(*) filter (where state = 'queued'), count(*) filter (where state = 'running') from job
+where state in ('queued', 'running');

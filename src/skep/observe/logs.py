@@ -1,0 +1,92 @@
+"""Log lines, on the standard library's ``logging``.
+
+Not structlog: importing it brings ``rich`` along (a quarter of a second), and the libraries
+we stand on (uvicorn, procrastinate, psycopg) speak ``logging`` anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal, TextIO
+
+from typing_extensions import override
+
+from skep.observe.tracing import current_trace_id
+from skep.terminal import printable, printable_lines
+
+LogFormat = Literal["text", "json"]
+
+_FIELDS = "skep_fields"
+_MASKS = (
+    (re.compile(r"\b(skep_[0-9a-z]{12})_[0-9A-Za-z]+"), r"\1_***"),
+    (re.compile(r"(?i)\b(bearer|basic) +[^\s\"',]+"), r"\1 ***"),
+    (re.compile(r"(://[^\s/:@]*):[^\s/@]+@"), r"\1:***@"),
+    (re.compile(r"(?i)\b(password|secret|token|api_key)(['\"]?\s*[=:]\s*)(['\"]?)[^\s'\",&]+"), r"\1\2\3***"),
+)
+"""What must not stand in a log, however it got there: our keys (their public id stays), credentials of any request,
+passwords in addresses and in connection strings."""
+
+_QUIET = {"procrastinate": logging.WARNING, "uvicorn.error": logging.WARNING, "asyncio": logging.WARNING}
+"""Libraries that say at ``info`` what we say ourselves."""
+
+
+def configure_logging(level: str, form: LogFormat, stream: TextIO) -> None:
+    """Send every log record of this process to ``stream``; ``level`` is the least important that is written."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Formatter(form))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(max(least, root.level))
+    logging.captureWarnings(capture=True)
+
+
+def event(logger: logging.Logger, level: int, name: str, **fields: object) -> None:
+    """Log something that happened, with its facts. ``name`` is a constant; None among the facts is left out."""
+    if logger.isEnabledFor(level):
+        logger.log(level, name, extra={_FIELDS: fields}, stacklevel=2)
+
+
+def masked(text: str) -> str:
+    """The text with everything that looks like a secret replaced by stars."""
+    for pattern, replacement in _MASKS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def render(record: logging.LogRecord, form: LogFormat, trace: str = "") -> str:
+    """A record as it is written: one line, or for text with an exception that and its trace back."""
+    found: object = getattr(record, _FIELDS, None)
+    fields: dict[str, object] = (
+        {key: value for key, value in found.items() if value is not None} if isinstance(found, Mapping) else {}
+    )
+    if trace:
+        fields["trace"] = trace
+    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    failure = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+    head = {"time": moment, "level": record.levelname.lower(), "logger": record.name, "event": record.getMessage()}
+    if form == "json":
+        return masked(json.dumps(head | fields | ({"exception": failure} if failure else {}), default=str))
+    facts = "".join(f" {key}={_shown(value)}" for key, value in fields.items())
+    line = printable(f"{moment} {head['level']:<7} {head['logger']} {head['event']}{facts}")
+    return masked(line + (f"\n{printable_lines(failure)}" if failure else ""))
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, form: LogFormat) -> None:
+        super().__init__()
+        self._form: LogFormat = form
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return render(record, self._form, current_trace_id())
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return json.dumps(text) if not text or re.search(r"[\s\"=]", text) else text

@@ -1,0 +1,123 @@
+"""What a route is: its address, who may call it, what it takes and gives; and one call of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from skep.access import Principal, Role
+from skep.errors import SkepError
+from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
+
+Caller = Literal["public"] | Role
+"""Who may call a route: anybody, or at least this role."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that was let through."""
+
+    request: Request
+    max_body_bytes: int
+    asked_by: Principal | None
+    """None on a public route."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who is asking. Not for public routes."""
+        assert self.asked_by is not None, "a public route has no principal"
+        return self.asked_by
+
+    def path(self, name: str) -> str:
+        """A part of the address that the route names."""
+        return str(self.request.path_params[name])
+
+    async def body(self, model: type[Model]) -> Model:
+        """The JSON body. No body at all stands for an empty object.
+
+        Raises BodyTooLargeError, BodyInvalidError.
+        """
+        try:
+            return model.model_validate_json(await self.raw_body() or b"{}")
+        except ValidationError as error:
+            problems = field_problems(error)
+            raise BodyInvalidError(reason=_first(problems), problems=problems) from error
+
+    def query(self, model: type[Model]) -> Model:
+        """The parameters after ``?``. Raises QueryInvalidError."""
+        try:
+            return model.model_validate(dict(self.request.query_params))
+        except ValidationError as error:
+            problems = field_problems(error)
+            raise QueryInvalidError(reason=_first(problems), problems=problems) from error
+
+    async def raw_body(self) -> bytes:
+        """The bytes of the body. Raises BodyTooLargeError as soon as there are too many."""
+        announced = self.request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > self.max_body_bytes:
+            raise BodyTooLargeError(limit_bytes=self.max_body_bytes)
+        parts: list[bytes] = []
+        size = 0
+        async for part in self.request.stream():
+            size += len(part)
+            if size > self.max_body_bytes:
+                raise BodyTooLargeError(limit_bytes=self.max_body_bytes)
+            parts.append(part)
+        return b"".join(parts)
+
+
+Handler = Callable[[Call], Awaitable[ASGIApp]]
+"""Does what a route is for; what it returns is sent as the answer (Starlette's responses are such)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A route. One that does not say who may call it cannot be written."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    """As Starlette writes it: ``/api/v1/jobs/{job_id}``; ``{path:path}`` takes slashes too."""
+    caller: Caller
+    handle: Handler
+    summary: str
+    """One sentence, without a full stop."""
+    description: str = ""
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    answer: Any = None
+    """The type of the JSON answer; None when it is no JSON."""
+    status: HTTPStatus = HTTPStatus.OK
+    media_type: str = "application/json"
+    body_example: object = None
+    answer_example: object = None
+    errors: Sequence[type[SkepError]] = ()
+    """What it may refuse with, besides what every route may."""
+
+
+def json_answer(value: object, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+    """An answer in JSON. Takes dataclasses, times, and plain values."""
+    return Response(orjson.dumps(value), status, headers, "application/json")
+
+
+def field_problems(error: ValidationError) -> tuple[dict[str, str], ...]:
+    """Each wrong field by its dotted name, with a sentence; what was sent is not repeated."""
+    return tuple(
+        {"field": ".".join(map(str, problem["loc"])), "reason": problem["msg"]}
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _first(problems: Sequence[dict[str, str]]) -> str:
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return (f"{first['field']}: " if first["field"] else "") + first["reason"] + more

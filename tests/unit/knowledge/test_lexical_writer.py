@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from skep.knowledge.lexical import LexicalIndex, LexicalLockedError, LexicalWriteError, LexicalWriter
+from tests.unit.knowledge.lexical_documents import found, passage
+
+_HOLD = """
+import sys, time
+from pathlib import Path
+from skep.knowledge.lexical import LexicalDocument, LexicalWriter
+with LexicalWriter(Path(sys.argv[1]), rebuild=sys.argv[2] == "rebuild") as writer:
+    text = "lost"
+    writer.add([LexicalDocument(1, n, "a.py", "python", "code", 0, text, "", ()) for n in range(3)])
+    if sys.argv[2] == "commit":
+        writer.commit(seq=5)
+    print("holding", flush=True)
+    time.sleep(60)
+"""
+
+
+WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet")
+
+
+def _opened(folder: Path) -> LexicalIndex:
+    index = LexicalIndex(folder)
+    index.open()
+    return index
+
+
+def _killed_writer(folder: Path, how: str) -> None:
+    """A process that writes the folder and is killed in the middle."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", _HOLD, str(folder), how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"holding\n"
+        with pytest.raises(LexicalLockedError) as caught, LexicalWriter(folder, timeout_seconds=0.05):
+            pass
+        assert caught.value.fields["timeout_seconds"] == 0.05
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("how", "seq", "versions"), [("add", 0, []), ("commit", 5, [1]), ("rebuild", 0, [])])
+def test_a_killed_writer_leaves_the_last_commit_and_no_lock(
+    tmp_path: Path, how: str, seq: int, versions: list[int]
+) -> None:
+    with LexicalWriter(tmp_path):
+        pass
+    _killed_writer(tmp_path, how)
+    index = _opened(tmp_path)
+    assert (index.applied_seq, sorted(set(found(index, "lost")))) == (seq, versions)
+    with LexicalWriter(tmp_path) as writer:
+        assert writer.applied_seq == seq
+        writer.add([passage(1, "lost and replayed")])
+        writer.commit(seq=6)
+    index.refresh()
+    assert found(index, "lost") == [1]
+    assert len(list(tmp_path.glob("generation-*"))) == 1
+
+
+def test_adding_a_version_again_replaces_it(tmp_path: Path) -> None:
+    with LexicalWriter(tmp_path) as writer:
+        for seq in range(1, 4):
+            writer.add([passage(1, f"turn{seq} one"), passage(1, "two", ordinal=1), passage(2, "other")])
+            writer.commit(seq)
+        writer.add([passage(1, "final")])
+        writer.add([passage(1, "final")])
+        writer.commit(seq=4)
+    index = _opened(tmp_path)
+    assert (found(index, "final"), found(index, "two"), found(index, "turn3")) == ([1], [], [])
+    assert index.document_count == 2
+
+
+def test_what_is_removed_is_not_found(tmp_path: Path) -> None:
+    with LexicalWriter(tmp_path) as writer:
+        writer.add([passage(number, f"{WORDS[number]} shared") for number in range(10)])
+        writer.commit(seq=1)
+        writer.remove([3, 4, 99])
+        writer.commit(seq=2)
+    index = _opened(tmp_path)
+    assert found(index, "charlie delta shared") == [0, 1, 2, 5, 6, 7, 8, 9]
+    assert found(index, "delta") == found(index, "echo") == []
+    assert index.deleted_share == pytest.approx(0.2)
+    assert index.term_counts("body", "delta") == {}
+    assert index.term_counts("body", "shared") == {"shared": 8}
+
+
+def test_removing_and_adding_in_one_commit_keeps_their_order(tmp_path: Path) -> None:
+    with LexicalWriter(tmp_path) as writer:
+        writer.add([passage(1, "gone")])
+        writer.remove([1])
+        writer.add([passage(2, "stays")])
+        writer.commit(seq=1)
+    index = _opened(tmp_path)
+    assert (found(index, "gone"), found(index, "stays"), index.document_count) == ([], [2], 1)
+
+
+def test_nothing_is_visible_without_a_commit(tmp_path: Path) -> None:
+    with LexicalWriter(tmp_path) as writer:
+        writer.add([passage(1, "secret")])
+    assert found(_opened(tmp_path), "secret") == []
+
+
+def test_a_rebuild_that_is_given_up_changes_nothing(tmp_path: Path) -> None:
+    with LexicalWriter(tmp_path) as writer:
+        writer.add([passage(1, "kept")])
+        writer.commit(seq=3)
+    with LexicalWriter(tmp_path, rebuild=True) as writer:
+        writer.add([passage(2, "draft")])
+        writer.commit(seq=4)
+    index = _opened(tmp_path)
+    assert (found(index, "kept"), found(index, "draft"), index.applied_seq) == ([1], [], 3)
+    assert len(list(tmp_path.glob("generation-*"))) == 1
+
+
+def test_a_rebuild_starts_the_count_of_deletions_anew(tmp_path: Path) -> None:
+    with LexicalWriter(tmp_path) as writer:
+        writer.add([passage(number, "text") for number in range(4)])
+        writer.remove([0])
+        writer.commit(seq=1)
+    assert _opened(tmp_path).deleted_share == pytest.approx(0.25)
+    with LexicalWriter(tmp_path, rebuild=True) as writer:
+        writer.add([passage(number, "text") for number in range(1, 4)])
+        writer.commit(seq=1)
+        writer.publish()
+        writer.publish()
+    assert _opened(tmp_path).deleted_share == 0.0
+
+
+def test_two_writers_in_one_process_exclude_each_other(tmp_path: Path) -> None:
+    with LexicalWriter(tmp_path), pytest.raises(LexicalLockedError), LexicalWriter(tmp_path):
+        pass
+    with LexicalWriter(tmp_path) as writer:
+        assert writer.generation.startswith("generation-")
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LexicalWriteError) as caught, LexicalWriter(tmp_path / "file" / "index"):
+        pass
+    assert caught.value.fields["reason"]
+
+
+def test_a_writer_is_used_inside_its_block(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="with block"):
+        LexicalWriter(tmp_path).commit(seq=1)
+    with pytest.raises(RuntimeError, match=r"open\(\)"):
+        _ = LexicalIndex(tmp_path).applied_seq
