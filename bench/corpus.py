@@ -103,7 +103,9 @@ def make_corpus(cache: Path, *, accept: bool = False) -> Corpus:
             Path(draft, "corpus").rename(folder)
     entries = _walk(folder)
     if len(entries) != manifest.files:
-        raise CorpusError(f"our walker takes {len(entries)} files of {folder}, not {manifest.files}; remove that folder")
+        raise CorpusError(
+            f"our walker takes {len(entries)} files of {folder}, not {manifest.files}; remove that folder"
+        )
     return Corpus(folder, len(entries), sum(entry.stat.size for entry in entries))
 
 

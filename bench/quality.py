@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.retrieval.engines import Answer, LexicalEngine, semble_answers
+from bench.retrieval.passages import load_passages, report_passages
 from skep.knowledge.lexical.index import FIELD_WEIGHTS
 from skep.knowledge.ranking import rules
 
@@ -30,9 +31,10 @@ TOP_K = 10
 
 GRID: dict[str, tuple[float, ...]] = {
     "FILE_COHERENCE": (0.2, 0.4, 0.6),
-    "PATH_WORDS": (0.5, 0.75, 1.0),
-    "MENTION": (0.5, 1.0, 1.5),
-    "SATURATION": (0.3, 0.5),
+    "PATH_WORDS": (0.75, 1.0),
+    "MENTION": (0.5, 1.5),
+    "FILE_COHERENCE_REST": (0.0, 0.2),
+    "SATURATION": (0.5, 0.6, 0.7),
     "body": (1.0, 1.5, 2.0),
 }
 """The constants that were looked at, and the values tried for the leave-one-out figure: those of the ranking rules, and
@@ -156,6 +158,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--leave-one-out", action="store_true", help="also choose constants on eight, report on the ninth"
     )
+    parser.add_argument("--passages", action="store_true", help="also how often the one right passage is found")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     return parser.parse_args()
 
@@ -179,6 +182,8 @@ def main() -> None:
             figures["skep_leave_one_out"] = report(
                 "skep, each repository with constants chosen on the others", leave_one_out(evaluate, engines)
             )
+    if options.passages:
+        figures["passages"] = report_passages(load_passages(options.retrieval / "anthropic"))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -179,7 +179,7 @@ def verify(
             settings,
             terminal,
             lambda skep, who: skep.knowledge.verify(
-                who, collection, report=lambda phase, done, total: bar.update(description=phase, completed=done)
+                who, collection, report=lambda phase, done, _: bar.update(description=phase, completed=done)
             ),
         )
     equal = all(report.is_equal for report in reports)
@@ -266,4 +266,4 @@ def _show_search(
 
 def _seconds(moment: datetime | None) -> int | None:
     # Typer gives a time without a zone; the option says that it is UTC.
-    return None if moment is None else int((moment - datetime(1970, 1, 1)).total_seconds())
+    return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp())

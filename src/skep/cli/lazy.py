@@ -46,7 +46,10 @@ class LazyGroup(TyperGroup):
         return row.name, load(row), args[1:]
 
 
-def load(row: LazyCommand) -> Any:
+def load(row: LazyCommand) -> TyperCommand | TyperGroup:
     """The command itself: its module is imported now."""
     group = typer.main.get_group(importlib.import_module(row.module).app)
-    return group.commands.get(row.name, group)
+    command = group.commands.get(row.name, group)
+    if not isinstance(command, TyperCommand | TyperGroup):
+        raise TypeError(f"{row.module} has no command {row.name}")
+    return command

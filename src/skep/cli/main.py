@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ import typer
 from typer import _click
 
 from skep import __version__
+from skep.cli.interfaces import CommandUsageError
 from skep.cli.lazy import LazyCommand, LazyGroup
 from skep.errors import SkepError, UsageError
 from skep.settings import CommandLine
@@ -55,12 +55,6 @@ class _Skep(LazyGroup):
     rows = COMMANDS
 
 
-class CommandUsageError(UsageError):
-    """{reason}"""
-
-    fix = "See `{command} --help`."
-
-
 app = typer.Typer(
     cls=_Skep,
     no_args_is_help=True,
@@ -82,7 +76,7 @@ def skep(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(metavar="PATH", help="Settings file to read.")] = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder for everything Skep keeps.")] = None,
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
@@ -112,6 +106,8 @@ def run(arguments: list[str]) -> int:
         terminal.say("interrupted; nothing is lost, run it again to go on")
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 -- the last border: whatever was not foreseen must still end in words
+        import traceback  # noqa: PLC0415 -- 10 ms that only a crash has to pay
+
         terminal.say_lines(traceback.format_exc())
         return terminal.show_error(SkepError(reason=f"{type(error).__name__}: {error}"))
     return code if isinstance(code, int) else 0

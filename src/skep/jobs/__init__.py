@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from skep.jobs.interfaces import JobFinishedError, JobFailedError, JobLostError, JobNotFoundError, JobUnknownError
-from skep.jobs.models import FINAL_STATES, Job, JobContext, JobError, JobHandler, JobOrder, JobProgress, JobState, StalledJob
+from skep.jobs.interfaces import JobFailedError, JobFinishedError, JobLostError, JobNotFoundError, JobUnknownError
+from skep.jobs.models import (
+    FINAL_STATES,
+    Job,
+    JobContext,
+    JobError,
+    JobHandler,
+    JobOrder,
+    JobProgress,
+    JobState,
+    StalledJob,
+)
 from skep.jobs.service import Jobs, queue_of
 from skep.jobs.worker import Worker, WorkerOptions
 

@@ -1,13 +1,13 @@
 """Errors of jobs.
 
-    NotFoundError
-    └── JobNotFoundError    no such job in this project
-    ConflictError
-    └── JobFinishedError    it has ended already
-    SkepError               as they stand in a failed job
-    ├── JobFailedError      its code had a defect
-    ├── JobLostError        its worker died, or lost the database, too often
-    └── JobUnknownError     this Skep does not know how to do it
+NotFoundError
+└── JobNotFoundError    no such job in this project
+ConflictError
+└── JobFinishedError    it has ended already
+SkepError               as they stand in a failed job
+├── JobFailedError      its code had a defect
+├── JobLostError        its worker died, or lost the database, too often
+└── JobUnknownError     this Skep does not know how to do it
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
+from typing import Self
 
 from psycopg.types.json import Jsonb
 
@@ -241,7 +242,7 @@ class _Follower:
         self._ended = False
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> _Follower:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work(), name="skep-follow")
         return self
 

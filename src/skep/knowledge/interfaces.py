@@ -57,7 +57,7 @@ class QueryTooLongError(UsageError):
 
 
 class TopKOutOfRangeError(UsageError):
-    """k is {top_k}; it must be between 1 and {limit}."""
+    """The number of results (k) is {top_k}; it must be between 1 and {limit}."""
 
     fix = "Ask for fewer results, or raise search.max_top_k."
 

@@ -1,7 +1,4 @@
-"""The child process that reads and cuts files, started by this file's path: `python -P parse_worker.py`.
-
-`python -m` would import the packages above, and with them the database and all else that cutting does not need: 0.3 s
-and 40 MB more for each worker. So they are entered by name only; their `__init__` files do not run.
+"""The child process that reads and cuts files; `run_parse_worker.py` starts it.
 
 Frames on stdin and stdout: 4 bytes of length, then `marshal` data. First comes the job's root and options, then one
 frame per batch of files; one frame goes back per file, in order. `marshal` and not `pickle`: it can only ever produce
@@ -11,21 +8,24 @@ plain values, so a worker that fell to a hostile file cannot make its parent run
 from __future__ import annotations
 
 import contextlib
-import importlib
 import marshal
 import os
 import resource
+import signal
 import sys
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-if TYPE_CHECKING:
-    from skep.knowledge import preparing, walking
+from skep.knowledge.preparing import PARSER_CRASHED, PreparedFile, StoredContent, UnreadableFile, prepare_file, to_plain
+from skep.knowledge.walking import FileStat, WalkEntry, WalkOptions
 
 _NICENESS = 10
 """Indexing gives way to whoever works at the machine."""
 
 _MEMORY_LIMIT_BYTES = 2 << 30
 """Address space of one worker: far above what 1 MiB files need, far below what hurts the machine."""
+
+_FILE_SECONDS = 120
+"""The kernel ends us when one file takes so long: our parent, which waits half as long, may be gone by then."""
 
 
 def write_frame(stream: BinaryIO, value: Any) -> None:
@@ -50,21 +50,26 @@ def main() -> None:
         os.nice(_NICENESS)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
-    # Ctrl-C reaches the whole process group; our parent decides what becomes of us, and says so once.
+    # Ctrl-C reaches the whole process group; our parent decides what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     # Whatever a library prints must not fall between the frames.
     sys.stdout = sys.stderr
     with contextlib.suppress(EOFError, BrokenPipeError):
         root, plain_options = read_frame(requests)
-        cutter = _Cutter(root, plain_options)
+        options = WalkOptions(**plain_options)
         while True:
             for path, raw, stat, stored in read_frame(requests):
-                write_frame(answers, cutter.cut(path, raw, stat, stored))
+                signal.alarm(_FILE_SECONDS)
+                result = _cut(root, WalkEntry(path, raw, FileStat(*stat)), options, frozenset(stored))
+                signal.alarm(0)
+                write_frame(answers, to_plain(result))
 
 
-class _Cutter:
-    """The rooms that cut files, and what they are told once for all."""
-
-    def __init__(self, root: bytes, plain_options: dict[str, Any]) -> None:
-        self._preparing: Preparing = importlib.import_module("skep.knowledge.preparing")
+def _cut(
+    root: bytes, entry: WalkEntry, options: WalkOptions, stored: frozenset[StoredContent]
+) -> PreparedFile | UnreadableFile:
+    try:
+        return prepare_file(root, entry, options, stored)
+    except MemoryError:
+        return UnreadableFile(entry.path, PARSER_CRASHED, f"it takes more than {_MEMORY_LIMIT_BYTES >> 30} GiB of memory")

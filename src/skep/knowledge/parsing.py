@@ -39,6 +39,8 @@ _ENDING_SECONDS = 1.0
 _QUEUED_RESULTS = 256
 """Cut files that wait to be stored, at most: bounds memory when the database is slower than the parsers."""
 
+_RUNNER = "run_parse_worker.py"
+
 LookUpStored = Callable[[WalkEntry], frozenset[StoredContent]]
 Prepared = PreparedFile | UnreadableFile
 
@@ -165,7 +167,7 @@ class _Worker:
 async def _start_worker() -> asyncio.subprocess.Process:
     # The current folder may be the one that is indexed: its files must never be imported (-P, or -I as we ourselves).
     flag = "-I" if sys.flags.isolated else "-P"
-    worker = Path(__file__).with_name("parse_worker.py")
+    worker = Path(__file__).with_name(_RUNNER)
     try:
         return await asyncio.create_subprocess_exec(
             sys.executable,

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from skep.knowledge.chunking import language_of, parse_file
+from skep.knowledge.chunking import language_of_file, parse_file
 from skep.knowledge.walking import FileStat, Skipped, SkipReason, WalkEntry, WalkOptions, read_file
 
 _DEFLATE_LEVEL = 1
@@ -76,7 +76,7 @@ def prepare_file(
     read = read_file(root, entry, options)
     if isinstance(read, Skipped):
         return UnreadableFile(entry.path, str(read.reason), read.detail)
-    language = language_of(entry.path, read.text[:256].split("\n", 1)[0])
+    language = language_of_file(entry.path, read.text)
     if (read.sha256, language.name) in stored:
         return PreparedFile(
             path=entry.path,

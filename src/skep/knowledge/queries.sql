@@ -15,13 +15,14 @@ select collection_id, uid::text, name, last_seq, pruned_seq from collection
 where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
 -- name: delete_collection
--- A collection with everything that belongs to it alone; shared contents are collected afterwards.
+-- A collection with everything that belongs to it alone; shared contents are collected afterwards. Needs the content lock.
 delete from collection where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
 -- name: upsert_source
--- The folder a collection is indexed from, on this machine.
+-- The folder a collection is indexed from, on this machine; nothing when the collection was purged meanwhile.
 insert into source (project_id, collection_id, node, root)
-values (%(project_id)s, %(collection_id)s, %(node)s, %(root)s)
+select project_id, collection_id, %(node)s, %(root)s from collection
+where project_id = %(project_id)s and collection_id = %(collection_id)s for key share
 on conflict (collection_id, node, root) do update set root = excluded.root
 returning source_id;
 
@@ -160,10 +161,11 @@ join symbol s on s.version_id = t.donor_id and s.project_id = %(project_id)s;
 update version set removed_at = now() where project_id = %(project_id)s and version_id = any(%(version_ids)s);
 
 -- name: delete_documents
--- Tombstones: the documents keep their history, but have no findable version. Newer observations win.
+-- Tombstones: the documents keep their history, but have no findable version. Newer observations win, unless they are
+-- from the future: then the clock was set back.
 update document set version_id = null, deleted_at = now(), observed_ns = %(observed_ns)s
 where project_id = %(project_id)s and document_id = any(%(document_ids)s) and version_id = any(%(version_ids)s)
-  and observed_ns <= %(observed_ns)s
+  and (observed_ns <= %(observed_ns)s or observed_ns > %(now_ns)s)
 returning document_id;
 
 -- name: fetch_changes
@@ -249,9 +251,10 @@ from document d join version v using (version_id)
 where d.project_id = %(project_id)s group by d.collection_id, v.language order by d.collection_id, count(*) desc;
 
 -- name: upsert_follower
--- How far a follower on this machine has come.
+-- How far a follower on this machine has come; nothing when the collection was purged meanwhile.
 insert into follower (project_id, collection_id, node, kind, applied_seq)
-values (%(project_id)s, %(collection_id)s, %(node)s, %(kind)s, %(applied_seq)s)
+select project_id, collection_id, %(node)s, %(kind)s, %(applied_seq)s from collection
+where project_id = %(project_id)s and collection_id = %(collection_id)s for key share
 on conflict (collection_id, node, kind) do update set applied_seq = excluded.applied_seq, seen_at = now();
 
 -- name: prune_change_log
@@ -270,8 +273,18 @@ update collection set pruned_seq = greatest(pruned_seq, floor.seq) from floor
 where project_id = %(project_id)s and collection_id = %(collection_id)s
 returning pruned_seq;
 
+-- name: lift_statement_timeout
+-- For this transaction: statements that go through a whole project may rightly take long.
+set local statement_timeout = 0;
+
+-- name: has_expired_versions
+-- Whether there is anything to expire.
+select exists (
+    select from version where project_id = %(project_id)s and collection_id = %(collection_id)s
+    and removed_at < now() - %(keep)s::interval);
+
 -- name: expire_versions
--- Delete versions that were replaced or deleted long enough ago.
+-- Delete versions that were replaced or deleted long enough ago. Needs the content lock: they may be donors.
 delete from version where project_id = %(project_id)s and collection_id = %(collection_id)s
   and removed_at < now() - %(keep)s::interval;
 
@@ -305,8 +318,16 @@ where project_id = %(project_id)s and collection_id = %(collection_id)s
 order by document_id;
 
 -- name: erase_documents
--- Erase documents with all their versions, for good.
+-- Erase documents with all their versions, for good. Needs the content lock: the versions may be donors.
 delete from document where project_id = %(project_id)s and document_id = any(%(document_ids)s);
+
+-- name: clear_change_log
+-- Let every follower, here and elsewhere, find itself left behind, so that it builds its files anew.
+with gone as (
+    delete from change_log where project_id = %(project_id)s and collection_id = %(collection_id)s
+)
+update collection set last_seq = last_seq + 1, pruned_seq = last_seq + 1
+where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
 -- name: count_versions
 -- How many versions some documents have.
@@ -329,16 +350,28 @@ select count(*) from document where project_id = %(project_id)s and collection_i
 select count(*) from version where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
 -- name: vacuum_chunks
--- Overwrite deleted passages in the files of the database.
-vacuum chunk;
+-- Write the table anew, without deleted passages: a plain vacuum frees their room and leaves their bytes there.
+vacuum (full) chunk;
 
 -- name: vacuum_blobs
--- Overwrite deleted original bytes in the files of the database.
-vacuum blob;
+-- Write the table anew, without deleted originals.
+vacuum (full) blob;
+
+-- name: vacuum_placements
+-- Write the table anew, without deleted headings.
+vacuum (full) placement;
 
 -- name: vacuum_symbols
--- Overwrite deleted names in the files of the database.
-vacuum symbol;
+-- Write the table anew, without deleted names.
+vacuum (full) symbol;
+
+-- name: vacuum_versions
+-- Write the table anew, without deleted states.
+vacuum (full) version;
+
+-- name: vacuum_documents
+-- Write the table anew, without deleted paths.
+vacuum (full) document;
 
 -- name: fetch_placed_chunks
 -- The passages of some versions as verify compares them: with the hash of the text that is really there.

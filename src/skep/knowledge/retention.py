@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from skep.knowledge.interfaces import DocumentNotFoundError
 from skep.knowledge.models import RemovalReport
-from skep.knowledge.storing import append_changes, lock_collection, queries, remove_documents
+from skep.knowledge.storing import lock_collection, queries, remove_documents
 from skep.store import Connection, Database
 
 _BATCH_DOCUMENTS = 1_000
+
+_SCRUBBED = (
+    "vacuum_chunks",
+    "vacuum_blobs",
+    "vacuum_placements",
+    "vacuum_symbols",
+    "vacuum_versions",
+    "vacuum_documents",
+)
 
 FORGET_FOLLOWERS = timedelta(days=7)
 """A follower that was not seen for so long does not hold the change log back; when it returns it rebuilds."""
@@ -55,21 +65,22 @@ async def purge_documents(
 ) -> RemovalReport:
     """Erase the document at ``path`` and all below it with every version, and contents that nothing else has.
 
+    Every follower of the collection, on any machine, finds itself left behind and builds its files anew.
+
     Raises DocumentNotFoundError when nothing, living or deleted, is there.
     """
     bound = {"project_id": project_id, "collection_id": collection_id, "path": path}
-    async with database.transaction() as connection:
-        last_seq = await lock_collection(connection, project_id, collection_id)
+    async with _all_contents(database, project_id) as connection:
+        await lock_collection(connection, project_id, collection_id)
         cursor = await connection.execute(queries["fetch_documents_to_purge"], bound)
         rows = [_DocumentRow(*row) for row in await cursor.fetchall()]
         if not rows:
             raise DocumentNotFoundError(collection=collection, path=path)
         documents = bound | {"document_ids": [row.document_id for row in rows]}
         versions = await _count(connection, "count_versions", documents)
-        changes = [(row.version_id, "removed") for row in rows if row.version_id is not None]
-        await append_changes(connection, project_id, collection_id, last_seq, changes)
+        await connection.execute(queries["clear_change_log"], bound)
         await connection.execute(queries["erase_documents"], documents)
-    chunks, blobs = await collect_contents(database, project_id)
+        chunks, blobs = await _collect_contents(connection, project_id)
     await _scrub(database)
     return RemovalReport(collection=collection, documents=len(rows), versions=versions, chunks=chunks, blobs=blobs)
 
@@ -79,11 +90,11 @@ async def purge_collection(
 ) -> RemovalReport:
     """Erase a whole collection, and contents that no other collection of the project has."""
     bound = {"project_id": project_id, "collection_id": collection_id}
-    async with database.transaction() as connection:
+    async with _all_contents(database, project_id) as connection:
         documents = await _count(connection, "count_collection_documents", bound)
         versions = await _count(connection, "count_collection_versions", bound)
         await connection.execute(queries["delete_collection"], bound)
-    chunks, blobs = await collect_contents(database, project_id)
+        chunks, blobs = await _collect_contents(connection, project_id)
     await _scrub(database)
     return RemovalReport(collection=collection, documents=documents, versions=versions, chunks=chunks, blobs=blobs)
 
@@ -93,29 +104,48 @@ async def expire(database: Database, *, project_id: int, collection_id: int, kee
 
     Also shortens the change log to what living followers still need.
     """
-    bound = {"project_id": project_id, "collection_id": collection_id}
+    bound = {"project_id": project_id, "collection_id": collection_id, "keep": keep}
     await database.execute(queries["prune_change_log"], bound | {"forget_followers": FORGET_FOLLOWERS})
-    expired = await database.execute(queries["expire_versions"], bound | {"keep": keep})
-    if expired:
-        await database.execute(queries["expire_documents"], bound)
-        await collect_contents(database, project_id)
+    # Nearly always there is nothing, and then nobody who is storing contents has to wait for us.
+    ((has_expired,),) = await database.fetch_tuples(queries["has_expired_versions"], bound)
+    if not has_expired:
+        return 0
+    async with _all_contents(database, project_id) as connection:
+        expired = (await connection.execute(queries["expire_versions"], bound)).rowcount
+        await connection.execute(queries["expire_documents"], bound)
+        await _collect_contents(connection, project_id)
     return expired
 
 
-async def collect_contents(database: Database, project_id: int) -> tuple[int, int]:
+@asynccontextmanager
+async def _all_contents(database: Database, project_id: int) -> AsyncIterator[Connection]:
+    """A transaction in which versions may be deleted and contents collected: nobody else stores contents meanwhile.
+
+    Taken before any collection's lock, as in `store_files`; the other way round two transactions could wait for each
+    other. A version may only be deleted under this lock, since somebody may be copying its passages.
+    """
+    async with database.transaction() as connection:
+        await connection.execute(queries["lift_statement_timeout"])
+        await connection.execute(queries["lock_contents"], {"project_id": project_id})
+        yield connection
+
+
+async def _collect_contents(connection: Connection, project_id: int) -> tuple[int, int]:
     """Delete passages and original bytes that nothing refers to; returns how many of each."""
     bound = {"project_id": project_id}
-    async with database.transaction() as connection:
-        await connection.execute(queries["lock_contents"], bound)
-        chunks = (await connection.execute(queries["collect_chunks"], bound)).rowcount
-        blobs = (await connection.execute(queries["collect_blobs"], bound)).rowcount
+    chunks = (await connection.execute(queries["collect_chunks"], bound)).rowcount
+    blobs = (await connection.execute(queries["collect_blobs"], bound)).rowcount
     return chunks, blobs
 
 
 async def _scrub(database: Database) -> None:
-    # Deleted rows stay in PostgreSQL's files until vacuumed; erasing for good must not wait for autovacuum.
-    for name in ("vacuum_chunks", "vacuum_blobs", "vacuum_symbols"):
-        await database.execute(queries[name])
+    """Write the tables that hold contents anew, so that nothing of deleted rows stays in the files of the database.
+
+    The write-ahead log may have it until it is recycled, and so may backups.
+    """
+    async with database.patient_connection() as connection:
+        for name in _SCRUBBED:
+            await connection.execute(queries[name])
 
 
 async def _count(connection: Connection, name: str, bound: Mapping[str, object]) -> int:

@@ -144,7 +144,7 @@ class Searcher:
                 raise UnknownFilterError(filter="kind", value=kind, known=", ".join(KINDS))
         question = analyze(request.query)
         if not question.terms:
-            raise QueryEmptyError()
+            raise QueryEmptyError
         return question
 
     def _check_top_k(self, top_k: int) -> None:

@@ -27,8 +27,8 @@ from skep.knowledge.models import (
 )
 from skep.knowledge.parsing import default_workers
 from skep.knowledge.retention import expire, forget_documents, purge_collection, purge_documents
-from skep.knowledge.searching import Location, Searcher, SearchLimits, choose, parse_location
-from skep.knowledge.sources import Place, SourceRow, check_name, find_place, is_inside
+from skep.knowledge.searching import Searcher, SearchLimits, choose, parse_location
+from skep.knowledge.sources import Place, SourceRow, below, check_name, find_place, innermost
 from skep.knowledge.storing import Target, queries
 from skep.knowledge.verifying import verify_collection
 from skep.knowledge.walking import RootIsFileError, RootMissingError, WalkOptions, decode_path, encode_path
@@ -131,26 +131,18 @@ class Knowledge:
         Raises RootMissingError for a path that neither exists nor was indexed, RootIsFileError for a single file that
         is in no indexed folder.
         """
-        raw = os.fsencode(os.path.realpath(path))
         sources = await self._sources(principal)
-        text = encode_path(raw)
-        place = find_place(text, sources, node=self._options.node, collection=collection)
+        absolute = await asyncio.to_thread(_absolute, path)
+        place = find_place(absolute, sources, node=self._options.node, collection=collection)
         if not place.subpath:
-            if not os.path.lexists(raw):
-                raise RootMissingError(path=path)
-            if not os.path.isdir(raw):
-                raise RootIsFileError(path=path)
+            await asyncio.to_thread(_check_root, path)
         return place
 
     async def collection_around(self, principal: Principal, folder: Path) -> str | None:
         """The collection of the innermost indexed folder on this machine that contains ``folder``; None if none does."""
-        text = encode_path(os.fsencode(os.path.realpath(folder)))
-        around = [
-            source
-            for source in await self._sources(principal)
-            if source.node == self._options.node and is_inside(text, source.root)
-        ]
-        return max(around, key=lambda source: len(source.root)).collection if around else None
+        absolute = await asyncio.to_thread(_absolute, folder)
+        source = innermost(await self._sources(principal), absolute, node=self._options.node)
+        return None if source is None else source.collection
 
     async def search(self, principal: Principal, request: SearchRequest) -> SearchResponse:
         """The best passages for a question. See `Searcher.search` for the errors."""
@@ -167,9 +159,11 @@ class Knowledge:
         require_role(principal, "reader")
         place = parse_location(location)
         if folder is not None:
-            place, collection = self._on_disk(await self._sources(principal), folder, place)
-            if collection is not None:
-                request = replace(request, collections=(collection,))
+            absolute = await asyncio.to_thread(_absolute, folder / place.path)
+            source = innermost(await self._sources(principal), absolute, node=self._options.node)
+            if source is not None:
+                place = replace(place, path=below(absolute, source.root))
+                request = replace(request, collections=(source.collection,))
         return await self._searcher.similar(principal, place, request)
 
     async def create_collection(self, principal: Principal, name: str) -> None:
@@ -280,15 +274,6 @@ class Knowledge:
     async def _chosen(self, principal: Principal, names: Sequence[str]) -> list[CollectionRow]:
         return choose(await self._collections(principal), names, project=principal.project_name)
 
-    def _on_disk(self, sources: Sequence[SourceRow], folder: Path, place: Location) -> tuple[Location, str | None]:
-        """The document that a path of this machine means, and its collection; unchanged when it means none."""
-        path = encode_path(os.fsencode(os.path.realpath(folder / place.path)))
-        around = [source for source in sources if source.node == self._options.node and is_inside(path, source.root)]
-        if not around:
-            return place, None
-        nearest = max(around, key=lambda source: len(source.root))
-        return Location(path[len(nearest.root.rstrip("/")) :].strip("/"), place.line), nearest.collection
-
     def _walk_options(self) -> WalkOptions:
         return WalkOptions(
             max_file_bytes=self._options.max_file_bytes,
@@ -309,3 +294,15 @@ class Knowledge:
             return index.applied_seq, "current" if index.applied_seq == collection.last_seq else "behind"
         finally:
             index.close()
+
+
+def _absolute(path: Path) -> str:
+    """The real path as document paths are written."""
+    return encode_path(os.fsencode(os.path.realpath(path)))
+
+
+def _check_root(path: Path) -> None:
+    if not path.exists():
+        raise RootMissingError(path=path)
+    if not path.is_dir():
+        raise RootIsFileError(path=path)

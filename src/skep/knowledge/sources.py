@@ -40,11 +40,10 @@ def find_place(path: str, sources: Sequence[SourceRow], *, node: str, collection
 
     Raises FolderTakenError when a new folder's own name belongs to another folder, CollectionNameError for a bad name.
     """
-    here = [source for source in sources if source.node == node and collection in (None, source.collection)]
-    around = [source for source in here if is_inside(path, source.root)]
-    if around:
-        nearest = max(around, key=lambda source: len(source.root))
-        return Place(nearest.collection, nearest.root, path[len(nearest.root.rstrip("/")) :].strip("/"))
+    eligible = [source for source in sources if collection in (None, source.collection)]
+    nearest = innermost(eligible, path, node=node)
+    if nearest is not None:
+        return Place(nearest.collection, nearest.root, below(path, nearest.root))
     if collection is not None:
         return Place(check_name(collection), path, "")
     name = name_for(path)
@@ -54,8 +53,18 @@ def find_place(path: str, sources: Sequence[SourceRow], *, node: str, collection
     return Place(name, path, "")
 
 
-def is_inside(path: str, root: str) -> bool:
-    """Whether an absolute path is a folder or below it."""
+def innermost(sources: Sequence[SourceRow], path: str, *, node: str) -> SourceRow | None:
+    """The source of this machine whose folder contains an absolute path most closely; None when none does."""
+    around = [source for source in sources if source.node == node and _is_inside(path, source.root)]
+    return max(around, key=lambda source: len(source.root), default=None)
+
+
+def below(path: str, root: str) -> str:
+    """An absolute path as a document path of a folder that contains it; empty for the folder itself."""
+    return path[len(root.rstrip("/")) :].strip("/")
+
+
+def _is_inside(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 

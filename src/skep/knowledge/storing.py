@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ _PLACEMENT_TYPES = ("int8", "int8", "int4", "bytea", "int4", "int4", "text", "te
 _SYMBOL_TYPES = ("int8", "int8", "int4", "text", "text", "text", "int4", "int4")
 _CHANGE_TYPES = ("int8", "int8", "int8", "int8", "text")
 
+_LAST_SECOND = 253_402_300_799
+"""9999-12-31 23:59:59 UTC, the last that Python's and PostgreSQL's times share; files may claim to be from later."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -30,7 +34,7 @@ class Target:
     source_id: int
     chunker: str
 
-    def bound(self, **more: Any) -> dict[str, Any]:
+    def bound(self, **more: object) -> dict[str, object]:
         """The parameters every statement takes, and ``more``."""
         return {
             "project_id": self.project_id,
@@ -87,6 +91,7 @@ async def store_files(
     (A file that was not cut because its content was stored comes back when that content was collected meanwhile.)
     The state of each document is read under the collection's lock, so that two indexers never double anything, and an
     observation older than the stored one changes nothing: a process that was stopped for an hour does no harm.
+    (Unless the stored one is from the future: then the clock was set back, and it proves nothing.)
     """
     async with database.transaction() as connection:
         await connection.execute(queries["hold_contents"], target.bound())
@@ -95,7 +100,7 @@ async def store_files(
         donors = await _fetch_donors(connection, target, [file for file in files if file.reuses])
         orphans = [file for file in files if file.reuses and (file.sha256, file.language) not in donors]
         lost = {file.path for file in orphans}
-        batch = _sort_out(target, (file for file in files if file.path not in lost), current)
+        batch = _sort_out(target, (file for file in files if file.path not in lost), current, now_ns=time.time_ns())
         version_ids = await _reserve(connection, len(batch.new))
         await _write_contents(connection, target, batch.new, counts)
         document_ids = await _write_documents(connection, target, batch, version_ids)
@@ -122,7 +127,8 @@ async def remove_documents(
 ) -> int:
     """Give tombstones to documents ``(document_id, version_id)``; returns how many got one.
 
-    A document whose version is another one by now, or that was observed after ``observed_ns``, is left alone.
+    A document whose version is another one by now, or that was observed after ``observed_ns``, is left alone (but an
+    observation from the future does not count, see `store_files`).
     """
     bound = {"project_id": project_id, "collection_id": collection_id, "observed_ns": observed_ns}
     async with database.transaction() as connection:
@@ -131,6 +137,7 @@ async def remove_documents(
             queries["delete_documents"],
             bound
             | {
+                "now_ns": time.time_ns(),
                 "document_ids": [document_id for document_id, _ in documents],
                 "version_ids": [version_id for _, version_id in documents],
             },
@@ -164,12 +171,14 @@ async def append_changes(
     )
 
 
-def _sort_out(target: Target, files: Iterable[PreparedFile], current: dict[str, _Current]) -> _Batch:
+def _sort_out(
+    target: Target, files: Iterable[PreparedFile], current: dict[str, _Current], *, now_ns: int
+) -> _Batch:
     """Decide for each file whether it is news. Pure."""
     batch = _Batch()
     for file in files:
         known = current.get(file.path)
-        if known is not None and known.observed_ns > file.observed_ns:
+        if known is not None and file.observed_ns < known.observed_ns <= now_ns:
             continue
         is_same = (
             known is not None
@@ -289,7 +298,7 @@ async def _write_versions(
             target.chunker,
             file.language,
             file.kind,
-            datetime.fromtimestamp(max(0, file.stat.mtime_ns // 1_000_000_000), UTC),
+            datetime.fromtimestamp(min(max(0, file.stat.mtime_ns // 1_000_000_000), _LAST_SECOND), UTC),
         )
         for version_id, file in zip(version_ids, files, strict=True)
     )

@@ -33,10 +33,10 @@ def current_trace_id() -> str:
 
 
 @contextmanager
-def tracing(trace_id: str) -> Iterator[None]:
+def tracing(trace_id: str) -> Iterator[str]:
     """Everything logged in the block carries this trace id."""
     token = _current.set(trace_id)
     try:
-        yield
+        yield trace_id
     finally:
         _current.reset(token)

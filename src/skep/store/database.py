@@ -23,6 +23,9 @@ from skep.store.interfaces import (
     Server,
 )
 
+_SECOND_TRY_SECONDS = 0.2
+"""Before a first connection is tried once more: longer than a server takes from its last answer to giving up its lock."""
+
 Row = TypeVar("Row")
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 Connection = AsyncConnection[tuple[Any, ...]]
@@ -72,11 +75,13 @@ class Database:
 
         Raises DatabaseUnavailableError, DatabaseTooOldError, or what the server's own start-up raises.
         """
-        conninfo = await self.conninfo()
         # The first connection is made here and not by the pool, whose workers would retry in silence until a time-out.
-        async with self._translated(), await AsyncConnection.connect(conninfo, autocommit=True) as probe:
-            if probe.info.server_version < MINIMUM_SERVER_VERSION:
-                raise DatabaseTooOldError(where=self.where, version=probe.info.server_version // 10_000)
+        try:
+            await self._probe()
+        except DatabaseUnavailableError:
+            # The embedded server may have begun to stop for idleness just after we asked for it; asking again starts it.
+            await asyncio.sleep(_SECOND_TRY_SECONDS)
+            await self._probe()
         self._pool = AsyncConnectionPool(
             self.conninfo,
             kwargs={"autocommit": True},
@@ -90,6 +95,12 @@ class Database:
             name="skep-database",
         )
         await self._pool.open(wait=False)
+
+    async def _probe(self) -> None:
+        conninfo = await self.conninfo()
+        async with self._translated(), await AsyncConnection.connect(conninfo, autocommit=True) as probe:
+            if probe.info.server_version < MINIMUM_SERVER_VERSION:
+                raise DatabaseTooOldError(where=self.where, version=probe.info.server_version // 10_000)
 
     async def close(self) -> None:
         """Close every connection; safe to call twice."""

@@ -50,8 +50,8 @@ def test_every_step_is_told_and_leads_to_the_score() -> None:
         ("path penalties", "\N{MULTIPLICATION SIGN}0.30"),
     ]
     assert best.steps[-1].score == pytest.approx(best.score) == pytest.approx(5.9 * 0.3)
-    assert [step.rule for step in second.steps] == ["words", "path penalties", "saturation"]
-    assert second.steps[-1].score == pytest.approx(second.score) == pytest.approx(0.5 * 0.3 * 0.5)
+    assert [step.rule for step in second.steps] == ["words", "file coherence", "path penalties", "saturation"]
+    assert second.steps[-1].score == pytest.approx(second.score) == pytest.approx(0.7 * 0.3 * 0.6)
 
 
 def test_hits_that_nobody_describes_are_left_out() -> None:

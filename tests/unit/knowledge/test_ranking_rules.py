@@ -28,9 +28,10 @@ def amounts_of(rule: Rule, now: Standing) -> dict[int, float]:
 COHERENCE, DEFINITION, MENTION, PATH_WORDS, PENALTIES, SATURATION = rules.RULES
 
 
-def test_the_best_passage_of_each_file_gains_by_the_files_sum() -> None:
+def test_passages_gain_by_their_files_sum_the_best_most() -> None:
     now = standing("x", code("a.py"), code("a.py"), code("b.py"), scores=(0.5, 1.0, 0.75))
     assert amounts_of(COHERENCE, now) == {
+        0: pytest.approx(rules.FILE_COHERENCE_REST),
         1: pytest.approx(rules.FILE_COHERENCE),
         2: pytest.approx(rules.FILE_COHERENCE / 2),
     }
@@ -140,6 +141,6 @@ def test_rules_about_code_leave_prose_alone() -> None:
     assert amounts_of(PENALTIES, standing("login", other("tests/examples/readme.md", "docs"))) == {}
 
 
-def test_each_further_passage_of_a_file_counts_half() -> None:
+def test_all_passages_of_a_file_but_its_best_step_back() -> None:
     now = standing("x", code("a.py"), code("b.py"), code("a.py"), code("a.py"), scores=(0.4, 0.5, 0.9, 0.6))
-    assert amounts_of(SATURATION, now) == {3: 0.5, 0: 0.25}
+    assert amounts_of(SATURATION, now) == {3: rules.SATURATION, 0: rules.SATURATION}

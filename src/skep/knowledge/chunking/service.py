@@ -30,7 +30,7 @@ def parse_file(path: str, text: str) -> ParsedFile:
     space exactly once and in order; each is at most HARD_MAX_BYTES long in UTF-8 and at least one such character.
     What cannot be parsed is cut by lines and has no symbols.
     """
-    language = _language(path, text)
+    language = language_of_file(path, text)
     data = text.encode("utf-8", "surrogatepass")
     symbols: list[SymbolSpan] = []
     headings: list[str] | None = None
@@ -49,8 +49,11 @@ def parse_file(path: str, text: str) -> ParsedFile:
     )
 
 
-def _language(path: str, text: str) -> Language:
-    """The row for this file, by its text where two languages share an extension."""
+def language_of_file(path: str, text: str) -> Language:
+    """The row for a file: by its name, its first line, and its text where two languages share an extension.
+
+    Together with the text it decides everything `parse_file` gives.
+    """
     first_line = text[: text.find("\n", 0, 256)] if text.startswith("#!") else ""
     language = REGISTRY.find(path, first_line)
     if language.rival is not None and language.rival[0].search(text):

@@ -22,4 +22,4 @@ TAIL_BYTES = 375
 
 MAX_TREE_BYTES = 1 << 20
 """Larger files are cut by lines. The size limit of the walk (1 MiB); a tree takes 17 bytes per byte of Python (measured)
-and up to 1,200 on hostile input."""
+and up to 250 on hostile input."""
