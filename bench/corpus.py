@@ -23,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import sdist_backend
+from bench.results import default_cache
 from skep.knowledge.walking import Skipped, WalkEntry, WalkOptions, WalkReport, read_file, walk
 
 MANIFEST = Path(__file__).with_name("corpus.toml")
@@ -67,11 +68,6 @@ class Corpus:
     folder: Path
     files: int
     source_bytes: int
-
-
-def default_cache() -> Path:
-    """Where downloads and the corpus are kept between runs, outside the repository."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skep-bench"
 
 
 def read_manifest(path: Path = MANIFEST) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from skep.access import Access, Principal
 from skep.errors import UnavailableError
+from skep.jobs import JobHandler, Jobs, queue_of
 from skep.knowledge import Knowledge, KnowledgeOptions, ReportNotice
+from skep.knowledge.tasks import knowledge_tasks
 from skep.settings import Settings
 from skep.store import Database, EmbeddedServer, ExternalServer, OwnServer, Server, ensure_schema
 
@@ -35,6 +37,7 @@ class Skep:
     database: Database
     access: Access
     knowledge: Knowledge
+    jobs: Jobs
     node: str
     """Names this machine's data folder among those that share a database."""
 
@@ -55,13 +58,7 @@ async def open_skep(settings: Settings, *, notice: ReportNotice, name: str = "sk
     """
     async with AsyncExitStack() as stack:
         node = prepare_data_folder(settings.data_folder)
-        database = Database(
-            database_server(settings),
-            max_connections=settings.database.pool_max_connections,
-            connect_timeout_seconds=settings.database.connect_timeout_seconds,
-            statement_timeout_seconds=settings.database.statement_timeout_seconds,
-            application_name=name,
-        )
+        database = make_database(settings, name=name)
         stack.push_async_callback(database.close)
         await database.open()
         access = Access(database, key_file=settings.data_folder / KEY_FILE)
@@ -69,7 +66,24 @@ async def open_skep(settings: Settings, *, notice: ReportNotice, name: str = "sk
             await access.ensure_first_key()
         knowledge = Knowledge(database, knowledge_options(settings, node), notice=notice)
         stack.push_async_callback(knowledge.close)
-        yield Skep(settings=settings, database=database, access=access, knowledge=knowledge, node=node)
+        jobs = Jobs(database, queue=queue_of(node))
+        yield Skep(settings=settings, database=database, access=access, knowledge=knowledge, jobs=jobs, node=node)
+
+
+def job_handlers(skep: Skep) -> Mapping[str, JobHandler]:
+    """Every kind of background job that a worker can do."""
+    return {**knowledge_tasks(skep.knowledge, skep.node)}
+
+
+def make_database(settings: Settings, *, name: str) -> Database:
+    """The database that the settings name, not opened. ``name`` shows in its list of sessions."""
+    return Database(
+        database_server(settings),
+        max_connections=settings.database.pool_max_connections,
+        connect_timeout_seconds=settings.database.connect_timeout_seconds,
+        statement_timeout_seconds=settings.database.statement_timeout_seconds,
+        application_name=name,
+    )
 
 
 def database_server(settings: Settings) -> Server:

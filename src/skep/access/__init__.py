@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from skep.access.interfaces import KeyFileUnsafeError, KeyInvalidError, KeyMissingError, RoleTooLowError
+from skep.access.interfaces import (
+    KeyFileUnreadableError,
+    KeyFileUnsafeError,
+    KeyFileUnwritableError,
+    KeyInvalidError,
+    KeyMissingError,
+    RoleTooLowError,
+)
 from skep.access.models import Principal, Role
 from skep.access.service import DEFAULT_PROJECT, Access, read_key_file, require_role
 
 __all__ = [
     "DEFAULT_PROJECT",
     "Access",
+    "KeyFileUnreadableError",
     "KeyFileUnsafeError",
+    "KeyFileUnwritableError",
     "KeyInvalidError",
     "KeyMissingError",
     "Principal",

@@ -1,5 +1,8 @@
 """Errors of access.
 
+UnavailableError
+├── KeyFileUnreadableError   the file with the key is there but cannot be read
+└── KeyFileUnwritableError   the first key cannot be written down
 RefusedError
 ├── KeyMissingError       no key was sent (401)
 ├── KeyInvalidError       the key is malformed, unknown or revoked (401)
@@ -9,7 +12,7 @@ RefusedError
 
 from __future__ import annotations
 
-from skep.errors import RefusedError
+from skep.errors import RefusedError, UnavailableError
 
 
 class KeyMissingError(RefusedError):
@@ -36,3 +39,15 @@ class KeyFileUnsafeError(RefusedError):
     """The key file {path} can be read by other accounts (mode {mode})."""
 
     fix = "Run: chmod 600 {path}"
+
+
+class KeyFileUnreadableError(UnavailableError):
+    """The key file {path} cannot be read: {reason}"""
+
+    fix = "Give yourself the right to read it, or set SKEP_KEY to a key of this database."
+
+
+class KeyFileUnwritableError(UnavailableError):
+    """The first key cannot be written to {path}: {reason}"""
+
+    fix = "Free space or mend the rights of that folder, then run it again; no key was made."

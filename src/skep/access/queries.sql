@@ -18,6 +18,7 @@ select project_id, key_pepper from project where name = %(name)s for update;
 select count(*) from api_key where project_id = %(project_id)s and role = 'admin' and revoked_at is null;
 
 -- name: insert_key
--- A new key; only its HMAC is stored.
+-- A new key; only its HMAC is stored. Nothing happens when it is there: one that was revoked stays revoked.
 insert into api_key (key_id, project_id, name, role, secret_hmac)
-values (%(key_id)s, %(project_id)s, %(name)s, %(role)s, %(secret_hmac)s);
+values (%(key_id)s, %(project_id)s, %(name)s, %(role)s, %(secret_hmac)s)
+on conflict (key_id) do nothing;

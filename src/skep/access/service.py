@@ -10,7 +10,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from skep.access.interfaces import KeyFileUnsafeError, KeyInvalidError, KeyMissingError, RoleTooLowError
+from skep.access.interfaces import (
+    KeyFileUnreadableError,
+    KeyFileUnsafeError,
+    KeyFileUnwritableError,
+    KeyInvalidError,
+    KeyMissingError,
+    RoleTooLowError,
+)
 from skep.access.keys import ParsedKey, key_hmac, new_key, parse_key
 from skep.access.models import Principal, Role
 from skep.store import Database, Queries
@@ -100,7 +107,7 @@ class Access:
             # A data folder that has served another database keeps its key: overwriting it would lose that one.
             key = parse_key(read_key_file(self._key_file) or "") or new_key()
             write_key_file(self._key_file, key.text)
-            await connection.execute(
+            inserted = await connection.execute(
                 _queries["insert_key"],
                 {
                     "key_id": key.key_id,
@@ -110,7 +117,7 @@ class Access:
                     "secret_hmac": key_hmac(key, pepper),
                 },
             )
-        return True
+        return inserted.rowcount == 1
 
     async def _verify(self, key: ParsedKey) -> Principal:
         row = await self._database.fetch_one(_KeyRow, _queries["fetch_key"], {"key_id": key.key_id})
@@ -128,24 +135,36 @@ def require_role(principal: Principal, needed: Role) -> None:
 
 
 def read_key_file(path: Path) -> str | None:
-    """The key in a file, or None when there is no such file. Raises KeyFileUnsafeError when others can read it."""
+    """The key in a file, or None when there is no such file.
+
+    Raises KeyFileUnsafeError when others can read it, KeyFileUnreadableError.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise KeyFileUnsafeError(path=path, mode=f"{mode:o}")
+            return file.read(1024).decode("ascii", "replace").strip()
     except FileNotFoundError:
         return None
-    with os.fdopen(descriptor) as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
-            raise KeyFileUnsafeError(path=path, mode=f"{mode:o}")
-        return file.read(1024).strip()
+    except OSError as error:
+        raise KeyFileUnreadableError(path=path, reason=error.strerror or str(error)) from error
 
 
 def write_key_file(path: Path, text: str) -> None:
-    """Write a key so that it is there whole or not at all, readable by its owner only, also after power loss."""
+    """Write a key so that it is there whole or not at all, readable by its owner only, also after power loss.
+
+    Raises KeyFileUnwritableError.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise KeyFileUnwritableError(path=path, reason=error.strerror or str(error)) from error

@@ -105,10 +105,10 @@ def status_lines(collections: Sequence[CollectionStatus]) -> str:
     lines = []
     for collection in collections:
         lines.append(f"{collection.collection}: {collection.files} files, {collection.chunks} passages")
-        for source in collection.sources:
-            lines.append(
-                f"  {printable(source.root)} on {source.node}, indexed {source.scanned_at or 'never to the end'}"
-            )
+        lines += [
+            f"  {printable(source.root)} on {source.node}, indexed {source.scanned_at or 'never to the end'}"
+            for source in collection.sources
+        ]
         languages = ", ".join(f"{name} {count}" for name, count in list(collection.languages.items())[:8])
         if languages:
             lines.append(f"  {languages}")

@@ -94,6 +94,8 @@ def run(arguments: list[str]) -> int:
     terminal = Terminal(json="--json" in arguments)
     try:
         code = app(arguments, prog_name="skep", standalone_mode=False)
+        if code == EXIT_INTERRUPTED:
+            raise KeyboardInterrupt  # which typer has turned into a number without words
     except SkepError as error:
         return terminal.show_error(error)
     except _click.exceptions.NoArgsIsHelpError as error:
@@ -106,7 +108,7 @@ def run(arguments: list[str]) -> int:
         terminal.say("interrupted; nothing is lost, run it again to go on")
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 -- the last border: whatever was not foreseen must still end in words
-        import traceback  # noqa: PLC0415 -- 10 ms that only a crash has to pay
+        import traceback  # 10 ms that only a crash has to pay
 
         terminal.say_lines(traceback.format_exc())
         return terminal.show_error(SkepError(reason=f"{type(error).__name__}: {error}"))

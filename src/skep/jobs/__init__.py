@@ -11,14 +11,16 @@ from skep.jobs.models import (
     JobHandler,
     JobOrder,
     JobProgress,
+    JobReport,
     JobState,
     StalledJob,
 )
-from skep.jobs.service import Jobs, queue_of
+from skep.jobs.service import MAX_LISTED, Jobs, queue_of
 from skep.jobs.worker import Worker, WorkerOptions
 
 __all__ = [
     "FINAL_STATES",
+    "MAX_LISTED",
     "Job",
     "JobContext",
     "JobError",
@@ -29,6 +31,7 @@ __all__ = [
     "JobNotFoundError",
     "JobOrder",
     "JobProgress",
+    "JobReport",
     "JobState",
     "JobUnknownError",
     "Jobs",

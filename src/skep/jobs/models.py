@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -71,6 +71,13 @@ class Job:
         return self.state in FINAL_STATES
 
 
+class JobReport(Protocol):
+    """How a handler says how far it is. Called often: it costs nothing, and it is where a cancelled job ends."""
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """``done`` of ``total`` in ``phase``; total 0 means it is not known yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobContext:
     """What a handler gets."""
@@ -79,8 +86,7 @@ class JobContext:
     project_id: int
     arguments: Mapping[str, Any]
     requested_by: Mapping[str, Any]
-    report: Callable[[str, int, int], None]
-    """Phase, done, total (0: unknown). Call it often: it costs nothing, and it is where a job ends that was cancelled."""
+    report: JobReport
 
 
 JobHandler = Callable[[JobContext], Awaitable[object]]

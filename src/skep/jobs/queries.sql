@@ -4,7 +4,7 @@ select set_config('search_path', 'public, procrastinate', true);
 
 -- name: lock_subject
 -- One at a time asks for work on a subject, so that two requests cannot both find no waiting job.
-select pg_advisory_xact_lock(7117003, hashtext(%(project_id)s::text || '/' || %(subject)s));
+select pg_advisory_xact_lock(7117003, hashtext(concat_ws('/', %(project_id)s::bigint, %(subject)s::text)));
 
 -- name: fetch_waiting_twin
 -- A job that waits to do exactly what is asked for.
@@ -17,9 +17,10 @@ order by created_at limit 1;
 -- A new job, and its place in the queue; the queue's lock lets one job per subject run at a time.
 insert into job (job_id, project_id, kind, subject, queue, arguments, requested_by, state, queue_job_id)
 values (
-    %(job_id)s, %(project_id)s, %(kind)s, %(subject)s, %(queue)s, %(arguments)s, %(requested_by)s, 'queued',
+    %(job_id)s::text, %(project_id)s::bigint, %(kind)s, %(subject)s::text, %(queue)s::text, %(arguments)s, %(requested_by)s,
+    'queued',
     (procrastinate_defer_jobs_v1(array[row(
-        %(queue)s, %(task)s, 0, %(queue)s || '/' || %(project_id)s::text || '/' || %(subject)s, null,
+        %(queue)s::text, %(task)s::text, 0, concat_ws('/', %(queue)s::text, %(project_id)s::bigint, %(subject)s::text), null,
         jsonb_build_object('job_id', %(job_id)s::text), null
     )]::procrastinate_job_to_defer_v1[]))[1]
 );
@@ -91,8 +92,8 @@ where job_id = %(job_id)s and attempts = %(attempt)s and state = 'running';
 -- What the queue believes to be running though its worker is gone or silent, under a lock: one process mends it.
 select q.id, q.args ->> 'job_id'
 from procrastinate_jobs q left join procrastinate_workers w on w.id = q.worker_id
-where q.status = 'doing' and q.task_name = %(task)s
-  and (w.id is null or w.last_heartbeat < now() - make_interval(secs => %(silent_seconds)s))
+where q.status = 'doing' and q.task_name = %(task)s and (%(queue)s::text is null or q.queue_name = %(queue)s)
+  and (w.id is null or w.last_heartbeat <= now() - make_interval(secs => %(silent_seconds)s))
 for update of q skip locked;
 
 -- name: fetch_stalled

@@ -316,15 +316,23 @@ class Worker:
                 await self._database.execute(queries["delete_old_jobs"], {"days": KEPT_DAYS})
                 next_cleaning = now + 3600
 
+    async def adopt(self) -> int:
+        """Mend every job of our queue that is said to be running, at once. Only for a worker that knows itself alone."""
+        return await self._mend(self._options.queue, silent_seconds=0.0)
+
     async def mend(self) -> int:
         """Let jobs whose worker is gone run again, or fail them when that happened too often; how many there were.
 
         procrastinate leaves them in ``doing`` for ever (its issue 1518).
         """
+        return await self._mend(None, silent_seconds=self._options.silent_seconds)
+
+    async def _mend(self, queue: str | None, *, silent_seconds: float) -> int:
         given_up = JobLostError(lost_attempts=MAX_LOST_ATTEMPTS)
         bound = {
             "task": TASK,
-            "silent_seconds": self._options.silent_seconds,
+            "queue": queue,
+            "silent_seconds": silent_seconds,
             "max_lost_attempts": MAX_LOST_ATTEMPTS,
             "error": to_jsonb(described(given_up)),
         }

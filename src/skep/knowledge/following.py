@@ -36,6 +36,8 @@ REBUILD_DELETED_SHARE = 0.2
 _REBUILD_MINIMUM = 1_000
 """Passages below which the share of deleted ones is not worth a rebuild."""
 
+_LEFT_BEHIND = "it was left behind: the change log no longer reaches back to it"
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionRow:
@@ -107,67 +109,115 @@ class LexicalFollower:
         if not await asyncio.to_thread(_is_current, self.folder_of(collection), collection):
             await self.catch_up(project_id, collection_id, timeout_seconds=timeout_seconds)
 
-    def remove_folder(self, collection: CollectionRow) -> None:
-        """Delete a purged collection's index from this machine."""
-        shutil.rmtree(self.folder_of(collection), ignore_errors=True)
+    async def remove(self, collection: CollectionRow, *, timeout_seconds: float) -> None:
+        """Delete a purged collection's index from this machine, after whoever still writes it has noticed.
+
+        Raises LexicalBusyError when that takes longer than ``timeout_seconds``, LexicalWriteError.
+        """
+        folder = self.folder_of(collection)
+        writer = LexicalWriter(folder, rebuild=True, timeout_seconds=timeout_seconds)
+        try:
+            await asyncio.to_thread(writer.__enter__)
+            # Replaced by an empty one first: what holds the lock must not vanish under it.
+            await asyncio.to_thread(writer.publish)
+        except LexicalLockedError as error:
+            raise LexicalBusyError(collection=collection.name, seconds=timeout_seconds) from error
+        finally:
+            await asyncio.to_thread(writer.close)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def mend(self, collection: CollectionRow, project_id: int, damage: str) -> None:
+        """Build an index anew that opened well and turned out to be damaged when it was read. Raises LexicalBusyError."""
+        async with self.following(project_id, collection.collection_id, timeout_seconds=0, rebuild=damage) as advance:
+            await advance(True)
 
     @asynccontextmanager
     async def following(
-        self, project_id: int, collection_id: int, *, timeout_seconds: float, rebuild: bool = False
+        self, project_id: int, collection_id: int, *, timeout_seconds: float, rebuild: str | None = None
     ) -> AsyncIterator[Callable[[bool], Awaitable[int]]]:
         """Hold the writer for a while. The function lent applies what is new; with True it also makes it visible.
 
-        With ``rebuild`` the index is built anew in any case: nothing of deleted passages stays on the disk.
+        With ``rebuild`` (why, or an empty text) the index is built anew in any case.
         """
         collection = await self.fetch(project_id, collection_id)
         folder = self.folder_of(collection)
-        reason = "" if rebuild else await asyncio.to_thread(_reason_to_rebuild, folder, collection)
-        writer = LexicalWriter(folder, rebuild=reason is not None, timeout_seconds=timeout_seconds)
-        try:
-            await asyncio.to_thread(writer.__enter__)
-        except LexicalLockedError as error:
-            raise LexicalBusyError(collection=collection.name, seconds=timeout_seconds) from error
-        try:
-            session = _Session(self._database, writer, project_id, collection_id)
-            if reason is not None:
-                if reason:
-                    self._notice(f"The lexical index of {collection.name} is built anew: {reason}")
-                await session.rebuild(collection.last_seq)
+        reason = rebuild
+        if reason is None:
+            reason = await asyncio.to_thread(_reason_to_rebuild, folder, collection)
+        session = _Session(self._database, folder, project_id, collection_id, timeout_seconds)
 
-            async def advance(settle: bool) -> int:
-                now = await self.fetch(project_id, collection_id)
+        async def advance(settle: bool) -> int:
+            now = await self.fetch(project_id, collection_id)
+            try:
                 applied = await session.advance(now.last_seq, settle=settle)
-                if settle:
-                    await self._database.execute(
-                        queries["upsert_follower"],
-                        {
-                            "project_id": project_id,
-                            "collection_id": collection_id,
-                            "node": self._node,
-                            "kind": FOLLOWER_KIND,
-                            "applied_seq": applied,
-                        },
-                    )
-                return applied
+            except _LeftBehind:
+                # The log was shortened, here or on another machine, before it knew that we still need it.
+                now = await self.fetch(project_id, collection_id)
+                await session.start(now, self._notice, reason=_LEFT_BEHIND)
+                applied = now.last_seq
+            if settle:
+                bound = {"project_id": project_id, "collection_id": collection_id, "node": self._node}
+                applied_now = {"kind": FOLLOWER_KIND, "applied_seq": applied}
+                await self._database.execute(queries["upsert_follower"], bound | applied_now)
+            return applied
 
+        try:
+            await session.start(collection, self._notice, reason=reason)
             yield advance
         finally:
-            await asyncio.to_thread(writer.close)
+            await session.close()
+
+
+class _LeftBehind(Exception):  # noqa: N818 -- a signal between the two classes of this module, never seen outside
+    """The change log no longer has what comes next."""
 
 
 class _Session:
-    """One stretch of writing, from opening the writer to closing it."""
+    """One stretch of writing: with a writer on the index as it is, or on one built anew, and the position in the log."""
 
-    def __init__(self, database: Database, writer: LexicalWriter, project_id: int, collection_id: int) -> None:
+    def __init__(
+        self, database: Database, folder: Path, project_id: int, collection_id: int, timeout_seconds: float
+    ) -> None:
         self._database = database
-        self._writer = writer
+        self._folder = folder
         self._bound = {"project_id": project_id, "collection_id": collection_id}
-        self._seq = writer.applied_seq
+        self._timeout_seconds = timeout_seconds
+        self._writer = LexicalWriter(folder)
+        self._seq = 0
         self._pending = 0
 
-    async def rebuild(self, seq: int) -> None:
-        """Build the index from the placements. ``seq`` was read before: what commits meanwhile is applied again later,
-        which changes nothing, since adding a version first removes it."""
+    async def start(self, collection: CollectionRow, notice: ReportNotice, *, reason: str | None) -> None:
+        """Take the writer; with a reason (also an empty one) build the index anew, said aloud unless it is empty.
+
+        Raises LexicalBusyError.
+        """
+        await self.close()
+        self._writer = LexicalWriter(self._folder, rebuild=reason is not None, timeout_seconds=self._timeout_seconds)
+        try:
+            await asyncio.to_thread(self._writer.__enter__)
+        except LexicalLockedError as error:
+            raise LexicalBusyError(collection=collection.name, seconds=self._timeout_seconds) from error
+        except LexicalIndexError as error:
+            if reason is not None:
+                raise
+            # It could be opened for reading a moment ago.
+            await self.start(collection, notice, reason=str(error))
+            return
+        self._seq = self._writer.applied_seq
+        if reason is not None:
+            if reason:
+                notice(f"The lexical index of {collection.name} is built anew: {reason}")
+            await self._rebuild(collection.last_seq)
+
+    async def close(self) -> None:
+        """Give up what is not committed, and the writer."""
+        await asyncio.to_thread(self._writer.close)
+
+    async def _rebuild(self, seq: int) -> None:
+        """Build the index from the placements. ``seq`` was read before them.
+
+        What commits meanwhile is applied again later, which changes nothing, since adding a version first removes it.
+        """
         after = 0
         while True:
             rows = await self._database.fetch_all(
@@ -183,15 +233,19 @@ class _Session:
         self._pending = 0
 
     async def advance(self, until: int, *, settle: bool) -> int:
-        """Apply the changes up to ``until``; visible when enough have come together, or at once with ``settle``."""
+        """Apply the changes up to ``until``; visible when enough have come together, or at once with ``settle``.
+
+        Raises _LeftBehind when the log no longer has them.
+        """
         while self._seq < until:
             rows = await self._database.fetch_all(
                 _ChangeRow,
                 queries["fetch_changes"],
                 self._bound | {"after": self._seq, "until": until, "limit": _PAGE_VERSIONS},
             )
-            if not rows:
-                break
+            # Numbers are given without gaps, so that one that is missing was forgotten.
+            if not rows or rows[0].seq != self._seq + 1:
+                raise _LeftBehind
             await self._apply(rows)
             self._seq = rows[-1].seq
             if self._pending >= _COMMIT_PASSAGES:
@@ -234,7 +288,7 @@ async def fetch_documents(database: Database, project_id: int, versions: Iterabl
     for version_id, name, line in symbols:
         starts.setdefault(version_id, []).append((line, name))
     documents = []
-    for version_id, ordinal, start_line, end_line, heading, _, text in passages:
+    for version_id, ordinal, start_line, end_line, heading, symbol, text in passages:
         file = files[version_id]
         documents.append(
             LexicalDocument(
@@ -247,6 +301,7 @@ async def fetch_documents(database: Database, project_id: int, versions: Iterabl
                 text=text,
                 heading=heading,
                 defines=names_starting_in(starts.get(version_id, ()), start_line, end_line),
+                symbol=symbol,
             )
         )
     return documents
@@ -255,6 +310,19 @@ async def fetch_documents(database: Database, project_id: int, versions: Iterabl
 def names_starting_in(starts: Iterable[tuple[int, str]], start_line: int, end_line: int) -> tuple[str, ...]:
     """The qualified names among ``(line, name)`` that start within the lines, in the order given."""
     return tuple(name for line, name in starts if start_line <= line <= end_line)
+
+
+def is_behind(folder: Path, collection: CollectionRow) -> bool:
+    """Whether there is an index that can be read and has not applied everything yet."""
+    index = LexicalIndex(folder)
+    try:
+        index.open()
+    except LexicalIndexError:
+        return False
+    try:
+        return index.applied_seq < collection.last_seq
+    finally:
+        index.close()
 
 
 def _is_current(folder: Path, collection: CollectionRow) -> bool:
@@ -282,7 +350,7 @@ def _reason_to_rebuild(folder: Path, collection: CollectionRow) -> str | None:
         if index.applied_seq > collection.last_seq:
             return "it is ahead of the database, which must have been restored from a backup"
         if index.applied_seq < collection.pruned_seq:
-            return "it was left behind: the change log no longer reaches back to it"
+            return _LEFT_BEHIND
         if index.document_count > _REBUILD_MINIMUM and index.deleted_share >= REBUILD_DELETED_SHARE:
             return f"{index.deleted_share:.0%} of its passages were deleted"
         return None

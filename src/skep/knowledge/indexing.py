@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Self
 
 from psycopg.types.json import Jsonb
 
-from skep.knowledge.interfaces import ReportProgress
+from skep.knowledge.interfaces import LexicalBusyError, ReportProgress
 from skep.knowledge.models import FailedFile, IndexReport, IndexSeconds
 from skep.knowledge.parsing import ParseJob, prepare_files
 from skep.knowledge.planning import KnownDocument, make_plan
-from skep.knowledge.preparing import FAILURES, PreparedFile, StoredContent, UnreadableFile
+from skep.knowledge.preparing import FAILURES, ROOT_GONE, PreparedFile, StoredContent, UnreadableFile
 from skep.knowledge.storing import StoreCounts, Target, queries, remove_documents, store_files
-from skep.knowledge.walking import FileStat, Skipped, WalkEntry, WalkOptions, WalkReport, walk
+from skep.knowledge.walking import (
+    FileStat,
+    RootMissingError,
+    Skipped,
+    WalkEntry,
+    WalkOptions,
+    WalkReport,
+    decode_path,
+    encode_path,
+    walk,
+)
 from skep.store import Database
 
 _BATCH_CHUNKS = 2_000
@@ -36,7 +47,7 @@ Follow = Callable[[bool], Awaitable[int]]
 """Brings the lexical index up to what is stored; True makes it visible at once."""
 
 OpenFollow = Callable[[], AbstractAsyncContextManager[Follow]]
-"""Takes the lexical index's writer for a while."""
+"""Takes the lexical index's writer for a while. Raises LexicalBusyError when another process has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +81,14 @@ class _Clock:
 async def run_index(
     database: Database, task: IndexTask, open_follow: OpenFollow, report: ReportProgress
 ) -> IndexReport:
-    """Make the stored state of a folder equal to the folder, and its followers equal to that.
+    """Make the stored state of a folder equal to the folder, and let the lexical index follow meanwhile.
 
-    Raises walking's errors when the root cannot be walked; then nothing was changed. Interrupted at any moment, what
-    was stored is right, and the next run does the rest.
+    When another process is writing the lexical index, which may take long or, if it was stopped, for ever, this stores
+    all the same: what is stored needs no lock for longer than a transaction. The index then follows later.
+
+    Raises walking's errors when the root cannot be walked, and RootMissingError for a part of it that neither exists nor
+    was indexed; then nothing was changed. Interrupted at any moment, also by the folder's disappearance, what was stored
+    is right, and the next run does the rest.
     """
     clock = _Clock()
     report("walk", 0, 0)
@@ -85,11 +100,17 @@ async def run_index(
         known = await known_coming
     finally:
         known_coming.cancel()
+    if task.subpath and not entries and not known:
+        await asyncio.to_thread(_check_subpath, task)
     plan = make_plan(entries, known, unknown_below=_unknown_folders(walked), chunker=task.target.chunker)
     clock.walk = time.perf_counter() - clock.started
     run = _Run(database, task, report, clock)
     if plan.to_read or plan.gone:
-        async with open_follow() as follow:
+        async with AsyncExitStack() as stack:
+            try:
+                follow = await stack.enter_async_context(open_follow())
+            except LexicalBusyError:
+                follow = _follow_later
             await run.store(plan.to_read, follow)
             left_out = [known[path] for path in run.left_out if path in known and known[path].version_id is not None]
             await run.remove([*plan.gone, *left_out], observed_ns=scan_started_ns)
@@ -112,6 +133,10 @@ async def run_index(
         chunks_reused=run.counts.chunks_reused,
         seconds=clock.seconds(),
     )
+
+
+async def _follow_later(_settle: bool) -> int:
+    return 0
 
 
 class _Run:
@@ -206,6 +231,8 @@ class _Run:
         return orphans
 
     def _note_unreadable(self, file: UnreadableFile) -> None:
+        if file.reason == ROOT_GONE:
+            raise RootMissingError(path=self._task.root_text)
         self.left_out.append(file.path)
         (self.failed if file.reason in FAILURES else self.notices).append(FailedFile(file.path, file.sentence))
 
@@ -290,6 +317,12 @@ async def _count_chunks(database: Database, target: Target) -> int:
 
 def _walk(task: IndexTask, walked: WalkReport) -> list[WalkEntry]:
     return list(walk(task.root, task.options, subpath=task.subpath, report=walked))
+
+
+def _check_subpath(task: IndexTask) -> None:
+    path = os.path.join(task.root, decode_path(task.subpath))
+    if not os.path.lexists(path):
+        raise RootMissingError(path=encode_path(path))
 
 
 def _unknown_folders(walked: WalkReport) -> tuple[str, ...]:

@@ -10,10 +10,14 @@ UsageError
 ├── TopKOutOfRangeError       k below 1 or above the limit
 ├── UnknownFilterError        a filter value that nothing has
 ├── LocationInvalidError      not PATH:LINE
-└── CollectionNameError       not a name
+├── CollectionNameError       not a name
+└── FolderNotAbsoluteError    a folder of the server's machine is named in full
+RefusedError
+└── FolderUnknownError        only an admin may have the server read a new folder
 ConflictError
 ├── FolderTakenError          the collection belongs to another folder
-└── CollectionGoneError       it was purged while something worked on it
+├── CollectionGoneError       it was purged while something worked on it
+└── NoFolderHereError         nothing of it can be indexed again on this machine
 UnavailableError
 ├── LexicalBusyError          the lexical index is being written by another process for too long
 └── ParserStartError          the system refuses the process that cuts files
@@ -21,9 +25,10 @@ UnavailableError
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from skep.errors import ConflictError, NotFoundError, UnavailableError, UsageError
+from skep.errors import ConflictError, NotFoundError, RefusedError, UnavailableError, UsageError
 
 
 class CollectionNotFoundError(NotFoundError):
@@ -111,8 +116,23 @@ class ReportProgress(Protocol):
         """``done`` of ``total`` in ``phase``; total 0 means it is not known yet."""
 
 
-class ReportNotice(Protocol):
-    """Called with a sentence that the user should see though nothing failed."""
+ReportNotice = Callable[[str], None]
+"""Called with a sentence that the user should see though nothing failed."""
 
-    def __call__(self, text: str) -> None:
-        """One sentence."""
+
+class FolderNotAbsoluteError(UsageError):
+    """{path} is not the full path of a folder on the server's machine."""
+
+    fix = "Write it from the root: /home/me/app. Without a path the folders that are known already are indexed again."
+
+
+class FolderUnknownError(RefusedError):
+    """{path} is not in a folder that the collection {collection} is indexed from, and only an admin may add one."""
+
+    fix = "Leave the path out to index the known folders again, or ask with a key that has the role admin."
+
+
+class NoFolderHereError(ConflictError):
+    """The collection {collection} has no folder on the server's machine to index again."""
+
+    fix = "Name one with `path` (needs the role admin), or index it where its folders are."

@@ -28,7 +28,7 @@ _FILE_SECONDS = 120
 """The kernel ends us when one file takes so long: our parent, which waits half as long, may be gone by then."""
 
 
-def write_frame(stream: BinaryIO, value: Any) -> None:
+def write_frame(stream: BinaryIO, value: Any) -> None:  # noqa: ANN401 -- plain values
     """Send one value."""
     data = marshal.dumps(value)
     stream.write(len(data).to_bytes(4, "big"))
@@ -36,12 +36,12 @@ def write_frame(stream: BinaryIO, value: Any) -> None:
     stream.flush()
 
 
-def read_frame(stream: BinaryIO) -> Any:
+def read_frame(stream: BinaryIO) -> Any:  # noqa: ANN401 -- plain values, whose shape the caller knows
     """Receive one value. Raises EOFError when the other side has closed."""
     header = stream.read(4)
     if len(header) < 4:
         raise EOFError
-    return marshal.loads(stream.read(int.from_bytes(header, "big")))
+    return marshal.loads(stream.read(int.from_bytes(header, "big")))  # noqa: S302 -- written by our own parent
 
 
 def main() -> None:
@@ -50,8 +50,6 @@ def main() -> None:
         os.nice(_NICENESS)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
-    # Ctrl-C reaches the whole process group; our parent decides what becomes of us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     # Whatever a library prints must not fall between the frames.
     sys.stdout = sys.stderr
@@ -72,4 +70,6 @@ def _cut(
     try:
         return prepare_file(root, entry, options, stored)
     except MemoryError:
-        return UnreadableFile(entry.path, PARSER_CRASHED, f"it takes more than {_MEMORY_LIMIT_BYTES >> 30} GiB of memory")
+        return UnreadableFile(
+            entry.path, PARSER_CRASHED, f"it takes more than {_MEMORY_LIMIT_BYTES >> 30} GiB of memory"
+        )

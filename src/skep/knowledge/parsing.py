@@ -39,7 +39,7 @@ _ENDING_SECONDS = 1.0
 _QUEUED_RESULTS = 256
 """Cut files that wait to be stored, at most: bounds memory when the database is slower than the parsers."""
 
-_RUNNER = "run_parse_worker.py"
+_RUNNER = Path(__file__).with_name("run_parse_worker.py")
 
 LookUpStored = Callable[[WalkEntry], frozenset[StoredContent]]
 Prepared = PreparedFile | UnreadableFile
@@ -118,7 +118,14 @@ class _Worker:
                     if position == 0:
                         await self._send_request(request)
                     result = await self._receive_result()
-            except (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValueError, EOFError, TypeError) as error:
+            except (
+                asyncio.IncompleteReadError,
+                ConnectionError,
+                TimeoutError,
+                ValueError,
+                EOFError,
+                TypeError,
+            ) as error:
                 failure = await self._given_up(entry, hangs=isinstance(error, TimeoutError))
                 if self._suspect is not entry:
                     self._suspect = entry
@@ -167,21 +174,22 @@ class _Worker:
 async def _start_worker() -> asyncio.subprocess.Process:
     # The current folder may be the one that is indexed: its files must never be imported (-P, or -I as we ourselves).
     flag = "-I" if sys.flags.isolated else "-P"
-    worker = Path(__file__).with_name(_RUNNER)
     try:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             flag,
-            str(worker),
+            str(_RUNNER),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 20,
+            # Ctrl-C is for us to understand: in our group it would hit a worker that is only just starting.
+            process_group=0,
         )
     except OSError as error:
         raise ParserStartError(reason=error.strerror or str(error)) from error
 
 
-async def _send(process: asyncio.subprocess.Process, value: Any) -> None:
+async def _send(process: asyncio.subprocess.Process, value: Any) -> None:  # noqa: ANN401 -- plain values
     assert process.stdin is not None
     data = marshal.dumps(value)
     process.stdin.write(len(data).to_bytes(4, "big") + data)
@@ -191,7 +199,8 @@ async def _send(process: asyncio.subprocess.Process, value: Any) -> None:
 async def _receive(process: asyncio.subprocess.Process) -> tuple[Any, ...]:
     assert process.stdout is not None
     size = int.from_bytes(await process.stdout.readexactly(4), "big")
-    value: tuple[Any, ...] = marshal.loads(await process.stdout.readexactly(size))
+    # Plain values only, whoever wrote them; what is not a prepared file fails in `from_plain`.
+    value: tuple[Any, ...] = marshal.loads(await process.stdout.readexactly(size))  # noqa: S302
     return value
 
 

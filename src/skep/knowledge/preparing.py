@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep.knowledge.chunking import language_of_file, parse_file
-from skep.knowledge.walking import FileStat, Skipped, SkipReason, WalkEntry, WalkOptions, read_file
+from skep.knowledge.walking import (
+    FileStat,
+    RootIsFileError,
+    RootMissingError,
+    RootUnreadableError,
+    Skipped,
+    SkipReason,
+    WalkEntry,
+    WalkOptions,
+    read_file,
+)
 
 _DEFLATE_LEVEL = 1
 """zlib level of stored originals: source text shrinks to 30 % at 90 MB/s per core; level 6 gains 5 % more at 30 MB/s."""
@@ -56,6 +66,8 @@ class UnreadableFile:
 
 PARSER_CRASHED = "parser_crashed"
 PARSER_TIMEOUT = "parser_timeout"
+ROOT_GONE = "root_gone"
+"""The folder itself vanished while its files were being read: this says nothing about the file."""
 
 FAILURES = frozenset({str(SkipReason.UNREADABLE), str(SkipReason.CHANGING), PARSER_CRASHED, PARSER_TIMEOUT})
 """Reasons that mean "this should have been indexed"; all others are rules at work."""
@@ -73,7 +85,10 @@ def prepare_file(
     Never raises for anything the file contains.
     """
     observed_ns = time.time_ns()
-    read = read_file(root, entry, options)
+    try:
+        read = read_file(root, entry, options)
+    except (RootMissingError, RootIsFileError, RootUnreadableError) as error:
+        return UnreadableFile(entry.path, ROOT_GONE, str(error))
     if isinstance(read, Skipped):
         return UnreadableFile(entry.path, str(read.reason), read.detail)
     language = language_of_file(entry.path, read.text)

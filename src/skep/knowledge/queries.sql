@@ -334,12 +334,13 @@ where project_id = %(project_id)s and collection_id = %(collection_id)s;
 select count(*) from version where project_id = %(project_id)s and document_id = any(%(document_ids)s);
 
 -- name: fetch_stored_files
--- Findable files of a collection with their original bytes: what verify rebuilds from.
-select d.path, v.version_id, v.language, v.kind, v.chunker, b.sha256, b.size_bytes, b.deflated
-from document d join version v using (version_id)
+-- Living documents of a collection with their original bytes: what verify rebuilds from.
+select d.path, d.version_id, coalesce(v.document_id = d.document_id and v.removed_at is null, false) as is_findable,
+    v.language, v.kind, v.chunker, b.sha256, b.size_bytes, b.deflated
+from document d left join version v using (version_id)
 left join blob b on b.project_id = v.project_id and b.sha256 = v.blob_sha256
-where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s and v.version_id > %(after)s
-order by v.version_id limit %(limit)s;
+where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s and d.version_id > %(after)s
+order by d.version_id limit %(limit)s;
 
 -- name: count_collection_documents
 -- How many documents a collection has, deleted ones too.

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from skep.knowledge.interfaces import DocumentNotFoundError
 from skep.knowledge.models import RemovalReport
+from skep.knowledge.sources import can_be_stored
 from skep.knowledge.storing import lock_collection, queries, remove_documents
 from skep.store import Connection, Database
 
@@ -43,6 +44,8 @@ async def forget_documents(
     They are not findable from the moment this commits; their versions are kept for the retention time.
     Raises DocumentNotFoundError when nothing living is there.
     """
+    if path is not None and not can_be_stored(path):
+        raise DocumentNotFoundError(collection=collection, path=path)
     bound = {"project_id": project_id, "collection_id": collection_id, "path": path}
     rows = await database.fetch_all(_DocumentRow, queries["fetch_documents_matching"], bound)
     if not rows and path is not None:
@@ -69,6 +72,8 @@ async def purge_documents(
 
     Raises DocumentNotFoundError when nothing, living or deleted, is there.
     """
+    if not can_be_stored(path):
+        raise DocumentNotFoundError(collection=collection, path=path)
     bound = {"project_id": project_id, "collection_id": collection_id, "path": path}
     async with _all_contents(database, project_id) as connection:
         await lock_collection(connection, project_id, collection_id)

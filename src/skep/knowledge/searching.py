@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from skep.access import Principal
 from skep.knowledge.following import CollectionRow, LexicalFollower, names_starting_in
 from skep.knowledge.interfaces import (
+    CollectionGoneError,
     CollectionNotFoundError,
     DocumentNotFoundError,
     LexicalBusyError,
@@ -22,9 +23,17 @@ from skep.knowledge.interfaces import (
     TopKOutOfRangeError,
     UnknownFilterError,
 )
-from skep.knowledge.lexical import Hit, LexicalFilters, LexicalHits, LexicalIndex, LexicalIndexError
+from skep.knowledge.lexical import (
+    Hit,
+    LexicalDamagedError,
+    LexicalFilters,
+    LexicalHits,
+    LexicalIndex,
+    LexicalIndexError,
+)
 from skep.knowledge.models import KINDS, CollectionFreshness, Kind, SearchRequest, SearchResponse, SearchResult
 from skep.knowledge.ranking import Passage, PassageKey, Question, Ranked, analyze, rank
+from skep.knowledge.sources import can_be_stored
 from skep.knowledge.storing import queries
 from skep.store import Database
 
@@ -109,7 +118,7 @@ class Searcher:
         question = self._understood(request)
         views = await self._views(principal, request.collections)
         await self._check_languages(principal, views, request.languages)
-        return await self._answer(principal, question, request, views, started)
+        return await self._answer_mending(principal, question, request, views, started)
 
     async def similar(self, principal: Principal, location: Location, request: SearchRequest) -> SearchResponse:
         """Passages like the one at a place, without that passage itself.
@@ -124,7 +133,8 @@ class Searcher:
             "path": location.path,
             "line": location.line,
         }
-        rows = await self._database.fetch_tuples(queries["fetch_passage_at"], bound)
+        is_possible = can_be_stored(location.path)
+        rows = await self._database.fetch_tuples(queries["fetch_passage_at"], bound) if is_possible else []
         if not rows:
             names = ", ".join(view.collection.name for view in views)
             raise DocumentNotFoundError(what="document", name=location.path, collection=names, path=location.path)
@@ -132,7 +142,7 @@ class Searcher:
         request = replace(request, query=text[:_SIMILAR_CHARS])
         self._check_top_k(request.top_k)
         question = analyze(request.query)
-        return await self._answer(principal, question, request, views, started, without=(version_id, ordinal))
+        return await self._answer_mending(principal, question, request, views, started, without=(version_id, ordinal))
 
     def _understood(self, request: SearchRequest) -> Question:
         size = len(request.query.encode("utf-8", "replace"))
@@ -155,27 +165,37 @@ class Searcher:
         collections = await self._database.fetch_all(
             CollectionRow, queries["fetch_collections"], {"project_id": principal.project_id}
         )
-        return [
-            await self._view(principal, collection)
-            for collection in choose(collections, names, project=principal.project_name)
-        ]
+        chosen = choose(collections, names, project=principal.project_name)
+        views = [await self._view(principal, collection) for collection in chosen]
+        return [view for view in views if view is not None]
 
-    async def _view(self, principal: Principal, collection: CollectionRow) -> _View:
-        """The index, caught up with the change log unless another process is busy writing it right now."""
+    async def _view(self, principal: Principal, collection: CollectionRow) -> _View | None:
+        """The index, caught up with the change log unless another process is busy writing it right now.
+
+        None when the collection was purged a moment ago.
+        """
         index = self._indexes.setdefault(collection.uid, LexicalIndex(self._follower.folder_of(collection)))
         applied = _refreshed(index)
         if applied != collection.last_seq and time.monotonic() >= self._busy_until.get(collection.uid, 0.0):
             async with self._catching_up.setdefault(collection.uid, asyncio.Lock()):
                 # Whoever waited here finds the work done.
                 applied = _refreshed(index)
-                if applied is None or applied < collection.last_seq:
-                    await self._catch_up(principal, collection)
-                    applied = _refreshed(index)
+                if applied is None or applied != collection.last_seq:
+                    try:
+                        # It may be ahead of us since we asked, or, for good, of a database restored from a backup.
+                        collection = await self._follower.fetch(principal.project_id, collection.collection_id)
+                    except CollectionGoneError:
+                        return None
+                    if applied != collection.last_seq:
+                        await self._catch_up(principal, collection)
+                        applied = _refreshed(index)
         return _View(collection, index, -1 if applied is None else applied)
 
     async def _catch_up(self, principal: Principal, collection: CollectionRow) -> None:
         try:
             await self._follower.catch_up(principal.project_id, collection.collection_id, timeout_seconds=0)
+        except CollectionGoneError:
+            return
         except LexicalBusyError:
             self._busy_until[collection.uid] = time.monotonic() + _BUSY_PAUSE_SECONDS
 
@@ -190,6 +210,28 @@ class Searcher:
         for language in languages:
             if language not in known:
                 raise UnknownFilterError(filter="language", value=language, known=", ".join(known) or "none")
+
+    async def _answer_mending(
+        self,
+        principal: Principal,
+        question: Question,
+        request: SearchRequest,
+        views: Sequence[_View],
+        started: float,
+        *,
+        without: PassageKey | None = None,
+    ) -> SearchResponse:
+        """`_answer`; an index that opened well but cannot be read is built anew first."""
+        try:
+            return await self._answer(principal, question, request, views, started, without=without)
+        except LexicalDamagedError as error:
+            damaged = [view for view in views if self._follower.folder_of(view.collection) == error.fields["folder"]]
+            for view in damaged:
+                await self._follower.mend(view.collection, principal.project_id, str(error))
+                _refreshed(view.index)
+            if not damaged:
+                raise
+        return await self._answer(principal, question, request, views, started, without=without)
 
     async def _answer(
         self,

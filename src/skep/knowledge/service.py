@@ -14,7 +14,7 @@ from skep.access import Principal, require_role
 from skep.knowledge.chunking import CHUNKER_VERSION
 from skep.knowledge.following import CollectionRow, LexicalFollower
 from skep.knowledge.indexing import IndexTask, run_index
-from skep.knowledge.interfaces import ReportNotice, ReportProgress
+from skep.knowledge.interfaces import CollectionGoneError, ReportNotice, ReportProgress
 from skep.knowledge.lexical import LexicalIndex, LexicalIndexError
 from skep.knowledge.models import (
     CollectionStatus,
@@ -113,12 +113,7 @@ class Knowledge:
             workers=workers,
         )
         bound = {"project_id": principal.project_id, "collection_id": target.collection_id}
-        open_follow = partial(
-            self._follower.following,
-            principal.project_id,
-            target.collection_id,
-            timeout_seconds=_WRITER_WAIT_SECONDS,
-        )
+        open_follow = partial(self._follower.following, principal.project_id, target.collection_id, timeout_seconds=0)
         result = await run_index(self._database, task, open_follow, report)
         # Also when nothing had changed: the lexical index may be damaged, or another machine may have stored something.
         await self._follower.ensure_current(**bound, timeout_seconds=_WRITER_WAIT_SECONDS)
@@ -247,11 +242,11 @@ class Knowledge:
         bound = {"project_id": principal.project_id, "collection_id": row.collection_id}
         if path is None:
             removed = await purge_collection(self._database, collection=collection, **bound)
-            await asyncio.to_thread(self._follower.remove_folder, row)
+            await self._follower.remove(row, timeout_seconds=_WRITER_WAIT_SECONDS)
             return removed
         removed = await purge_documents(self._database, collection=collection, path=path, **bound)
         async with self._follower.following(
-            principal.project_id, row.collection_id, timeout_seconds=_WRITER_WAIT_SECONDS, rebuild=True
+            principal.project_id, row.collection_id, timeout_seconds=_WRITER_WAIT_SECONDS, rebuild=""
         ) as advance:
             await advance(True)
         return removed
@@ -260,8 +255,10 @@ class Knowledge:
         bound: dict[str, object] = {"project_id": principal.project_id, "name": place.collection}
         ((collection_id,),) = await self._database.fetch_tuples(queries["upsert_collection"], bound)
         bound |= {"collection_id": collection_id, "node": self._options.node, "root": place.root}
-        ((source_id,),) = await self._database.fetch_tuples(queries["upsert_source"], bound)
-        return Target(principal.project_id, collection_id, source_id, CHUNKER_VERSION)
+        rows = await self._database.fetch_tuples(queries["upsert_source"], bound)
+        if not rows:
+            raise CollectionGoneError(collection_id=collection_id)
+        return Target(principal.project_id, collection_id, rows[0][0], CHUNKER_VERSION)
 
     async def _sources(self, principal: Principal) -> list[SourceRow]:
         bound = {"project_id": principal.project_id}

@@ -53,6 +53,11 @@ def find_place(path: str, sources: Sequence[SourceRow], *, node: str, collection
     return Place(name, path, "")
 
 
+def can_be_stored(path: str) -> bool:
+    """Whether a text could be a document's path: the database keeps no NUL and no lone surrogate, so nothing has them."""
+    return "\0" not in path and not any("\ud800" <= character <= "\udfff" for character in path)
+
+
 def innermost(sources: Sequence[SourceRow], path: str, *, node: str) -> SourceRow | None:
     """The source of this machine whose folder contains an absolute path most closely; None when none does."""
     around = [source for source in sources if source.node == node and _is_inside(path, source.root)]

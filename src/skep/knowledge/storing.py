@@ -171,9 +171,7 @@ async def append_changes(
     )
 
 
-def _sort_out(
-    target: Target, files: Iterable[PreparedFile], current: dict[str, _Current], *, now_ns: int
-) -> _Batch:
+def _sort_out(target: Target, files: Iterable[PreparedFile], current: dict[str, _Current], *, now_ns: int) -> _Batch:
     """Decide for each file whether it is news. Pure."""
     batch = _Batch()
     for file in files:

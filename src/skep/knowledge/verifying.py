@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skep.knowledge.chunking import CHUNKER_VERSION, parse_file
-from skep.knowledge.following import CollectionRow, LexicalFollower, VersionRow, fetch_documents
+from skep.knowledge.following import CollectionRow, LexicalFollower, VersionRow, fetch_documents, is_behind
 from skep.knowledge.interfaces import ReportProgress
 from skep.knowledge.lexical import LexicalDocument, LexicalIndex, LexicalIndexError, compare
 from skep.knowledge.models import VerifyReport
@@ -23,15 +23,20 @@ MAX_DIFFERENCES = 20
 """Differences told in words; the rest is counted."""
 
 _PAGE_VERSIONS = 100
+_ATTEMPTS = 3
+
+_WRITER_WAIT_SECONDS = 60.0
+"""How long to wait for another process that is writing the lexical index."""
 
 
 @dataclass(frozen=True, slots=True)
 class _StoredFile:
     path: str
     version_id: int
-    language: str
-    kind: str
-    chunker: str
+    is_findable: bool
+    language: str | None
+    kind: str | None
+    chunker: str | None
     sha256: bytes | None
     size_bytes: int | None
     deflated: bytes | None
@@ -57,9 +62,42 @@ async def verify_collection(
 ) -> VerifyReport:
     """Compare placements, passages and symbols with what the stored originals give, and the lexical index with those.
 
-    Reads everything once, in pages; memory does not grow with the collection except for the terms being compared.
+    Reads everything once, in pages; memory does not grow with the collection except for the terms being compared. What
+    differs while somebody stores something proves nothing: then it is compared again, at most `_ATTEMPTS` times.
     """
     findings = _Findings()
+    for _ in range(_ATTEMPTS):
+        collection = await _caught_up(follower, project_id, collection)
+        findings = _Findings()
+        await _compare_collection(database, follower, project_id, collection, findings, report)
+        if not findings.total or (await follower.fetch(project_id, collection.collection_id)) == collection:
+            break
+    return VerifyReport(
+        collection=collection.name,
+        documents_checked=findings.documents,
+        chunks_checked=findings.chunks,
+        differences=tuple(findings.told),
+        differences_total=findings.total,
+    )
+
+
+async def _caught_up(follower: LexicalFollower, project_id: int, collection: CollectionRow) -> CollectionRow:
+    """The collection as it is now, after the index, if it is only behind and not damaged, has caught up with it."""
+    collection = await follower.fetch(project_id, collection.collection_id)
+    if await asyncio.to_thread(is_behind, follower.folder_of(collection), collection):
+        await follower.catch_up(project_id, collection.collection_id, timeout_seconds=_WRITER_WAIT_SECONDS)
+        collection = await follower.fetch(project_id, collection.collection_id)
+    return collection
+
+
+async def _compare_collection(
+    database: Database,
+    follower: LexicalFollower,
+    project_id: int,
+    collection: CollectionRow,
+    findings: _Findings,
+    report: ReportProgress,
+) -> None:
     bound = {"project_id": project_id, "collection_id": collection.collection_id}
     after = 0
     while True:
@@ -71,13 +109,6 @@ async def verify_collection(
         after = files[-1].version_id
         report("verify", findings.documents, 0)
     await _compare_index(database, follower, project_id, collection, findings)
-    return VerifyReport(
-        collection=collection.name,
-        documents_checked=findings.documents,
-        chunks_checked=findings.chunks,
-        differences=tuple(findings.told),
-        differences_total=findings.total,
-    )
 
 
 async def _compare_files(
@@ -103,13 +134,20 @@ def _differences(
     file: _StoredFile, stored_chunks: list[tuple[Any, ...]], stored_symbols: list[tuple[Any, ...]]
 ) -> Iterator[str]:
     """In words, how a stored file differs from what its original bytes give. Pure."""
+    if not file.is_findable:
+        yield "it is alive, but its version is missing or counts as removed"
+        return
     if file.deflated is None or file.sha256 is None:
         yield "its original bytes are not stored"
         return
     if file.chunker != CHUNKER_VERSION:
         yield f"it was cut by chunker {file.chunker}; this is {CHUNKER_VERSION}: index the folder again"
         return
-    data = zlib.decompress(file.deflated)
+    try:
+        data = zlib.decompress(file.deflated)
+    except zlib.error:
+        yield "its original bytes cannot be unpacked"
+        return
     if hashlib.sha256(data).digest() != file.sha256 or len(data) != file.size_bytes:
         yield "its original bytes are not those of its hash"
         return

@@ -30,8 +30,11 @@ _MASKS = (
 """What must not stand in a log, however it got there: our keys (their public id stays), credentials of any request,
 passwords in addresses and in connection strings."""
 
-_QUIET = {"procrastinate": logging.WARNING, "uvicorn.error": logging.WARNING, "asyncio": logging.WARNING}
-"""Libraries that say at ``info`` what we say ourselves."""
+_QUIET = {
+    **dict.fromkeys(("alembic", "asyncio", "procrastinate", "uvicorn.error"), logging.WARNING),
+    "psycopg.pool": logging.ERROR,
+}
+"""Libraries that say below these levels what we say ourselves."""
 
 
 def configure_logging(level: str, form: LogFormat, stream: TextIO) -> None:
@@ -71,7 +74,8 @@ def render(record: logging.LogRecord, form: LogFormat, trace: str = "") -> str:
     failure = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
     head = {"time": moment, "level": record.levelname.lower(), "logger": record.name, "event": record.getMessage()}
     if form == "json":
-        return masked(json.dumps(head | fields | ({"exception": failure} if failure else {}), default=str))
+        everything = head | fields | ({"exception": failure} if failure else {})
+        return json.dumps({key: _plain(value) for key, value in everything.items()})
     facts = "".join(f" {key}={_shown(value)}" for key, value in fields.items())
     line = printable(f"{moment} {head['level']:<7} {head['logger']} {head['event']}{facts}")
     return masked(line + (f"\n{printable_lines(failure)}" if failure else ""))
@@ -85,6 +89,11 @@ class _Formatter(logging.Formatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
         return render(record, self._form, current_trace_id())
+
+
+def _plain(value: object) -> object:
+    """A value for JSON. Masked before it is escaped: afterwards a secret could not be told from what stands around it."""
+    return value if isinstance(value, bool | int | float) else masked(str(value))
 
 
 def _shown(value: object) -> str:

@@ -21,7 +21,7 @@ UnavailableError
 
 from __future__ import annotations
 
-from skep.errors import ConflictError, NotFoundError, RefusedError, UnavailableError, UsageError
+from skep.errors import ConflictError, NotFoundError, RefusedError, SkepError, UnavailableError, UsageError
 
 
 class RouteNotFoundError(NotFoundError):
@@ -35,6 +35,12 @@ class MethodNotAllowedError(UsageError):
 
     http_status = 405
     fix = "See the routes in /api/docs."
+
+
+class TlsFilesError(UsageError):
+    """The certificate {certificate} with the key {key} cannot be used: {reason}"""
+
+    fix = "Name a PEM file with the certificate chain and one with its unencrypted private key, readable by Skep."
 
 
 class EventIdInvalidError(UsageError):
@@ -91,7 +97,25 @@ class ServerFailedError(UnavailableError):
     fix = "Its last words stand above; `skep doctor` looks closer."
 
 
+class RunFolderError(UnavailableError):
+    """The folder {path} cannot be used: {reason}"""
+
+    fix = "Give yourself the right to write there, or name another data folder with --data-dir or SKEP_HOME."
+
+
+class DatabaseStopError(UnavailableError):
+    """The embedded database was not stopped: {reason}"""
+
+    fix = "{advice} `skep doctor` looks closer."
+
+
 class StopFailedError(UnavailableError):
     """These processes did not end: {pids}"""
 
     fix = "Run `skep down` as the account that started them."
+
+
+class UnforeseenError(SkepError):
+    """Something went wrong that Skep did not foresee."""
+
+    fix = "Look in the server's log for the trace {trace_id}; please report it."

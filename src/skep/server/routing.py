@@ -41,15 +41,19 @@ class Router:
         Raises RouteNotFoundError, MethodNotAllowedError.
         """
         wanted = "GET" if method == "HEAD" else method
-        allowed: set[str] = set()
         for by_method, parameters in self._at(path):
             endpoint = by_method.get(wanted)
             if endpoint is not None:
                 return Match(endpoint, parameters)
-            allowed |= by_method.keys()
-        if allowed:
-            raise MethodNotAllowedError(path=path, method=method, allowed=", ".join(sorted(allowed)), reason="method")
-        raise RouteNotFoundError(what="route", name=path, path=path)
+        allowed = ", ".join(self.methods(path))
+        raise MethodNotAllowedError(path=path, method=method, allowed=allowed, reason="method")
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """What a decoded path takes. Raises RouteNotFoundError."""
+        allowed = {method for by_method, _ in self._at(path) for method in by_method}
+        if not allowed:
+            raise RouteNotFoundError(what="route", name=path, path=path)
+        return tuple(sorted(allowed))
 
     def _methods_at(self, path: str) -> dict[str, Endpoint]:
         if "{" not in path:

@@ -22,9 +22,15 @@ from skep.store.interfaces import (
     RightsMissingError,
     Server,
 )
+from skep.store.queries import Queries
 
 _SECOND_TRY_SECONDS = 0.2
 """Before a first connection is tried once more: longer than a server takes from its last answer to giving up its lock."""
+
+_IDLE_TRANSACTION_MS = 60_000
+"""For a database whose statements have no limit."""
+
+_queries = Queries("skep.store")
 
 Row = TypeVar("Row")
 Parameters = Mapping[str, Any] | Sequence[Any] | None
@@ -56,6 +62,14 @@ class Database:
         self._pool: AsyncConnectionPool[Connection] | None = None
 
     @property
+    def _idle_transaction_ms(self) -> int:
+        """After so long the server ends the transaction of a process that was stopped in the middle of it.
+
+        Half of the time for statements, so that whoever waits for its locks gets them in time.
+        """
+        return round(self._statement_timeout_seconds * 500) or _IDLE_TRANSACTION_MS
+
+    @property
     def where(self) -> str:
         """The server's name for messages, without a password."""
         return self._server.name
@@ -67,7 +81,8 @@ class Database:
             base,
             connect_timeout=max(2, round(self._connect_timeout_seconds)),
             application_name=self._application_name,
-            options=f"-c statement_timeout={round(self._statement_timeout_seconds * 1000)} -c timezone=UTC",
+            options=f"-c statement_timeout={round(self._statement_timeout_seconds * 1000)} -c timezone=UTC"
+            f" -c idle_in_transaction_session_timeout={self._idle_transaction_ms}",
         )
 
     async def open(self) -> None:
@@ -117,6 +132,17 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def patient_connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection in autocommit mode whose statements may take as long as they need."""
+        async with self.connection() as connection:
+            await connection.execute(_queries["disable_statement_timeout"])
+            try:
+                yield connection
+            finally:
+                if not connection.closed:
+                    await connection.execute(_queries["reset_statement_timeout"])
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Lend a connection inside a transaction: committed at the end of the block, rolled back on any exception."""
         async with self.connection() as connection, connection.transaction():
@@ -145,9 +171,11 @@ class Database:
         try:
             return await self._fetch_once(factory, query, parameters)
         except DatabaseUnavailableError as error:
-            # A connection that died while it lay in the pool is only noticed by using it. Once more, on a new one.
-            if not isinstance(error.__cause__, psycopg.OperationalError):
+            # A connection that died while it lay in the pool is only noticed by using it. Where one died, others did:
+            # they are looked for, so that whatever comes next, transactions too, gets a living one. Then once more.
+            if self._pool is None or not isinstance(error.__cause__, psycopg.OperationalError):
                 raise
+            await self._pool.check()
             return await self._fetch_once(factory, query, parameters)
 
     async def _fetch_once(self, factory: AsyncRowFactory[Row], query: bytes, parameters: Parameters) -> list[Row]:
@@ -172,7 +200,7 @@ def translate(error: Exception, where: str) -> SkepError | Exception:
         return DatabaseFullError(where=where, reason=reason)
     if isinstance(error, PoolTimeout):
         return DatabaseUnavailableError(where=where, reason="no connection became free in time, or none could be made")
-    if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
+    if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable | errors.IdleInTransactionSessionTimeout):
         return DatabaseBusyError(where=where, limit="its time limit", reason=reason)
     if isinstance(error, errors.InsufficientPrivilege):
         return RightsMissingError(where=where, role="skep", database="skep", reason=reason)

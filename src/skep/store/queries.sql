@@ -7,8 +7,12 @@ select version_num from alembic_version;
 select pg_advisory_lock(%(key)s);
 
 -- name: disable_statement_timeout
--- For the schema's own connection, whose statements may rightly take long.
+-- For a connection whose statements may rightly take long.
 set statement_timeout = 0;
+
+-- name: reset_statement_timeout
+-- Back to what the connection was opened with.
+reset statement_timeout;
 
 -- name: fetch_vector_version
 -- The version of pgvector that is installed in this database, and the one the server could install.

@@ -19,7 +19,7 @@ import pytest
 
 import skep
 from skep.store.embedded import (
-    DataFolderError,
+    DatabaseFolderError,
     DataVersionError,
     EmbeddedServer,
     PasswordMissingError,
@@ -441,7 +441,7 @@ def test_other_data_is_refused_with_a_way_out(shared_home: Path, make_server: Se
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, make_server: ServerMaker) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataFolderError, match=str(tmp_path / "file")) as caught:
+    with pytest.raises(DatabaseFolderError, match=str(tmp_path / "file")) as caught:
         make_server(tmp_path / "file" / "below").ensure_running()
     assert "SKEP_HOME" in caught.value.fix_text
 

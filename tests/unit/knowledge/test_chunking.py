@@ -65,6 +65,22 @@ LEADS = {
     "a.rs": ("/// About it.\n#[inline]\n", "fn {}() {{\n" + BRACED * 11 + "}}\n\n"),
     "a.java": ("/** About it. */\n", "class {} {{\n    void m() {{\n" + BRACED * 10 + "    }}\n}}\n\n"),
     "a.c": ("/* About it. */\n", "int {}(void)\n{{\n" + BRACED * 11 + "}}\n\n"),
+    "a.cs": ("/// About it.\n", "class {} {{\n    void M() {{\n" + BRACED * 10 + "    }}\n}}\n\n"),
+    "a.kt": ("/** About it. */\n@Marked\n", "fun {}() {{\n" + BRACED * 11 + "}}\n\n"),
+    "a.scala": ("/** About it. */\n", "def {}() = {{\n" + BRACED * 11 + "}}\n\n"),
+    "a.swift": ("/// About it.\n", "func {}() {{\n" + BRACED * 11 + "}}\n\n"),
+    "a.zig": ("/// About it.\n", "pub fn {}() void {{\n" + BRACED * 11 + "}}\n\n"),
+    "a.rb": ("# About it.\n", "def {}\n" + STATEMENT * 11 + "end\n\n"),
+    "a.lua": ("-- About it.\n", "local function {}()\n" + STATEMENT * 11 + "end\n\n"),
+    "a.sh": (
+        "# About it.\n",
+        "{}() {{\n" + "    compute 'some words of argument' and 'others' 12345\n" * 13 + "}}\n\n",
+    ),
+    "a.sql": (
+        "-- About it.\n",
+        "CREATE TABLE {} (\n" + "    some_column text NOT NULL DEFAULT 'a; b',\n" * 16 + ");\n\n",
+    ),
+    "a.scss": ("// About it.\n", "@mixin {} {{\n" + "  some-property: with a value of some words;\n" * 16 + "}}\n\n"),
     "a.cpp": ("// About it.\ntemplate <typename T>\n", "int {}(T t) {{\n" + BRACED * 11 + "}}\n\n"),
 }
 
@@ -179,6 +195,33 @@ def test_rst_titles(case: str) -> None:
     assert parse_file("a.rst", text).chunks[-1].heading == heading
 
 
+PATHS = {
+    "yaml": ("a.yaml", "top:\n  inner: # why\n    - words", "top > inner"),
+    "yaml list": ("a.yaml", "top:\n- name:\n    words", "top"),
+    "yaml text block": ("a.yaml", "top: |\n  inner:\n    words", "top"),
+    "yaml quoted": ("a.yaml", "'a b': &x\n  c: d", "a b"),
+    "yaml value": ("a.yaml", "a: b\nc: d", ""),
+    "yaml url": ("a.yaml", "http://example.com:\n  words", ""),
+    "yaml four levels": ("a.yaml", "a:\n b:\n  c:\n   d:\n    words", "a > b > c"),
+    "yaml documents": ("a.yaml", f"---\na: b\n{'c: d # e' * 30}\n---\nf:\n  words", "f"),
+    "json": ("a.json", '{\n  "a": {\n    "b": [\n      1\n    ]\n  }\n}', "a > b"),
+    "json on a line": ("a.json", '{"a": {"b": 1}}', ""),
+    "json commented": ("a.jsonc", '{\n  // "no": {\n  "a": {\n    "b": 1,\n  },\n}', "a"),
+    "toml": ("a.toml", "[a.'b.c']\nd = 1", "a > b.c"),
+    "toml tables": ("a.toml", "[[a]] # why\nd = 1", "a"),
+    "toml array": ("a.toml", "a = [\n  [1, 2]\n]", ""),
+    "toml text": ("a.toml", 'a = """\n[no]\n"""\nb = 1', ""),
+    "html": ("a.html", "<h1>A &amp; <b>B</b></h1><p>words</p>", "A & B"),
+    "html open": ("a.html", "<h1>words", ""),
+}
+
+
+@pytest.mark.parametrize("case", PATHS)
+def test_paths_of_keys_and_elements(case: str) -> None:
+    path, text, heading = PATHS[case]
+    assert parse_file(path, text).chunks[-1].heading == heading
+
+
 SYMBOLS = {
     "python lambda": ("a.py", "f = lambda: 1", ["constant f"]),
     "python in function": ("a.py", "def f():\n    x = 1\n    class C: pass", ["function f", "class f.C"]),
@@ -198,6 +241,29 @@ SYMBOLS = {
     "go generics": ("a.go", "package a\nfunc (l *List[K, V]) Add(k K) {}", ["method List.Add"]),
     "rust trait impl": ("a.rs", "impl<T: A> Drop for x::Y<T> { fn drop(&mut self) {} }", ["method Y.drop"]),
     "rust reference impl": ("a.rs", "impl A for &mut B { fn f() {} }", ["method B.f"]),
+    "c# global function": ("a.cs", "int Add(int a) => a;", ["function Add"]),
+    "c# file namespace": ("a.cs", "namespace A.B;\nclass C { }", ["class C"]),
+    "kotlin nullable receiver": ("a.kt", "fun String?.orNone() = this", ["method String.orNone"]),
+    "kotlin local": ("a.kt", "fun f() { val x = 1 }", ["function f"]),
+    "scala case object": ("a.scala", "case object None", ["class None"]),
+    "swift generic extension": ("a.swift", "extension Array<Int> { func sum() {} }", ["method Array.sum"]),
+    "ruby open class": ("a.rb", "class A::B\n  def c; end\nend", ["class A.B", "method A.B.c"]),
+    "ruby define_method": ("a.rb", "define_method(:run) { 1 }", ["method run"]),
+    "php braces": ("a.php", "<?php namespace A\\B { class C {} }", ["module A.B", "class A.B.C"]),
+    "php text only": ("a.php", "function f() {}", []),
+    "bash keyword": ("a.sh", "function f { :; }", ["function f"]),
+    "bash local": ("a.sh", "f() {\n  LIMIT=1\n}", ["function f"]),
+    "lua computed": ("a.lua", "t[1] = function() end", []),
+    "lua require": ("a.lua", "local x = require 'x'", []),
+    "elixir guard": ("a.ex", "defmodule A.B do\n  def c(x) when x > 1, do: x\nend", ["module A.B", "function A.B.c"]),
+    "haskell operator": ("a.hs", "(<+>) a b = a", ["function <+>"]),
+    "zig import": ("a.zig", 'const std = @import("std");', []),
+    "css in a rule": ("a.css", ".a { --b: 1px; }", []),
+    "sql words in text": ("a.sql", "SELECT 'create table a (b int);'; -- create table c", []),
+    "sql drop": ("a.sql", "DROP TABLE a; CREATE INDEX ON t (x);", []),
+    "sql unclosed": ("a.sql", "CREATE TABLE a (b text DEFAULT 'x", ["struct a"]),
+    "sql lost end": ("a.sql", "CREATE FUNCTION f AS\nBEGIN\nx;\nCREATE TABLE t (a int);", ["function f", "struct t"]),
+    "html": ("a.html", '<p id="a">b</p>', []),
     "rust mod elsewhere": ("a.rs", "mod a;", []),
     "java generics": ("A.java", "class A<T> { <U> List<U> f(T t) { return null; } }", ["class A", "method A.f"]),
     "c pointer": ("a.c", "char **f(int a) { return 0; }", ["function f"]),

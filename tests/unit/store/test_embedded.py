@@ -16,7 +16,7 @@ import pytest
 
 from skep.store.embedded import (
     BinariesMissingError,
-    DataFolderError,
+    DatabaseFolderError,
     DiskFullError,
     EmbeddedError,
     EmbeddedServer,
@@ -176,9 +176,9 @@ def test_the_reason_of_a_failed_start(said: str, error: type[EmbeddedError], tmp
     [
         (errno.ENOSPC, DiskFullError),
         (errno.EDQUOT, DiskFullError),
-        (errno.EACCES, DataFolderError),
-        (errno.EROFS, DataFolderError),
-        (errno.ENOTDIR, DataFolderError),
+        (errno.EACCES, DatabaseFolderError),
+        (errno.EROFS, DatabaseFolderError),
+        (errno.ENOTDIR, DatabaseFolderError),
     ],
 )
 def test_errors_of_the_folder(number: int, error: type[EmbeddedError], tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.make_folder()
     layout.log.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DataFolderError), folder_errors(layout):
+    with pytest.raises(DatabaseFolderError), folder_errors(layout):
         layout.open_log()
     assert not (tmp_path / "elsewhere").exists()
 

@@ -23,7 +23,7 @@ _NEWLINE = 0x0A
 _MAX_LEAD_BYTES = TARGET_BYTES
 """Longer comments are passages of their own."""
 
-_CLOSERS = frozenset({")", "]", "}", ",", ";", ">"})
+_CLOSERS = frozenset({")", "]", "}", ",", ";", ">", "done", "end", "end_tag", "esac", "fi"})
 """Tokens that end what stands before them: no passage starts with one."""
 
 _BODIES = ("block", "body", "_list", "compound_statement")

@@ -35,6 +35,35 @@ Rule = Callable[["Node", Scope, bytes], Iterable[Found]]
 then qualified by the first definition found."""
 
 
+class Definition(NamedTuple):
+    """A definition found without a tree. Offsets in bytes; ``owner`` as in ``Found``."""
+
+    name: str
+    kind: str
+    start: int
+    end: int
+    owner: str = ""
+
+
+class Cell(NamedTuple):
+    """One cell of a notebook, without what running it put out."""
+
+    text: str
+    lines: list[int]
+    """For each line of ``text`` the line of the file that holds it, from 1."""
+    language: str
+    """Name from the registry; empty for a cell that is neither prose nor code."""
+
+
+class Outline(NamedTuple):
+    """What is known of a file without a tree."""
+
+    starts: list[int]
+    """Offsets at which the parts of the file start that should stay whole, rising."""
+    definitions: list[Definition]
+    """Outer before inner, in file order."""
+
+
 class Heading(NamedTuple):
     """A heading in prose. ``line`` is the index (from 0) of the line its section starts with; level 1 is the top."""
 
@@ -59,8 +88,9 @@ class Grammar:
     """Node types that belong to the sibling after them: comments, attributes."""
     function: str = "language"
     """The function of ``module`` that gives the grammar."""
-    max_open_angles: int | None = None
-    """Most ``<`` between two of ``;{}`` that are still parsed; None when the grammar is linear in them."""
+    dense_mark: tuple[bytes, int] | None = None
+    """(character, most of them between two of ``;{}`` that are still parsed): for a mark in whose number the grammar is
+    quadratic. None: there is none known."""
     visited: Mapping[Scope, frozenset[str]] = field(init=False)
     """Derived: the node types worth a visit in each scope."""
 
@@ -83,7 +113,12 @@ class Language:
     grammar: Grammar | None = None
     """None: no syntax tree; cut by headings or by lines."""
     headings: Callable[[list[str]], list[Heading]] | None = None
-    """For prose: finds the headings among the lines of a file. None: not divided by headings."""
+    """Finds the headings among the lines of a file: titles in prose, keys in configuration. They give the heading paths,
+    and the cuts where there is no grammar. None: not divided by headings."""
+    outline: Callable[[bytes], Outline] | None = None
+    """Finds parts and definitions where there is no grammar. None: none but lines."""
+    cells: Callable[[bytes, str], list[Cell] | None] | None = None
+    """For notebooks: the cells of a file, None when it has none. Only they are cut, one after the other."""
     rival: tuple[Pattern[str], str] | None = None
     """(pattern, name of another language): a text in which the pattern occurs is written in that one. For extensions
     that two languages share."""
@@ -103,5 +138,21 @@ def named(kind: str, *, member: str = "", field_name: str = "name") -> Rule:
     def rule(node: Node, scope: Scope, data: bytes) -> Iterable[Found]:
         name = name_of(node.child_by_field_name(field_name), data)
         return (Found(name, member if member and scope == "class" else kind, node),) if name else ()
+
+    return rule
+
+
+def dotted(kind: str, *, separator: str = ".", needs_body: bool = False) -> Rule:
+    """The rule for names that may be paths: ``namespace A.B { }`` is ``B``, owned by ``A``.
+
+    With ``needs_body`` a node without one, which stands for the whole rest of the file, is no definition.
+    """
+
+    def rule(node: Node, _scope: Scope, data: bytes) -> Iterable[Found]:
+        if needs_body and node.child_by_field_name("body") is None:
+            return ()
+        text = "".join(name_of(node.child_by_field_name("name"), data).split())
+        owner, _, name = text.rpartition(separator)
+        return (Found(name, kind, node, owner.strip(separator).replace(separator, ".")),) if name else ()
 
     return rule

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from skep.knowledge.chunking.sizes import HARD_MAX_BYTES, TARGET_BYTES, WHOLE_BYTES
+from collections.abc import Sequence
+from itertools import pairwise
+
+from skep.knowledge.chunking.sizes import FRAGMENT_BYTES, HARD_MAX_BYTES, TARGET_BYTES, WHOLE_BYTES
 
 _BLANKS = b" \t\r\f\v"
 
@@ -20,6 +23,25 @@ def cut_lines(data: bytes, start: int, end: int) -> list[int]:
         if position >= end:
             break
         cuts.append(position)
+    return cuts
+
+
+def cut_parts(data: bytes, starts: Sequence[int]) -> list[int]:
+    """Offsets at which a file is cut whose parts start at ``starts`` (rising); rising, without its start and end.
+
+    Parts share a passage up to TARGET_BYTES; one that is longer than WHOLE_BYTES is cut by lines.
+    """
+    cuts: list[int] = []
+    opened = 0
+    for start, end in pairwise([0, *starts, len(data)]):
+        if end - opened <= TARGET_BYTES:
+            continue
+        if start - opened >= FRAGMENT_BYTES:
+            cuts.append(start)
+            opened = start
+        for position in cut_lines(data, opened, end):
+            cuts.append(position)
+            opened = position
     return cuts
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from skep.knowledge.chunking.language import Heading
@@ -27,8 +27,12 @@ class _Section(NamedTuple):
     """False when nothing but headings stands in it."""
 
 
-def cut_sections(data: bytes, headings: Sequence[Heading]) -> tuple[list[int], list[str]]:
+def cut_sections(
+    data: bytes, headings: Sequence[Heading], cut: Callable[[bytes, int, int], list[int]] = cut_lines
+) -> tuple[list[int], list[str]]:
     """Offsets at which the file is cut (without its start and end), and the heading path of each passage between them.
+
+    ``cut`` gives the offsets at which a section of ``data[start:end]`` is cut, when it is long.
 
     A section never shares a passage with another unless one of them is a fragment, or a heading without text of its own
     right above a deeper one.
@@ -36,10 +40,27 @@ def cut_sections(data: bytes, headings: Sequence[Heading]) -> tuple[list[int], l
     cuts: list[int] = []
     paths: list[str] = []
     for section in _joined(_sections(data, headings)):
-        starts = [section.start, *cut_lines(data, section.start, section.end)]
+        starts = [section.start, *cut(data, section.start, section.end)]
         cuts.extend(starts)
         paths.extend([" > ".join(section.path)] * len(starts))
     return cuts[1:], paths
+
+
+def paths_of_spans(data: bytes, headings: Sequence[Heading], bounds: Sequence[int]) -> list[str]:
+    """For passages that were cut by other things, the heading path in force in the middle of each: one more offset in
+    ``bounds`` (rising) than passages. Before all headings the first one that starts in the passage counts.
+    """
+    sections = list(_sections(data, headings))
+    paths: list[str] = []
+    number = 0
+    for start, end in pairwise(bounds):
+        while number + 1 < len(sections) and sections[number + 1].start <= (start + end) // 2:
+            number += 1
+        path = sections[number].path
+        if not path and number + 1 < len(sections) and sections[number + 1].start < end:
+            path = sections[number + 1].path
+        paths.append(" > ".join(path))
+    return paths
 
 
 def _sections(data: bytes, headings: Sequence[Heading]) -> Iterator[_Section]:
@@ -86,4 +107,5 @@ def _join(first: _Section, second: _Section) -> _Section | None:
     if not is_fragment or second.end - first.start > TARGET_BYTES:
         return None
     common = tuple(a for a, b in zip(first.path, second.path, strict=False) if a == b)
-    return _Section(first.start, second.end, common or first.path or second.path, True)
+    longer, shorter = sorted((first, second), key=lambda section: section.start - section.end)
+    return _Section(first.start, second.end, common or longer.path or shorter.path, True)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from skep.knowledge.chunking.cutting import TreeCutter
 from skep.knowledge.chunking.language import Grammar, Language
-from skep.knowledge.chunking.lines import cut_lines
+from skep.knowledge.chunking.lines import cut_lines, cut_parts
+from skep.knowledge.chunking.notebooks import cut_cells
 from skep.knowledge.chunking.registry import REGISTRY
-from skep.knowledge.chunking.sections import cut_sections
+from skep.knowledge.chunking.sections import cut_sections, paths_of_spans
 from skep.knowledge.chunking.sizes import HARD_MAX_BYTES, MAX_TREE_BYTES
-from skep.knowledge.chunking.symbols import SymbolSpan, find_symbols, symbols_of_spans
+from skep.knowledge.chunking.symbols import SymbolSpan, find_symbols, spans_of, symbols_of_spans
 from skep.knowledge.chunking.trees import parse_tree
 from skep.knowledge.models import ChunkDraft, ParsedFile
 
-CHUNKER_VERSION = "1"
+CHUNKER_VERSION = "2"
 """Part of a chunk's identity: another number whenever the output for any input could differ."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -26,27 +28,59 @@ _BLANKS = b" \t"
 def parse_file(path: str, text: str) -> ParsedFile:
     """Cut a file into passages and find its symbols.
 
-    Pure and deterministic; never raises, whatever the text. The passages joined hold every character that is not white
-    space exactly once and in order; each is at most HARD_MAX_BYTES long in UTF-8 and at least one such character.
-    What cannot be parsed is cut by lines and has no symbols.
+    Pure; never raises, whatever the text; deterministic, unless the text is so hostile that parsing it runs into a limit of
+    time (`trees.parse_tree`). The passages joined hold every character that is not white space exactly once and in order;
+    each is at most HARD_MAX_BYTES long in UTF-8 and at least one such character. What cannot be parsed is cut by lines and
+    has no symbols. Of a notebook the passages hold the text of its cells, and their lines are those of the file that hold it.
     """
     language = language_of_file(path, text)
     data = text.encode("utf-8", "surrogatepass")
-    symbols: list[SymbolSpan] = []
-    headings: list[str] | None = None
-    cuts: list[int] | None = None
-    if language.grammar is not None:
-        cuts, symbols = _cut_tree(data, text, language.grammar)
-    elif language.headings is not None and len(data) <= MAX_TREE_BYTES:
-        cuts, headings = cut_sections(data, language.headings(text.split("\n")))
-    if cuts is None:
-        cuts = cut_lines(data, 0, len(data))
+    cells = language.cells(data, "python") if language.cells is not None else None
+    if cells is not None:
+        inner = REGISTRY.by_name.get(next((cell.language for cell in cells if cell.language not in _NO_CODE), ""))
+        notebook = cut_cells(cells, inner.grammar if inner is not None else None)
+        chunks = _chunks(notebook.data, notebook.bounds, notebook.symbols, notebook.paths)
+        lines = notebook.lines
+        return ParsedFile(
+            language=language.name,
+            kind=language.kind,
+            chunks=tuple(
+                replace(chunk, start_line=lines[chunk.start_line - 1], end_line=lines[chunk.end_line - 1])
+                for chunk in chunks
+            ),
+            symbols=tuple(
+                replace(symbol, start_line=lines[symbol.start_line - 1], end_line=lines[symbol.end_line - 1])
+                for _, _, symbol in notebook.symbols
+            ),
+        )
+    cuts, symbols, headings = _cut(data, text, language)
     return ParsedFile(
         language=language.name,
         kind=language.kind,
         chunks=tuple(_chunks(data, [0, *cuts, len(data)], symbols, headings)),
         symbols=tuple(span.symbol for span in symbols),
     )
+
+
+_NO_CODE = frozenset({"", "markdown"})
+
+
+def _cut(data: bytes, text: str, language: Language) -> tuple[list[int], list[SymbolSpan], list[str] | None]:
+    """Cuts, symbols and, where the language has headings, the heading path of each passage."""
+    if language.grammar is not None:
+        tree_cuts, symbols = _cut_tree(data, text, language.grammar)
+        cuts = tree_cuts if tree_cuts is not None else cut_lines(data, 0, len(data))
+        if language.headings is None or len(data) > MAX_TREE_BYTES:
+            return cuts, symbols, None
+        return cuts, symbols, paths_of_spans(data, language.headings(text.split("\n")), [0, *cuts, len(data)])
+    if len(data) <= MAX_TREE_BYTES:
+        if language.headings is not None:
+            cuts, headings = cut_sections(data, language.headings(text.split("\n")))
+            return cuts, [], headings
+        if language.outline is not None:
+            outline = language.outline(data)
+            return cut_parts(data, outline.starts), spans_of(outline.definitions, data), None
+    return cut_lines(data, 0, len(data)), [], None
 
 
 def language_of_file(path: str, text: str) -> Language:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from skep.knowledge.chunking.language import Found, Grammar, Scope
+from skep.knowledge.chunking.language import Definition, Found, Grammar, Scope
 from skep.knowledge.models import Symbol
 
 if TYPE_CHECKING:
@@ -92,6 +92,21 @@ def _span(definition: Found, prefix: str) -> SymbolSpan:
         end_line=max(node.start_point[0], last_row - (last_column == 0)) + 1,
     )
     return SymbolSpan(node.start_byte, node.end_byte, symbol)
+
+
+def spans_of(definitions: Sequence[Definition], data: bytes) -> list[SymbolSpan]:
+    """Definitions found without a tree as symbols. ``definitions`` are in file order."""
+    found: list[SymbolSpan] = []
+    line, position = 1, 0
+    for name, kind, start, end, owner in definitions:
+        if not 0 < len(name) <= _MAX_NAME_CHARS or len(owner) > _MAX_QUALIFIED_CHARS - _MAX_NAME_CHARS:
+            continue
+        line += data.count(b"\n", position, start)
+        position = start
+        last = line + data[start:end].rstrip().count(b"\n")
+        qualified = f"{owner}.{name}" if owner else name
+        found.append(SymbolSpan(start, end, Symbol(name, qualified, kind, line, last)))
+    return found
 
 
 def symbols_of_spans(spans: Sequence[tuple[int, int]], symbols: Sequence[SymbolSpan]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+import time
 from typing import TYPE_CHECKING
 
 from skep.knowledge.chunking.language import Grammar
@@ -13,7 +14,13 @@ from skep.knowledge.chunking.sizes import MAX_TREE_BYTES
 if TYPE_CHECKING:
     import tree_sitter
 
-_READ_BYTES = 1 << 16
+_READ_BYTES = 1 << 12
+
+_READS_PER_BLOCK = 20
+_READS_ALWAYS = 1_000
+"""How often a block of _READ_BYTES may be asked for on average, and reads that even the smallest file may cause: about 20 ms.
+Scanners written in C may run from every token to the end of the file in search of what closes a comment or a string, and
+tell no progress; but they have to read."""
 
 _CALLS_PER_BYTE = 0.15
 """tree-sitter reports its progress every 100 steps. Measured in reports per byte: 1,900 real files at most 0.023, the densest
@@ -22,6 +29,14 @@ number. Counting steps instead of seconds keeps the result the same on every mac
 
 _CALLS_ALWAYS = 2_000
 """Reports that even the smallest file may cause: about 20 ms."""
+
+_SECONDS_PER_BYTE = 4e-6
+_SECONDS_ALWAYS = 0.5
+"""The last net, in seconds of this thread's processor time, for texts on which single steps get slow (a thousand lines of
+``<a`` in Ruby). Real files take 0.2e-6 to 1e-6 a byte; on a machine so slow that they need four times that, they are cut by
+lines like the hostile ones."""
+
+_CALLS_BETWEEN_CLOCKS = 16
 
 _STATEMENT_ENDS = re.compile(rb"[;{}]")
 
@@ -41,31 +56,52 @@ def _parser_class() -> type[tree_sitter.Parser]:
     return parser
 
 
+class _Effort:
+    """Hands a text to the parser and counts what the parser makes of it; a text that costs too much ends early."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._max_calls = len(data) * _CALLS_PER_BYTE + _CALLS_ALWAYS
+        self._reads_left = len(data) // _READ_BYTES * _READS_PER_BLOCK + _READS_ALWAYS
+        self._calls = 0
+        self._ends_at = time.thread_time() + len(data) * _SECONDS_PER_BYTE + _SECONDS_ALWAYS
+
+    def read(self, offset: int, _point: object) -> bytes:
+        """The text from ``offset`` on, as much as one read gives; nothing when reading cost too much."""
+        self._reads_left -= 1
+        return self._data[offset : offset + _READ_BYTES] if self._reads_left > 0 else b""
+
+    def is_too_much(self, _offset: int, _has_error: bool) -> bool:
+        """Called on progress: whether to give up."""
+        self._calls += 1
+        if self._calls % _CALLS_BETWEEN_CLOCKS == 0 and time.thread_time() > self._ends_at:
+            return True
+        return self._calls > self._max_calls or self._reads_left <= 0
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether the parser saw less than the whole text."""
+        return self._reads_left <= 0
+
+
 def parse_tree(data: bytes, grammar: Grammar) -> tree_sitter.Tree | None:
     """The syntax tree of well-formed UTF-8. None when the text is too long or too hard to parse; errors in it are nodes
     of the tree.
     """
-    if len(data) > MAX_TREE_BYTES or _has_open_angles(data, grammar.max_open_angles):
+    if len(data) > MAX_TREE_BYTES or _is_too_dense(data, grammar.dense_mark):
         return None
-    calls_left = int(len(data) * _CALLS_PER_BYTE) + _CALLS_ALWAYS
-
-    def read(offset: int, _point: object) -> bytes:
-        return data[offset : offset + _READ_BYTES]
-
-    def is_too_hard(_offset: int, _has_error: bool) -> bool:
-        nonlocal calls_left
-        calls_left -= 1
-        return calls_left < 0
-
+    effort = _Effort(data)
     parser = _parser_class()(_load(grammar.module, grammar.function))
     try:
-        return parser.parse(read, progress_callback=is_too_hard)
+        tree = parser.parse(effort.read, progress_callback=effort.is_too_much)
     except ValueError:  # how the binding says that the progress callback stopped it
         return None
+    return None if effort.was_cut_short else tree
 
 
-def _has_open_angles(data: bytes, limit: int | None) -> bool:
-    """Whether some statement has more ``<`` than the grammar can bear."""
-    if limit is None or data.count(b"<") <= limit:
+def _is_too_dense(data: bytes, dense_mark: tuple[bytes, int] | None) -> bool:
+    """Whether some statement has more of a mark than the grammar can bear."""
+    if dense_mark is None:
         return False
-    return any(statement.count(b"<") > limit for statement in _STATEMENT_ENDS.split(data))
+    mark, limit = dense_mark
+    return data.count(mark) > limit and any(part.count(mark) > limit for part in _STATEMENT_ENDS.split(data))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from skep.knowledge.lexical.interfaces import PathGlobError
 
 MAX_GLOB_CHARS = 1_000
 """Longer patterns are refused: the automaton made of them would be too large."""
 
 _SPECIAL = frozenset("\\.+*?()|[]{}^$#&-~")
+_RANGE = re.compile(r"(?<=[^-\\])\\-(?=[^-\\])")
 _ANYTHING = "[^/]*(/[^/]*)*"
 
 
@@ -23,7 +26,8 @@ def _character_set(glob: str, start: int) -> tuple[str, int]:
     inside = glob[start + 1 : end]
     negated = inside[0] in "!^"
     members = inside[1:] if negated else inside
-    escaped = "".join(character if character == "-" else _literal(character) for character in members)
+    # A dash is a range only between two other characters; two dashes would be an operator of the regular expression.
+    escaped = _RANGE.sub("-", "".join(map(_literal, members)))
     return (f"[^/{escaped}]" if negated else f"[{escaped}]"), end + 1
 
 

@@ -103,13 +103,14 @@ class LexicalWriter:
         writer = self._open_writer()
         fresh: set[int] = set()
         added = 0
-        with write_border(self._folder):
-            for document in documents:
+        for document in documents:
+            # What the caller's iterable raises is the caller's; only our own part is translated.
+            with write_border(self._folder):
                 if document.version_id not in fresh:
                     writer.delete_documents_by_term(VERSION, document.version_id)
                     fresh.add(document.version_id)
                 writer.add_document(index_document(document))
-                added += 1
+            added += 1
         self._added += added
         return added
 

@@ -21,9 +21,20 @@ SETTLED_NS = 2_000_000_000
 2 s, ext4 before Linux 6.13 in jiffies of up to 10 ms (git calls such files racy)."""
 
 
+_LARGEST = 2**63 - 1
+"""Of what a database's bigint holds. Files may claim to be from after 2262, and some file systems use all 64 bits of an
+inode number."""
+
+
 def file_stat(status: os.stat_result) -> FileStat:
-    """The part of a stat that hints at changes."""
-    return FileStat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    """The part of a stat that hints at changes; each number fits into 64 bits with a sign."""
+    return FileStat(
+        status.st_size, _bounded(status.st_mtime_ns), _bounded(status.st_ctime_ns), status.st_ino & _LARGEST
+    )
+
+
+def _bounded(moment_ns: int) -> int:
+    return max(-_LARGEST, min(moment_ns, _LARGEST))
 
 
 def read_file(root: Path | bytes | int, entry: WalkEntry | bytes, options: WalkOptions) -> ReadFile | Skipped:

@@ -22,7 +22,7 @@ from skep.knowledge.walking.paths import (
     open_root,
     split_path,
 )
-from skep.knowledge.walking.reading import read_at_most, reason_of, too_large
+from skep.knowledge.walking.reading import file_stat, read_at_most, reason_of, too_large
 
 MAX_OPEN_FOLDERS = 64
 """Folders kept open on the way down. Deeper trees close the upper ones and come back through ``..``."""
@@ -261,7 +261,7 @@ class _Walk:
         if status.st_size > self._options.max_file_bytes:
             self._report.skipped.append(too_large(path, status.st_size, self._options.max_file_bytes))
             return None
-        known = FileStat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        known = file_stat(status)
         return WalkEntry(path, self._raw + name, known)
 
     def _odd(self, path: str, name: bytes, entry: os.DirEntry[str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from skep.store.embedded.binaries import MAJOR_VERSION, Account, run_program
 from skep.store.embedded.interfaces import (
-    DataFolderError,
+    DatabaseFolderError,
     DataVersionError,
     DiskFullError,
     ServerStartError,
@@ -110,7 +110,7 @@ def check_version(layout: Layout) -> None:
     try:
         found = path.read_text(encoding="ascii").strip()
     except FileNotFoundError as error:
-        raise DataFolderError(folder=layout.data, reason="it holds something, but no PostgreSQL data") from error
+        raise DatabaseFolderError(folder=layout.data, reason="it holds something, but no PostgreSQL data") from error
     if found != MAJOR_VERSION:
         raise DataVersionError(folder=layout.data, found=found, expected=MAJOR_VERSION)
 
@@ -210,7 +210,7 @@ def start_failure(layout: Layout, said: str) -> DiskFullError | ServerStartError
 def folder_errors(layout: Layout) -> Iterator[None]:
     """The border where the system's errors become ours.
 
-    Raises DiskFullError, DataFolderError, ServerStartTimeoutError (a program that does not end).
+    Raises DiskFullError, DatabaseFolderError, ServerStartTimeoutError (a program that does not end).
     """
     try:
         yield
@@ -221,4 +221,4 @@ def folder_errors(layout: Layout) -> Iterator[None]:
         if _DISK_FULL in str(error) or "quota" in str(error).lower():
             raise DiskFullError(folder=layout.folder) from error
         where = error.filename or layout.folder
-        raise DataFolderError(folder=layout.folder, reason=f"{error.strerror or error}: {where}") from error
+        raise DatabaseFolderError(folder=layout.folder, reason=f"{error.strerror or error}: {where}") from error

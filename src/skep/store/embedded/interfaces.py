@@ -5,7 +5,7 @@ UnavailableError
     ├── BinariesMissingError        the wheel with PostgreSQL is not installed
     ├── BinariesUnreachableError    the account that runs PostgreSQL may not execute it
     ├── AccountMissingError         there is no account to run PostgreSQL as
-    ├── DataFolderError             the data folder cannot be used
+    ├── DatabaseFolderError             the data folder cannot be used
     ├── DiskFullError
     ├── DataVersionError            the data belongs to another major version
     ├── PasswordMissingError
@@ -45,7 +45,7 @@ class AccountMissingError(EmbeddedError):
     fix = "Create it (useradd --system {account}), name another one, or run Skep as an ordinary account."
 
 
-class DataFolderError(EmbeddedError):
+class DatabaseFolderError(EmbeddedError):
     """The data folder {folder} cannot be used: {reason}"""
 
     fix = "Give this account the right to write there, or choose another folder with SKEP_HOME or --data-dir."

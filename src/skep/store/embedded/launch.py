@@ -17,6 +17,8 @@ from skep.store.queries import Queries
 
 _LAUNCH_SECONDS = 30.0
 _STILL_ENDING = ("pre-existing shared memory block", "lock file")
+_STOPPED_BY_OTHERS = ("received fast shutdown request", "received smart shutdown request")
+"""Somebody ran `skep down` while we started: no failure, and we want it up all the same."""
 
 
 class Launch:
@@ -37,9 +39,9 @@ class Launch:
         return self._layout.log_since(self._log_offset)
 
     def may_be_tried_again(self) -> bool:
-        """Whether it ended because processes of a killed server had not all ended yet."""
+        """Whether it ended for a reason that passes: remains of a killed server, or a stop that came in between."""
         said = self.said()
-        return any(sign in said for sign in _STILL_ENDING)
+        return any(sign in said for sign in (*_STILL_ENDING, *_STOPPED_BY_OTHERS))
 
     def close(self) -> None:
         """Stop watching."""

@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from skep.store.embedded.interfaces import DataFolderError, PasswordMissingError, ServerLockError
+from skep.store.embedded.interfaces import DatabaseFolderError, PasswordMissingError, ServerLockError
 from skep.store.embedded.wire import SOCKET_NAME
 
 LONGEST_SOCKET_PATH_BYTES = 103
@@ -186,7 +186,7 @@ def reachable_socket_folder(layout: Layout) -> Path:
 
     The link is valid in every process of this account, unlike a path through an open descriptor, and works on every
     system. It stands in a folder only this account can write to; the server itself binds by a relative path and does
-    not need it. Raises DataFolderError when there is no safe place for the link.
+    not need it. Raises DatabaseFolderError when there is no safe place for the link.
     """
     real = layout.socket_folder
     if len(os.fsencode(real / SOCKET_NAME)) <= LONGEST_SOCKET_PATH_BYTES:
@@ -203,7 +203,7 @@ def reachable_socket_folder(layout: Layout) -> Path:
             if old.is_symlink() and not old.exists():  # of a data folder that was deleted
                 old.unlink(missing_ok=True)
     except OSError as error:
-        raise DataFolderError(folder=layout.folder, reason=f"no link to it in {link.parent}: {error}") from error
+        raise DatabaseFolderError(folder=layout.folder, reason=f"no link to it in {link.parent}: {error}") from error
     return link
 
 
@@ -218,7 +218,7 @@ def _private_short_folder(layout: Layout) -> Path:
             found = folder.lstat()
             if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o077:
                 return folder
-    raise DataFolderError(
+    raise DatabaseFolderError(
         folder=layout.folder,
         reason=f"its path is too long for a socket, and neither {places[0]} nor {places[1]} lets this account keep a link",
     )

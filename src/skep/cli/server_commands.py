@@ -1,0 +1,132 @@
+"""``skep up``, ``down``, ``worker``, ``doctor``. What they start or ask runs in other processes, so that this one stays small."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Annotated
+
+import typer
+
+from skep.cli.config_commands import ConfigOption, DataDirOption, JsonOption, command_line
+from skep.observe import configure_logging
+from skep.server import (
+    Orders,
+    Running,
+    Started,
+    find_running,
+    run_examination,
+    run_server,
+    stop,
+    stop_database,
+)
+from skep.settings import CommandLine, Settings, load_settings
+from skep.terminal import Terminal
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+_STOP_SECONDS = 25.0
+"""A little longer than a server gives its own processes."""
+
+
+def _examples(*lines: str) -> str:
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+@app.command("up", epilog=_examples("skep up", "skep up --port 8000 --workers 2", "skep up --json"))
+def up(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", metavar="N", help="Number of server processes.")] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Start the HTTP API and the background worker."""
+    terminal = Terminal(json=json)
+    said = command_line(context, config, data_dir)
+    own: dict[str, object] = {"server.host": host, "server.port": port, "server.workers": workers}
+    said = replace(said, overrides={**said.overrides, **own})
+    settings = _settings(said, terminal)
+    configure_logging(settings.log.level, settings.log.format, sys.stderr)
+    asyncio.run(run_server(settings, said, lambda started: terminal.result(started, lambda: _started_lines(started))))
+
+
+@app.command("down", epilog=_examples("skep down", "skep down --json"))
+def down(
+    context: typer.Context, config: ConfigOption = None, data_dir: DataDirOption = None, json: JsonOption = False
+) -> None:
+    """Stop the server and the embedded database of the data folder."""
+    terminal = Terminal(json=json)
+    said = command_line(context, config, data_dir)
+    running = find_running(_settings(said, terminal).data_folder)
+    # Servers first: they end their workers; and all before the database, which they would start again.
+    stop([process for process in running if process.role == "server"], timeout_seconds=_STOP_SECONDS)
+    stop([process for process in running if process.role == "worker"], timeout_seconds=_STOP_SECONDS)
+    stopped = stop_database(said)
+    answer = {"processes": [asdict(process) for process in running], "database": stopped}
+    terminal.result(answer, lambda: _stopped_line(running, database=stopped))
+
+
+@app.command("worker", epilog=_examples("skep worker", "skep worker --concurrency 2"))
+def worker(
+    context: typer.Context,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Jobs to run at the same time.")] = 1,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Run background jobs until stopped."""
+    said = command_line(context, config, data_dir)
+    load_settings(said)
+    command = Orders.for_command("worker", said, concurrency=concurrency).command()
+    # The same program that `skep up` starts, in our place: signals meant for us reach it.
+    os.execv(command[0], command)  # noqa: S606 -- no shell is wanted
+
+
+@app.command("doctor", epilog=_examples("skep doctor", "skep doctor --json"))
+def doctor(
+    context: typer.Context, config: ConfigOption = None, data_dir: DataDirOption = None, json: JsonOption = False
+) -> None:
+    """Check everything Skep needs and say how to mend what is wrong."""
+    checks = run_examination(command_line(context, config, data_dir))
+    healthy = all(check["state"] != "fail" for check in checks)
+    Terminal(json=json).result({"healthy": healthy, "checks": checks}, lambda: _check_lines(checks))
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _settings(said: CommandLine, terminal: Terminal) -> Settings:
+    settings = load_settings(said)
+    for warning in settings.warnings:
+        terminal.warn(str(warning))
+    return settings
+
+
+def _started_lines(started: Started) -> str:
+    lines = [
+        f"Skep answers at {started.url} (API: {started.docs})",
+        f"key:  {started.key_file}",
+        "stop: Ctrl-C, or `skep down`",
+    ]
+    if not started.ready:
+        lines.append(f"not ready yet, it goes on trying: {started.reason}")
+    return "\n".join(lines)
+
+
+def _stopped_line(running: Sequence[Running], *, database: bool) -> str:
+    stopped = [f"the {process.role} (process {process.pid})" for process in running]
+    stopped += ["the embedded database"] if database else []
+    return f"stopped {', '.join(stopped)}" if stopped else "nothing was running"
+
+
+def _check_lines(checks: Sequence[dict[str, str]]) -> str:
+    lines = []
+    for check in checks:
+        lines.append(f"{check['state']:<4}  {check['name']}: {check['detail']}")
+        if check["fix"]:
+            lines.append(f"      fix: {check['fix']}")
+    return "\n".join(lines)

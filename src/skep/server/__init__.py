@@ -1,0 +1,10 @@
+"""The HTTP server, as the command line starts, stops and examines it. What serves runs in processes of its own."""
+
+from __future__ import annotations
+
+from skep.server.errands import run_examination, stop_database
+from skep.server.orders import Orders
+from skep.server.running import Running, find_running, stop
+from skep.server.supervisor import Started, run_server
+
+__all__ = ["Orders", "Running", "Started", "find_running", "run_examination", "run_server", "stop", "stop_database"]

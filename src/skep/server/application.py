@@ -1,0 +1,67 @@
+"""Puts the server together: every room's routes, the gate before them, Skep behind them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from skep.app import make_database, open_skep
+from skep.knowledge import ReportNotice
+from skep.knowledge.routes import knowledge_endpoints
+from skep.server.docs import docs_endpoints
+from skep.server.gate import Gate
+from skep.server.health import health_endpoints
+from skep.server.job_routes import job_endpoints
+from skep.server.opening import Opening
+from skep.server.origins import policy_of
+from skep.server.routing import Router
+from skep.settings import Settings
+from skep.web import Endpoint
+
+_BODY_BYTES = 1 << 20
+_ESCAPED_BYTES = 6
+"""JSON may write one byte of text in six: ``\\u0001``."""
+
+_KEEP_ALIVE_SECONDS = 10.0
+"""Proxies cut connections that are silent for a minute (nginx: proxy_read_timeout) or half of one."""
+
+
+def make_opening(settings: Settings, *, notice: ReportNotice) -> Opening:
+    """The server's Skep, not opened. ``notice`` takes sentences for whoever runs the server."""
+
+    @asynccontextmanager
+    async def probe() -> AsyncIterator[None]:
+        database = make_database(settings, name="skep probe")
+        try:
+            await database.open()
+            yield
+        finally:
+            await database.close()
+
+    return Opening(lambda: open_skep(settings, notice=notice, name="skep server"), probe)
+
+
+def all_endpoints(opening: Opening, settings: Settings) -> tuple[Endpoint, ...]:
+    """Every route of the server: the one list."""
+    served = (
+        *health_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
+        *knowledge_endpoints(lambda: opening.skep, default_top_k=settings.search.default_top_k),
+        *job_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
+    )
+    return (*served, *docs_endpoints(served))
+
+
+def make_application(opening: Opening, settings: Settings) -> Gate:
+    """The ASGI application. It answers whether or not Skep is open."""
+    server = settings.server
+    return Gate(
+        Router(all_endpoints(opening, settings)),
+        policy_of(server.host, server.allow_hosts, server.allow_origins),
+        opening.authenticate,
+        max_body_bytes=max_body_bytes(settings),
+    )
+
+
+def max_body_bytes(settings: Settings) -> int:
+    """The largest body: 1 MiB, and room for the longest query."""
+    return _BODY_BYTES + _ESCAPED_BYTES * settings.search.max_query_bytes

@@ -1,0 +1,204 @@
+"""The ASGI application: everything that is done for every request, in one place and in one order.
+
+    host and origin → route → key → role → the route's own work → answer or problem → one line in the log
+
+There is no other way in: a route is an `Endpoint`, and an `Endpoint` says who may call it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from skep.access import Principal, Role, require_role
+from skep.errors import SkepError
+from skep.observe import event, trace_id_of, tracing
+from skep.server.credentials import bearer_key
+from skep.server.interfaces import HostRefusedError, MethodNotAllowedError, OriginRefusedError, UnforeseenError
+from skep.server.origins import Asked, Policy, host_is_ours, is_cross_origin_allowed, origin_is_allowed
+from skep.server.problems import MEDIA_TYPE, problem_bytes, problem_headers
+from skep.server.routing import Match, Router
+from skep.web import Call
+
+Authenticate = Callable[[str], Awaitable[Principal]]
+"""The principal of a key. Raises the errors of access, or NotReadyError."""
+
+_CLIENT_GONE = 499
+"""What nginx logs when a client went away before the answer; never sent."""
+
+_SINGLE = frozenset({b"host", b"origin", b"authorization"})
+"""Headers of which a second one would leave open which of the two counts."""
+
+_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_CORS_HEADERS = "authorization, content-type, last-event-id, traceparent"
+_CORS_EXPOSED = b"retry-after, x-trace-id"
+_CORS_SECONDS = "600"
+
+_log = logging.getLogger(__name__)
+
+
+class _Exchange:
+    """One request on its way: what is known of it, and what was answered."""
+
+    __slots__ = ("_send", "asked", "authorization", "extra", "key_id", "method", "route", "scope", "status", "trace_id")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        headers, doubled = _headers(scope["headers"])
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.trace_id = trace_id_of(headers.get(b"traceparent"))
+        self.route = ""
+        self.key_id: str | None = None
+        self.status = 0
+        self.asked = Asked(
+            host=None if b"host" in doubled else headers.get(b"host"),
+            origin="" if b"origin" in doubled else headers.get(b"origin"),
+            scheme=scope["scheme"],
+            fetch_site=headers.get(b"sec-fetch-site"),
+            fetch_mode=headers.get(b"sec-fetch-mode"),
+            local_address=scope["server"][0] if scope.get("server") else None,
+        )
+        # Of two keys neither is meant: the request has none.
+        self.authorization = None if b"authorization" in doubled else headers.get(b"authorization")
+        self.extra: list[tuple[bytes, bytes]] = [(b"x-trace-id", self.trace_id.encode()), *_ALWAYS]
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message.get("headers", ()))
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": [*headers, *self.extra]}
+        await self._send(message)
+
+
+class Gate:
+    """See the module. ``authenticate`` may raise an UnavailableError while the server has no database yet."""
+
+    def __init__(self, router: Router, policy: Policy, authenticate: Authenticate, *, max_body_bytes: int) -> None:
+        self._router = router
+        self._policy = policy
+        self._authenticate = authenticate
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        exchange = _Exchange(scope, send)
+        with tracing(exchange.trace_id):
+            try:
+                await self._answer(exchange, receive)
+            finally:
+                event(
+                    _log,
+                    logging.INFO,
+                    "request",
+                    method=exchange.method,
+                    route=exchange.route or None,
+                    status=exchange.status or _CLIENT_GONE,
+                    ms=round((time.perf_counter() - started) * 1000, 2),
+                    key=exchange.key_id,
+                )
+
+    async def _answer(self, exchange: _Exchange, receive: Receive) -> None:
+        try:
+            answer = await self._admit(exchange, receive)
+            await answer(exchange.scope, receive, exchange.send)
+        except ClientDisconnect:
+            return
+        except SkepError as error:
+            if exchange.status:
+                # The answer has begun; breaking the connection off is the only way to say that it is not whole.
+                _log.exception("answer broken off")
+                raise
+            if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                event(_log, logging.WARNING, "request failed", code=error.code, reason=str(error))
+            await self._send_problem(exchange, receive, error)
+        except Exception:
+            _log.exception("request failed")
+            if exchange.status:
+                raise
+            await self._send_problem(exchange, receive, UnforeseenError(trace_id=exchange.trace_id))
+
+    async def _admit(self, exchange: _Exchange, receive: Receive) -> ASGIApp:
+        """The answer, if the request may have one. Raises the error that says why not."""
+        self._check_origin(exchange)
+        path: str = exchange.scope["path"]
+        if exchange.method == "OPTIONS":
+            return self._preflight(exchange, path)
+        match = self._router.match(exchange.method, path)
+        exchange.route = match.endpoint.path
+        principal = await self._principal(exchange, match)
+        scope = {**exchange.scope, "path_params": match.parameters}
+        exchange.scope = scope
+        call = Call(Request(scope, receive), self._max_body_bytes, principal)
+        return await match.endpoint.handle(call)
+
+    def _check_origin(self, exchange: _Exchange) -> None:
+        asked = exchange.asked
+        if not host_is_ours(asked, self._policy):
+            raise HostRefusedError(reason="host", host=_shortened(asked.host))
+        if asked.origin is not None and is_cross_origin_allowed(asked.origin, self._policy):
+            # From here on also problems can be read by the page.
+            exchange.extra += [
+                (b"access-control-allow-origin", asked.origin.encode("latin-1")),
+                (b"access-control-expose-headers", _CORS_EXPOSED),
+            ]
+        if self._policy.origins:
+            exchange.extra.append((b"vary", b"Origin"))
+        if not origin_is_allowed(asked, self._policy):
+            raise OriginRefusedError(reason="origin", origin=_shortened(asked.origin) or "another site")
+
+    async def _principal(self, exchange: _Exchange, match: Match) -> Principal | None:
+        needed = match.endpoint.caller
+        if needed == "public":
+            return None
+        principal = await self._authenticate(bearer_key(exchange.authorization))
+        exchange.key_id = principal.key_id
+        role: Role = needed
+        require_role(principal, role)
+        return principal
+
+    def _preflight(self, exchange: _Exchange, path: str) -> ASGIApp:
+        """The answer to a browser that asks whether a page may ask (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+        allowed = self._router.methods(path)
+        if exchange.asked.origin is None or not is_cross_origin_allowed(exchange.asked.origin, self._policy):
+            raise MethodNotAllowedError(path=path, method="OPTIONS", allowed=", ".join(allowed), reason="method")
+        return Response(
+            status_code=HTTPStatus.NO_CONTENT,
+            headers={
+                "access-control-allow-methods": ", ".join(allowed),
+                "access-control-allow-headers": _CORS_HEADERS,
+                "access-control-max-age": _CORS_SECONDS,
+            },
+        )
+
+    async def _send_problem(self, exchange: _Exchange, receive: Receive, error: SkepError) -> None:
+        answer = Response(
+            problem_bytes(error, exchange.trace_id), error.http_status, dict(problem_headers(error)), MEDIA_TYPE
+        )
+        await answer(exchange.scope, receive, exchange.send)
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[bytes]]:
+    """The headers by name, and which of those that must be single are not."""
+    found: dict[bytes, str] = {}
+    doubled: set[bytes] = set()
+    for name, value in raw:
+        if name in found and name in _SINGLE:
+            doubled.add(name)
+        found[name] = value.decode("latin-1")
+    return found, doubled
+
+
+def _shortened(text: str | None) -> str:
+    return (text or "")[:200]

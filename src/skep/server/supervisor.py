@@ -1,0 +1,231 @@
+"""`skep up`: one small process that opens the socket, starts the others, and starts again those that die."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from skep.observe import event
+from skep.server.binding import bind, require_safe_bind, require_usable_tls, url_of
+from skep.server.interfaces import ServerFailedError, ServerRunningError
+from skep.server.orders import Orders
+from skep.server.running import claim, find_running
+from skep.server.signals import on_end
+from skep.settings import CommandLine, Settings
+
+KEY_FILE = "admin.key"
+
+_START_SECONDS = 30.0
+_FIRST_LOOK_SECONDS = 15.0
+"""How long to wait for the first answer of the database before saying that the server runs without."""
+
+_STOP_SECONDS = 20.0
+"""Longer than requests (5 s) and jobs (8 s) get to end by themselves."""
+
+_PAUSES_SECONDS = (0.1, 0.5, 2.0, 5.0)
+_STEADY_SECONDS = 30.0
+"""A process that lived so long did not die of its start; the next one is started without a pause again."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What `skep up` says when the server answers."""
+
+    url: str
+    docs: str
+    pid: int
+    ready: bool
+    """Whether requests can be served already; if not, it goes on trying."""
+    reason: str | None
+    """Why it is not ready."""
+    key_file: Path
+    """Where the first administrator's key stands."""
+    data_folder: Path
+    workers: int
+
+
+async def run_server(settings: Settings, said: CommandLine, report: Callable[[Started], None]) -> None:
+    """Serve until told to end. ``said`` makes the child processes read the same settings; ``report`` is called once.
+
+    Raises RemoteBindRefusedError, TlsFilesError, ServerRunningError, PortTakenError, AddressUnusableError, RunFolderError,
+    ServerFailedError.
+    """
+    require_safe_bind(settings.server)
+    require_usable_tls(settings.server)
+    run_file = claim(settings.data_folder, "server")
+    if run_file is None:
+        other = next((running for running in find_running(settings.data_folder) if running.role == "server"), None)
+        url, pid = (other.url, other.pid) if other else ("it is just starting", "unknown")
+        raise ServerRunningError(what="the server", reason="running", url=url, pid=pid)
+    try:
+        with bind(settings.server.host, settings.server.port) as listener:
+            url = url_of(settings.server, listener)
+            run_file.write("server", url)
+            await _Crew(settings, said, listener).run(url, report)
+    finally:
+        run_file.close()
+
+
+class _Child:
+    """One process that is kept alive."""
+
+    def __init__(self, name: str, orders: Orders, listener: socket.socket) -> None:
+        self.name = name
+        self._orders = orders
+        self._descriptors = (listener.fileno(),) if orders.role == "http" else ()
+        self.process: Process | None = None
+        self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._has_spoken = False
+
+    async def keep_alive(self, ending: asyncio.Event, *, restart_first: bool) -> None:
+        """Start it, and start it again whenever it ends, until ``ending``.
+
+        Raises ServerFailedError when it ends before it said anything, unless ``restart_first``.
+        """
+        failures = 0
+        while not ending.is_set():
+            started = time.monotonic()
+            code = await self._run_once(ending)
+            if ending.is_set():
+                return
+            if not (restart_first or self._has_spoken):
+                raise ServerFailedError(what=self.name, reason="it ended", role=self.name, code=code)
+            failures = 0 if time.monotonic() - started > _STEADY_SECONDS else failures + 1
+            pause = _PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1] if failures else 0.0
+            event(_log, logging.WARNING, "process died", role=self.name, code=code, again_in_seconds=pause)
+            await _wait(ending, pause)
+
+    async def _run_once(self, ending: asyncio.Event) -> int:
+        self.process = await asyncio.create_subprocess_exec(
+            *self._orders.command(),
+            stdin=PIPE,  # closes when we are gone, however that happens
+            stdout=PIPE if self._orders.role == "http" else DEVNULL,
+            pass_fds=self._descriptors,
+            # The terminal's Ctrl-C is for us; we tell the others.
+            start_new_session=True,
+        )
+        if ending.is_set():
+            # Told to end while it was being started.
+            self.end()
+        if self.process.stdout is not None:
+            async for line in self.process.stdout:
+                self._has_spoken = True
+                self.said.put_nowait(json.loads(line))
+        return await self.process.wait()
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(number)
+
+
+class _Crew:
+    """All child processes of one server."""
+
+    def __init__(self, settings: Settings, said: CommandLine, listener: socket.socket) -> None:
+        self._settings = settings
+        http = Orders.for_command("http", said, listener=listener.fileno(), supervised=True)
+        names = [f"http {number}" for number in range(1, settings.server.workers + 1)]
+        self._servers = [_Child(name, http, listener) for name in names]
+        self._worker = _Child("worker", replace(http, role="worker", listener=-1), listener)
+        self._ending = asyncio.Event()
+
+    async def run(self, url: str, report: Callable[[Started], None]) -> None:
+        keeping: list[asyncio.Task[None]] = []
+        with on_end(self._ending.set, supervised=False):
+            try:
+                keeping += [self._keep(child, restart_first=False) for child in self._servers]
+                await self._until_answering(keeping, url, report)
+                # Only now: on a small machine its start would slow down that of the server.
+                keeping.append(self._keep(self._worker, restart_first=True))
+                await self._until_end(keeping)
+            finally:
+                await self._stop(keeping)
+
+    def _keep(self, child: _Child, *, restart_first: bool) -> asyncio.Task[None]:
+        return asyncio.create_task(
+            child.keep_alive(self._ending, restart_first=restart_first), name=f"skep-keep-{child.name}"
+        )
+
+    async def _until_answering(
+        self, keeping: list[asyncio.Task[None]], url: str, report: Callable[[Started], None]
+    ) -> None:
+        """Wait until every server process listens and one knows whether it is ready; then report."""
+        answers = asyncio.create_task(self._first_answers(), name="skep-first-answers")
+        ending = asyncio.create_task(self._ending.wait(), name="skep-end")
+        try:
+            await asyncio.wait({answers, ending, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in keeping:
+                if task.done():
+                    task.result()
+            if answers.done():
+                ready, reason = answers.result()
+                report(self._started(url, ready=ready, reason=reason))
+        finally:
+            answers.cancel()
+            ending.cancel()
+            await asyncio.gather(answers, ending, return_exceptions=True)
+
+    async def _first_answers(self) -> tuple[bool, str | None]:
+        async with asyncio.timeout(_START_SECONDS):
+            for child in self._servers:
+                await child.said.get()
+        try:
+            async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+                answer = await self._servers[0].said.get()
+        except TimeoutError:
+            return False, "the database has not answered yet"
+        return bool(answer["ready"]), answer["reason"]
+
+    def _started(self, url: str, *, ready: bool, reason: str | None) -> Started:
+        folder = self._settings.data_folder
+        return Started(
+            url=url,
+            docs=f"{url}/api/docs",
+            pid=os.getpid(),
+            ready=ready,
+            reason=reason,
+            key_file=folder / KEY_FILE,
+            data_folder=folder,
+            workers=len(self._servers),
+        )
+
+    async def _until_end(self, keeping: list[asyncio.Task[None]]) -> None:
+        ending = asyncio.create_task(self._ending.wait(), name="skep-end")
+        done, _ = await asyncio.wait({ending, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        for task in done:
+            task.result()
+
+    async def _stop(self, keeping: list[asyncio.Task[None]]) -> None:
+        self._ending.set()
+        children = [*self._servers, self._worker]
+        for child in children:
+            child.end()
+        if not keeping:
+            return
+        _, late = await asyncio.wait(keeping, timeout=_STOP_SECONDS)
+        if late:
+            event(_log, logging.WARNING, "processes killed", seconds=_STOP_SECONDS)
+            for child in children:
+                child.end(signal.SIGKILL)
+        await asyncio.gather(*keeping, return_exceptions=True)
+
+
+async def _wait(ending: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await ending.wait()
+    except TimeoutError:
+        return

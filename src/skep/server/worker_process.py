@@ -1,0 +1,77 @@
+"""The process that does background jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import ExitStack
+from functools import partial
+
+from skep.app import job_handlers, open_skep
+from skep.errors import SkepError
+from skep.jobs import Worker, WorkerOptions, queue_of
+from skep.observe import event
+from skep.server.orders import Orders
+from skep.server.running import claim, find_running
+from skep.server.signals import on_end
+from skep.settings import Settings
+
+_NICE = 5
+"""Indexing yields to searches, and to whatever people do on their machine; the database is not slowed down by this."""
+
+_PAUSE_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def do_jobs(settings: Settings, orders: Orders) -> None:
+    """Do jobs until told to end; a database that is not there is waited for."""
+    os.nice(_NICE)
+    asyncio.run(_work(settings, orders))
+
+
+async def _work(settings: Settings, orders: Orders) -> None:
+    ending = asyncio.Event()
+    run_file = claim(settings.data_folder, f"worker-{os.getpid()}")
+    with on_end(ending.set, supervised=orders.supervised), ExitStack() as stack:
+        if run_file is not None:
+            stack.callback(run_file.close)
+            run_file.write("worker", "")
+        said = ""
+        while not ending.is_set():
+            try:
+                await _work_once(settings, orders, ending)
+            except SkepError as error:
+                if str(error) != said:
+                    said = str(error)
+                    event(_log, logging.WARNING, "not ready", reason=said)
+                await _pause(ending)
+
+
+async def _work_once(settings: Settings, orders: Orders, ending: asyncio.Event) -> None:
+    notice = partial(event, _log, logging.INFO)
+    async with open_skep(settings, notice=notice, name="skep worker") as skep:
+        options = WorkerOptions(queue=queue_of(skep.node), concurrency=orders.concurrency)
+        worker = Worker(skep.database, job_handlers(skep), options)
+        others = [other for other in find_running(settings.data_folder) if other.role == "worker"]
+        if all(other.pid == os.getpid() for other in others):
+            # Whoever worked on this queue before us is dead: no need to wait until it has been silent for long.
+            await worker.adopt()
+        working = asyncio.create_task(worker.run(), name="skep-worker")
+        stopping = asyncio.create_task(ending.wait(), name="skep-worker-end")
+        event(_log, logging.INFO, "working", queue=options.queue, concurrency=options.concurrency)
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            worker.stop()
+            await working
+
+
+async def _pause(ending: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_PAUSE_SECONDS):
+            await ending.wait()
+    except TimeoutError:
+        return

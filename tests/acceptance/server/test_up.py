@@ -1,0 +1,452 @@
+"""`skep up` as people run it: real processes, real HTTP, and what happens when parts of it die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[3] / "src"
+FILES = 1000
+FAST = 20.0
+"""Seconds within which something on a busy machine must have happened."""
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(SOURCE), **more}
+
+
+def skep(data: Path, *arguments: str, **more: str) -> Done:
+    command = [sys.executable, "-m", "skep", "--data-dir", str(data), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=50, env=environment(**more))
+    return Done(ended.returncode, ended.stdout, ended.stderr)
+
+
+@dataclass
+class Up:
+    """A server that was started, with its parts."""
+
+    data: Path
+    process: subprocess.Popen[str]
+    said: dict[str, Any]
+    log: Path
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return str(self.said["url"])
+
+    @property
+    def key(self) -> str:
+        return Path(self.said["key_file"]).read_text().strip()
+
+    def client(self, **headers: str) -> httpx.Client:
+        sent = {"authorization": f"Bearer {self.key}"} | headers
+        self.clients.append(httpx.Client(base_url=self.url, headers=sent, timeout=30))
+        return self.clients[-1]
+
+    def children(self, role: str) -> list[psutil.Process]:
+        found = psutil.Process(self.process.pid).children()
+        return [child for child in found if f'"role": "{role}"' in " ".join(child.cmdline())]
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(25)
+
+
+Start = Callable[..., Up]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    """A data folder; whatever runs from it is stopped at the end."""
+    folder = tmp_path / "data"
+    yield folder
+    down = skep(folder, "down")
+    assert down.code == 0, down.err
+
+
+@pytest.fixture
+def start(data: Path, tmp_path: Path) -> Iterator[Start]:
+    started: list[Up] = []
+
+    def run(*arguments: str, **more: str) -> Up:
+        log = tmp_path / f"server-{len(started)}.log"
+        command = [sys.executable, "-m", "skep", "--data-dir", str(data), "up", "--port", "0", "--json", *arguments]
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment(**more), cwd=tmp_path
+            )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, log.read_text()
+        started.append(Up(data, process, json.loads(line), log))
+        return started[-1]
+
+    yield run
+    for up in started:
+        for client in up.clients:
+            client.close()
+        if up.process.poll() is None:
+            up.end()
+        assert up.process.stdout is not None
+        up.process.stdout.close()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "retry.py").write_text("class RetryPolicy:\n    attempts = 3\n")
+    (folder / "guide.md").write_text("# Guide\n\nHow to configure a timeout.\n")
+    return folder
+
+
+def large_tree(folder: Path, files: int = FILES) -> Path:
+    """So many files that indexing them takes some seconds."""
+    for number in range(files):
+        file = folder / f"part{number % 30}" / f"module_{number}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"def function_{number}_{line}():\n    return {line}\n\n" for line in range(30)))
+    return folder
+
+
+@contextmanager
+def eventually(seconds: float = FAST) -> Iterator[Callable[[], bool]]:
+    """`while waits():` goes on for so long, then fails."""
+    deadline = time.monotonic() + seconds
+
+    def waits() -> bool:
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+        return True
+
+    yield waits
+
+
+def submit(client: httpx.Client, folder: Path, name: str = "project") -> str:
+    answer = client.post(f"/api/v1/collections/{name}/index", json={"path": str(folder)})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["job_id"])
+
+
+def watch(client: httpx.Client, job_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
+    """The events of a job, as they come."""
+    headers = {"last-event-id": str(after)} if after else {}
+    with client.stream("GET", f"/api/v1/jobs/{job_id}/events", headers=headers) as stream:
+        assert stream.status_code == 200
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                yield json.loads(line.removeprefix("data: "))
+
+
+def wait_for(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    *_, last = watch(client, job_id)
+    return last
+
+
+def found(client: httpx.Client, query: str) -> set[str]:
+    answer = client.post("/api/v1/search", json={"query": query})
+    assert answer.status_code == 200, answer.text
+    return {result["path"] for result in answer.json()["results"]}
+
+
+def test_index_watch_search_remove(start: Start, tree: Path) -> None:
+    up = start()
+    assert up.said["ready"], up.said
+    assert (up.data.stat().st_mode & 0o777, Path(up.said["key_file"]).stat().st_mode & 0o777) == (0o700, 0o600)
+    client = up.client()
+    assert client.get("/readyz").json() == {"status": "ready", "database": "ok"}
+
+    job_id = submit(client, tree)
+    events = list(watch(client, job_id))
+    assert events[-1]["state"] == "succeeded"
+    assert [event["revision"] for event in events] == sorted({event["revision"] for event in events})
+    assert client.get(f"/api/v1/jobs/{job_id}").json() == events[-1]
+    assert found(client, "RetryPolicy") == {"retry.py"}
+
+    assert client.delete("/api/v1/collections/project/documents/retry.py").json()["documents"] == 1
+    assert "retry.py" not in found(client, "RetryPolicy")
+    assert client.delete("/api/v1/collections/project").json()["collection"] == "project"
+    assert client.get("/api/v1/collections").json() == {"collections": []}
+    assert up.end() == 0
+    log = up.log.read_text()
+    assert "route=/api/v1/search status=200" in log
+    assert "RetryPolicy" not in log
+    assert up.key not in log
+
+
+def test_strangers_are_kept_out(start: Start, tree: Path) -> None:
+    up = start()
+    client = up.client()
+    port = httpx.URL(up.url).port
+    for headers, status, code in (
+        ({"authorization": ""}, 401, "key_missing"),
+        ({"authorization": "Bearer skep_000000000000_" + "a" * 49}, 401, "key_invalid"),
+        ({"authorization": f"Bearer {up.key[:-1]}"}, 401, "key_invalid"),
+        ({"authorization": f"Basic {up.key}"}, 401, "key_invalid"),
+        ({"host": "evil.example"}, 403, "host_refused"),
+        ({"host": f"evil.example:{port}"}, 403, "host_refused"),
+        ({"origin": "http://evil.example"}, 403, "origin_refused"),
+        ({"origin": f"http://localhost:{port}"}, 403, "origin_refused"),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403, "origin_refused"),
+    ):
+        answer = client.get("/api/v1/collections", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), headers
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert client.get("/api/v1/collections", headers={"origin": up.url}).status_code == 200
+    assert client.get("/api/v1/collections", headers={"host": f"localhost:{port}"}).status_code == 200
+    assert client.get("/nowhere").json()["code"] == "route_not_found"
+    assert client.put("/api/v1/search").headers["allow"] == "POST"
+    assert client.post("/api/v1/search", content=b"x" * 3_000_000).status_code == 413
+    assert client.get("/api/docs").status_code == 200
+    # The server is still well.
+    assert client.get("/healthz").status_code == 200
+
+
+def test_nonsense_on_the_wire_does_no_harm(start: Start) -> None:
+    up = start()
+    address = httpx.URL(up.url)
+    for raw in (b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 200_000):
+        with socket.create_connection((address.host, address.port or 0), timeout=10) as connection:
+            connection.sendall(raw)
+            connection.shutdown(socket.SHUT_WR)
+            assert b" 200 " not in connection.recv(65_536)[:20]
+    assert up.client().get("/healthz").status_code == 200
+
+
+def test_listening_beyond_this_machine_is_refused(data: Path) -> None:
+    for host in ("0.0.0.0", "::"):
+        done = skep(data, "up", "--host", host, "--json")
+        assert done.code == 3
+        assert done.json["error"]["code"] == "remote_bind_refused"
+        assert "server.tls_certificate" in done.json["error"]["fix"]
+    assert not data.exists() or not (data / "postgres").exists()
+
+
+def test_a_second_server_and_a_taken_port_are_said(start: Start, data: Path, tmp_path: Path) -> None:
+    up = start()
+    again = skep(data, "up", "--port", "0", "--json")
+    assert (again.code, again.json["error"]["code"]) == (1, "server_running")
+    assert up.url in again.json["error"]["message"]
+    port = str(httpx.URL(up.url).port)
+    taken = skep(tmp_path / "other", "up", "--port", port, "--json")
+    assert (taken.code, taken.json["error"]["code"]) == (1, "port_taken")
+    assert "--port" in taken.json["error"]["fix"]
+
+
+def test_two_server_processes_share_the_work_and_see_the_same_jobs(start: Start, tree: Path) -> None:
+    up = start("--workers", "2")
+    assert up.said["workers"] == 2
+    servers = up.children("http")
+    assert len(servers) == 2
+    job_id = submit(up.client(), tree)
+    # Connections of their own, so that both processes get some.
+    for _ in range(8):
+        assert wait_for(up.client(), job_id)["state"] == "succeeded"
+    servers[0].kill()
+    client = up.client()
+    with eventually() as waits:
+        while waits() and len(up.children("http")) < 2:
+            pass
+    for _ in range(20):
+        assert up.client().get("/api/v1/collections").status_code == 200
+    assert found(client, "RetryPolicy") == {"retry.py"}
+
+
+def test_a_killed_worker_is_replaced_and_its_job_runs_again(start: Start, tmp_path: Path) -> None:
+    up = start()
+    client = up.client()
+    job_id = submit(client, large_tree(tmp_path / "large"), "large")
+    killed = False
+    last: dict[str, Any] = {}
+    for event in watch(client, job_id):
+        last = event
+        if event["state"] == "running" and event["progress"]["done"] > 100 and not killed:
+            (worker,) = up.children("worker")
+            worker.kill()
+            killed = True
+    assert killed, "it was too quick"
+    assert (last["state"], last["attempts"]) == ("succeeded", 2), last
+    status = client.get("/api/v1/collections/large").json()
+    assert (status["files"], status["lexical_state"]) == (FILES, "current")
+    verified = client.post("/api/v1/collections/large/verify").json()["job_id"]
+    assert wait_for(client, verified)["result"]["equal"] is True
+
+
+def test_a_running_job_is_cancelled(start: Start, tmp_path: Path) -> None:
+    up = start()
+    client = up.client()
+    job_id = submit(client, large_tree(tmp_path / "large"), "large")
+    asked = False
+    last: dict[str, Any] = {}
+    for event in watch(client, job_id):
+        last = event
+        if event["state"] == "running" and event["progress"]["done"] > 0 and not asked:
+            assert client.delete(f"/api/v1/jobs/{job_id}").status_code == 200
+            asked = True
+    assert asked
+    assert last["state"] == "cancelled"
+    # What was stored is right, and the next run does the rest.
+    assert wait_for(client, submit(client, tmp_path / "large", "large"))["state"] == "succeeded"
+    assert client.get("/api/v1/collections/large").json()["files"] == FILES
+
+
+def test_the_database_goes_and_comes_back(start: Start, tree: Path) -> None:
+    up = start()
+    client = up.client()
+    wait_for(client, submit(client, tree))
+    postmaster = int((up.data / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGKILL)
+    statuses: list[int] = []
+    with eventually(30) as waits:
+        while waits() and (not statuses or statuses[-1] != 200):
+            answer = client.post("/api/v1/search", json={"query": "RetryPolicy"})
+            statuses.append(answer.status_code)
+            if answer.status_code != 200:
+                problem = answer.json()
+                assert (answer.status_code, problem["status"]) == (503, 503), problem
+                assert problem["detail"]
+    assert found(client, "RetryPolicy") == {"retry.py"}
+    with eventually() as waits:
+        while waits() and client.get("/readyz").status_code != 200:
+            pass
+    # The worker found its way back too.
+    (tree / "more.py").write_text("class CircuitBreaker:\n    pass\n")
+    assert wait_for(client, submit(client, tree))["state"] == "succeeded"
+    assert found(client, "CircuitBreaker") == {"more.py"}
+
+
+def test_a_server_without_its_database_says_so(start: Start) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        up = start(SKEP_DATABASE_URL=f"postgresql://me:hunter2@127.0.0.1:{port}/skep")
+        assert up.said["ready"] is False
+        assert up.said["reason"]
+        with httpx.Client(base_url=up.url, timeout=30) as client:
+            assert client.get("/healthz").status_code == 200
+            for path in ("/readyz", "/api/v1/collections"):
+                answer = client.get(path, headers={"authorization": "Bearer x"})
+                assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+                assert f"127.0.0.1:{port}" in answer.json()["detail"]
+                assert "hunter2" not in answer.text
+    assert up.end() == 0
+    assert "hunter2" not in up.log.read_text()
+
+
+def test_down_stops_everything(start: Start, data: Path, tree: Path) -> None:
+    up = start()
+    client = up.client()
+    wait_for(client, submit(client, tree))
+    family = psutil.Process(up.process.pid).children(recursive=True)
+    done = skep(data, "down", "--json")
+    assert done.code == 0
+    assert {process["role"] for process in done.json["processes"]} == {"server", "worker"}
+    assert done.json["database"] is True
+    assert up.process.wait(5) == 0
+    assert not [process for process in family if process.is_running()]
+    again = skep(data, "down", "--json")
+    assert (again.code, again.json) == (0, {"processes": [], "database": False})
+    with pytest.raises(httpx.ConnectError):
+        client.get("/healthz")
+
+
+def test_children_of_a_killed_server_end_by_themselves(start: Start, data: Path) -> None:
+    up = start()
+    with eventually() as waits:
+        while waits() and not up.children("worker"):
+            pass
+    family = up.children("http") + up.children("worker")
+    up.process.kill()
+    gone, alive = psutil.wait_procs(family, timeout=FAST)
+    assert alive == []
+    assert len(gone) == 2
+    assert start().said["ready"]
+
+
+def test_an_open_stream_does_not_hold_the_server_up(start: Start, tmp_path: Path) -> None:
+    up = start()
+    for child in up.children("worker"):
+        child.kill()
+    client = up.client()
+    events = watch(client, submit(client, large_tree(tmp_path / "large", 300), "large"))
+    next(events)
+    started = time.monotonic()
+    assert up.end() == 0
+    assert time.monotonic() - started < 12
+    assert list(events) is not None
+
+
+def test_doctor(start: Start, data: Path) -> None:
+    first = skep(data, "doctor", "--json")
+    assert (first.code, first.json["healthy"]) == (0, True), first.out
+    assert not data.exists(), "the doctor changes nothing"
+    up = start()
+    checks = {check["name"]: check for check in skep(data, "doctor", "--json").json["checks"]}
+    assert up.url in checks["server"]["detail"]
+    assert checks["database"]["state"] == "ok"
+    Path(up.said["key_file"]).chmod(0o644)
+    sick = skep(data, "doctor")
+    assert sick.code == 1
+    assert "fail  key:" in sick.out
+    assert "chmod 600" in sick.out
+    Path(up.said["key_file"]).chmod(0o600)
+    assert skep(data, "down").code == 0
+    stopped = skep(data, "doctor", "--json")
+    assert stopped.code == 0
+    (embedded,) = [check for check in stopped.json["checks"] if check["name"] == "embedded database"]
+    assert "stopped" in embedded["detail"]
+    assert skep(data, "down", "--json").json["database"] is False, "the doctor must not start the database"
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({"SKEP_DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/skep"}, "database"),
+        ({"SKEP_SERVER_PORT": "many"}, "settings"),
+    ],
+)
+def test_doctor_names_what_is_broken(data: Path, more: dict[str, str], name: str) -> None:
+    done = skep(data, "doctor", "--json", **more)
+    assert (done.code, done.json["healthy"]) == (1, False)
+    (failed,) = [check for check in done.json["checks"] if check["state"] == "fail"]
+    assert failed["name"] == name
+    assert failed["fix"]
+    assert "hunter2" not in done.out + done.err
+
+
+def test_a_worker_of_its_own(start: Start, data: Path) -> None:
+    up = start()
+    command = [sys.executable, "-m", "skep", "--data-dir", str(data), "worker", "--concurrency", "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment()) as worker:
+        with eventually() as waits:
+            while waits() and len(list((data / "run").glob("worker-*.json"))) < 2:
+                pass
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    assert up.client().get("/readyz").status_code == 200

@@ -1,0 +1,123 @@
+"""Every route of the server, with who may call it. A new route needs a line here, and somebody who thought about it."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import AbstractAsyncContextManager
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typing_extensions import override
+
+from skep.app import Skep
+from skep.server.application import all_endpoints
+from skep.server.docs import curl, docs_page
+from skep.server.interfaces import NotReadyError
+from skep.server.openapi import openapi, operation_id
+from skep.server.opening import Opening
+from skep.settings import Settings
+from skep.web import Endpoint
+
+INVENTORY = {
+    "GET /healthz": "public",
+    "GET /readyz": "public",
+    "GET /config": "public",
+    "GET /api/docs": "public",
+    "GET /api/docs.css": "public",
+    "GET /api/openapi.json": "public",
+    "POST /api/v1/search": "reader",
+    "GET /api/v1/collections": "reader",
+    "POST /api/v1/collections": "member",
+    "GET /api/v1/collections/{name}": "reader",
+    "DELETE /api/v1/collections/{name}": "member",
+    "DELETE /api/v1/collections/{name}/documents/{path:path}": "member",
+    "GET /api/v1/collections/{name}/similar": "reader",
+    "POST /api/v1/collections/{name}/index": "member",
+    "POST /api/v1/collections/{name}/verify": "member",
+    "GET /api/v1/jobs": "reader",
+    "GET /api/v1/jobs/{job_id}": "reader",
+    "GET /api/v1/jobs/{job_id}/events": "reader",
+    "DELETE /api/v1/jobs/{job_id}": "member",
+}
+
+VOID = {"meta", "link"}
+
+
+def never() -> AbstractAsyncContextManager[Skep]:
+    raise NotReadyError(reason="this test has no database")
+
+
+@pytest.fixture
+def endpoints(tmp_path: Path) -> tuple[Endpoint, ...]:
+    return all_endpoints(Opening(never, never), Settings(data_folder=tmp_path))
+
+
+def test_every_route_is_known_with_its_caller(endpoints: tuple[Endpoint, ...]) -> None:
+    assert {f"{endpoint.method} {endpoint.path}": endpoint.caller for endpoint in endpoints} == INVENTORY
+
+
+def test_everything_that_changes_something_needs_more_than_a_reader(endpoints: tuple[Endpoint, ...]) -> None:
+    found = [endpoint.path for endpoint in endpoints if endpoint.method != "GET" and endpoint.caller == "reader"]
+    assert found == ["/api/v1/search"]
+
+
+def test_the_description_is_complete(endpoints: tuple[Endpoint, ...]) -> None:
+    document = openapi(endpoints)
+    text = json.dumps(document)
+    assert len({operation_id(endpoint) for endpoint in endpoints}) == len(endpoints)
+    for endpoint in endpoints:
+        operation = document["paths"][endpoint.path.replace(":path}", "}")][endpoint.method.lower()]
+        assert operation["x-caller"] == endpoint.caller
+        assert operation["security"] == ([] if endpoint.caller == "public" else [{"key": []}])
+        named = {entry["name"] for entry in operation["parameters"] if entry["in"] == "path"}
+        assert named == set(re.findall(r"\{(\w+)", endpoint.path))
+        assert ("401" in operation["responses"]) is (endpoint.caller != "public")
+    for name in re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', text):
+        assert name in document["components"]["schemas"], name
+
+
+@pytest.mark.parametrize("path", ["/api/v1/search", "/api/v1/collections"])
+def test_examples_are_valid(endpoints: tuple[Endpoint, ...], path: str) -> None:
+    (endpoint,) = [each for each in endpoints if each.path == path and each.method == "POST"]
+    assert endpoint.body is not None
+    endpoint.body.model_validate(endpoint.body_example)
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open += [] if tag in VOID else [tag]
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        self.links += [value for name, value in attrs if name in ("href", "src") and value]
+
+    @override
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_shows_every_route_and_asks_no_stranger(endpoints: tuple[Endpoint, ...]) -> None:
+    page = _Page()
+    text = docs_page(endpoints)
+    page.feed(text)
+    assert page.open == []
+    assert page.ids == [operation_id(endpoint) for endpoint in endpoints]
+    assert all(link.startswith(("#", "/api/")) for link in page.links)
+    assert "<script" not in text
+    assert {link[1:] for link in page.links if link.startswith("#")} == set(page.ids)
+
+
+def test_a_command_is_shown_for_each_route(endpoints: tuple[Endpoint, ...]) -> None:
+    (search,) = [endpoint for endpoint in endpoints if endpoint.path == "/api/v1/search"]
+    assert curl(search) == (
+        'curl -sS -X POST -H "Authorization: Bearer $(cat admin.key)"'
+        """ -d '{"query": "where are retries configured", "top_k": 3, "kinds": ["code"]}'"""
+        " http://127.0.0.1:7117/api/v1/search"
+    )

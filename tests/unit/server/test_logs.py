@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from skep.observe import configure_logging, event, masked, render, trace_id_of, tracing
+
+KEY = "skep_0123456789ab_" + "A" * 49
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture(autouse=True)
+def logging_restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(capture=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"key {KEY}.", "key skep_0123456789ab_***."),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("postgresql://me:hunter2@db/x", "postgresql://me:***@db/x"),
+        ("host=db password=hunter2 dbname=x", "host=db password=*** dbname=x"),
+        ("{'token': 'abc', 'n': 1}", "{'token': '***', 'n': 1}"),
+        ("GET /api/v1/jobs 200", "GET /api/v1/jobs 200"),
+        ("the token bucket", "the token bucket"),
+    ],
+)
+def test_secrets_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+def _record(name: str, fields: dict[str, object], exc_info: object = None) -> logging.LogRecord:
+    record = logging.LogRecord("skep.x", logging.INFO, __file__, 1, name, (), exc_info)  # type: ignore[arg-type]
+    record.skep_fields = fields
+    return record
+
+
+def test_text_is_one_line_whatever_stands_in_a_field() -> None:
+    line = render(_record("request", {"route": "/a b", "bad": "x\x1b[2J\ny", "none": None, "key": KEY}), "text", TRACE)
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert 'route="/a b"' in line
+    assert "none" not in line
+    assert "A" * 49 not in line
+    assert line.endswith(f"trace={TRACE}")
+
+
+def test_json_is_one_object() -> None:
+    line = render(_record("request", {"status": 200, "path": "a\nb"}), "json", TRACE)
+    found = json.loads(line)
+    assert (found["event"], found["level"], found["status"], found["path"], found["trace"]) == (
+        "request",
+        "info",
+        200,
+        "a\nb",
+        TRACE,
+    )
+
+
+def test_an_exception_is_told_in_both_forms() -> None:
+    try:
+        raise ValueError("password=hunter2")
+    except ValueError:
+        info = sys.exc_info()
+    text, encoded = (render(_record("broke", {}, info), form) for form in ("text", "json"))
+    assert "ValueError" in text
+    assert "ValueError" in json.loads(encoded)["exception"]
+    assert "hunter2" not in text + encoded
+
+
+def test_configured_logging_writes_events_of_the_wanted_level() -> None:
+    stream = io.StringIO()
+    configure_logging("info", "json", stream)
+    logger = logging.getLogger("skep.test")
+    with tracing(TRACE):
+        event(logger, logging.INFO, "seen", count=1)
+        event(logger, logging.DEBUG, "unseen")
+    logging.getLogger("procrastinate").info("their own words")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line["count"], line["trace"]) for line in lines] == [("seen", 1, TRACE)]
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        (f"00-{TRACE}-b7ad6b7169203331-01", True),
+        (None, False),
+        ("", False),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", False),
+        (f"00-{TRACE.upper()}-b7ad6b7169203331-01", False),
+        (TRACE, False),
+    ],
+)
+def test_a_callers_trace_is_kept_if_it_is_one(header: str | None, kept: bool) -> None:
+    found = trace_id_of(header)
+    assert (found == TRACE) is kept
+    assert len(found) == 32
