@@ -121,7 +121,9 @@ async def _wait_until_ready(server: subprocess.Popen[str], backend: HttpBackend,
             await client.call("GET", "/readyz")
         except (OSError, EOFError, CommandError) as error:
             if server.poll() is not None or time.monotonic() > deadline:
-                raise CommandError(f"skep up does not answer: {error}\n{await asyncio.to_thread(log.read_text)}") from error
+                raise CommandError(
+                    f"skep up does not answer: {error}\n{await asyncio.to_thread(log.read_text)}"
+                ) from error
             await asyncio.sleep(0.1)
         else:
             client.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from skep.knowledge.interfaces import CollectionGoneError, LexicalBusyError, ReportNotice
@@ -307,9 +309,13 @@ async def fetch_documents(database: Database, project_id: int, versions: Iterabl
     return documents
 
 
-def names_starting_in(starts: Iterable[tuple[int, str]], start_line: int, end_line: int) -> tuple[str, ...]:
-    """The qualified names among ``(line, name)`` that start within the lines, in the order given."""
-    return tuple(name for line, name in starts if start_line <= line <= end_line)
+def names_starting_in(starts: Sequence[tuple[int, str]], start_line: int, end_line: int) -> tuple[str, ...]:
+    """The qualified names among ``(line, name)``, which are in order of lines, that start within the lines."""
+    first = bisect_left(starts, start_line, key=_line)
+    return tuple(name for _, name in starts[first : bisect_right(starts, end_line, lo=first, key=_line)])
+
+
+_line = itemgetter(0)
 
 
 def is_behind(folder: Path, collection: CollectionRow) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Self
@@ -158,7 +158,7 @@ class _Run:
         if not entries:
             return
         started = time.perf_counter()
-        stored = await _fetch_stored(self._database, self._task.target)
+        stored = await _fetch_stored(self._database, self._task.target, {entry.stat.size for entry in entries})
         by_path = {entry.path: entry for entry in entries}
         orphans = await self._store_through(entries, stored, follow)
         if orphans:
@@ -302,10 +302,14 @@ async def _fetch_known(database: Database, task: IndexTask) -> dict[str, KnownDo
     }
 
 
-async def _fetch_stored(database: Database, target: Target) -> dict[int, frozenset[StoredContent]]:
-    rows = await database.fetch_tuples(queries["fetch_stored_contents"], target.bound(limit=_STORED_LIMIT))
+async def _fetch_stored(
+    database: Database, target: Target, sizes: Collection[int]
+) -> dict[int, frozenset[StoredContent]]:
+    # Only the sizes we are about to read: for one changed file everything else would cost more than the file.
+    bound = target.bound(sizes=list(sizes), limit=_STORED_LIMIT)
+    rows = await database.fetch_tuples(queries["fetch_stored_contents"], bound)
     by_size: dict[int, set[StoredContent]] = {}
-    for size, sha256, language, _ in rows:
+    for size, sha256, language in rows:
         by_size.setdefault(size, set()).add((sha256, language))
     return {size: frozenset(contents) for size, contents in by_size.items()}
 

@@ -49,10 +49,10 @@ where d.project_id = %(project_id)s and d.source_id = %(source_id)s
   and (%(subpath)s = '' or d.path = %(subpath)s or starts_with(d.path, %(subpath)s || '/'));
 
 -- name: fetch_stored_contents
--- Contents whose passages are stored in the project, with their size: what need not be cut again.
-select b.size_bytes, v.blob_sha256, v.language, max(v.version_id)
+-- Contents of some sizes whose passages are stored in the project: what need not be cut again.
+select b.size_bytes, v.blob_sha256, v.language
 from version v join blob b on b.project_id = v.project_id and b.sha256 = v.blob_sha256
-where v.project_id = %(project_id)s and v.chunker = %(chunker)s
+where v.project_id = %(project_id)s and v.chunker = %(chunker)s and b.size_bytes = any(%(sizes)s)
 group by b.size_bytes, v.blob_sha256, v.language
 limit %(limit)s;
 
@@ -83,13 +83,13 @@ where d.project_id = %(project_id)s and d.source_id = %(source_id)s and d.path =
 -- name: insert_blobs
 -- Original bytes, once per project.
 insert into blob (project_id, sha256, size_bytes, deflated)
-select %(project_id)s, * from unnest(%(sha256s)s::bytea[], %(sizes)s::bigint[], %(deflateds)s::bytea[])
+select %(project_id)s, * from unnest(%(sha256s)b::bytea[], %(sizes)s::bigint[], %(deflateds)b::bytea[])
 on conflict do nothing;
 
 -- name: insert_chunks
 -- Passages, once per project; returns those that are new.
 insert into chunk (project_id, sha256, text)
-select %(project_id)s, * from unnest(%(sha256s)s::bytea[], %(texts)s::text[])
+select %(project_id)s, * from unnest(%(sha256s)b::bytea[], %(texts)b::text[])
 on conflict do nothing;
 
 -- name: reserve_version_ids
@@ -119,7 +119,8 @@ where d.project_id = %(project_id)s and d.document_id = t.document_id;
 
 -- name: copy_versions
 -- New versions, in bulk.
-copy version (version_id, project_id, collection_id, document_id, blob_sha256, chunker, language, kind, modified_at)
+copy version (
+    version_id, project_id, collection_id, document_id, blob_sha256, chunker, language, kind, chunks, modified_at)
 from stdin (format binary);
 
 -- name: copy_placements
@@ -138,9 +139,9 @@ copy change_log (project_id, collection_id, seq, version_id, change) from stdin 
 
 -- name: fetch_donors
 -- For contents that need no cutting: a version of the project that has the passages.
-select blob_sha256, language, max(version_id) from version
+select distinct on (blob_sha256, language) blob_sha256, language, version_id, chunks from version
 where project_id = %(project_id)s and chunker = %(chunker)s and blob_sha256 = any(%(sha256s)s)
-group by blob_sha256, language;
+order by blob_sha256, language, version_id desc;
 
 -- name: clone_placements
 -- The passages of versions with the same content, for new versions.
@@ -194,7 +195,7 @@ order by p.version_id, p.ordinal;
 -- What some versions define.
 select version_id, qualified_name, start_line from symbol
 where project_id = %(project_id)s and version_id = any(%(version_ids)s)
-order by version_id, ordinal;
+order by version_id, start_line, ordinal;
 
 -- name: fetch_spans
 -- Where the passages of some versions stand, without their text.
@@ -234,14 +235,14 @@ group by v.language order by v.language;
 
 -- name: count_contents
 -- Files and passages of every collection that are findable now.
-select d.collection_id, count(distinct d.document_id) as files, count(p.ordinal) as chunks
-from document d left join placement p using (version_id)
-where d.project_id = %(project_id)s and d.version_id is not null
+select d.collection_id, count(*) as files, sum(v.chunks)::bigint as chunks
+from document d join version v using (version_id)
+where d.project_id = %(project_id)s
 group by d.collection_id;
 
 -- name: count_chunks
 -- Passages of one collection that are findable now.
-select count(*) from document d join placement p using (version_id)
+select coalesce(sum(v.chunks), 0)::bigint from document d join version v using (version_id)
 where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s;
 
 -- name: count_languages
@@ -336,7 +337,7 @@ select count(*) from version where project_id = %(project_id)s and document_id =
 -- name: fetch_stored_files
 -- Living documents of a collection with their original bytes: what verify rebuilds from.
 select d.path, d.version_id, coalesce(v.document_id = d.document_id and v.removed_at is null, false) as is_findable,
-    v.language, v.kind, v.chunker, b.sha256, b.size_bytes, b.deflated
+    v.language, v.kind, v.chunker, v.chunks, b.sha256, b.size_bytes, b.deflated
 from document d left join version v using (version_id)
 left join blob b on b.project_id = v.project_id and b.sha256 = v.blob_sha256
 where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s and d.version_id > %(after)s

@@ -16,7 +16,7 @@ from skep.store import Connection, Database, Queries
 
 queries = Queries("skep.knowledge")
 
-_VERSION_TYPES = ("int8", "int8", "int8", "int8", "bytea", "text", "text", "text", "timestamptz")
+_VERSION_TYPES = ("int8", "int8", "int8", "int8", "bytea", "text", "text", "text", "int4", "timestamptz")
 _PLACEMENT_TYPES = ("int8", "int8", "int4", "bytea", "int4", "int4", "text", "text")
 _SYMBOL_TYPES = ("int8", "int8", "int4", "text", "text", "text", "int4", "int4")
 _CHANGE_TYPES = ("int8", "int8", "int8", "int8", "text")
@@ -74,6 +74,18 @@ class _Current:
     language: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Donor:
+    """A version whose passages another one with the same content may have."""
+
+    version_id: int
+    chunks: int
+
+
+Donors = dict[tuple[bytes, str], _Donor]
+"""By the content's SHA-256 and language."""
+
+
 @dataclass(slots=True)
 class _Batch:
     """What a transaction is going to write."""
@@ -104,7 +116,7 @@ async def store_files(
         version_ids = await _reserve(connection, len(batch.new))
         await _write_contents(connection, target, batch.new, counts)
         document_ids = await _write_documents(connection, target, batch, version_ids)
-        await _write_versions(connection, target, batch.new, version_ids, document_ids)
+        await _write_versions(connection, target, batch.new, version_ids, document_ids, donors)
         await _write_placements(connection, target, batch.new, version_ids, counts)
         await _clone(connection, target, batch.new, version_ids, donors, counts)
         await connection.execute(queries["retire_versions"], target.bound(version_ids=batch.replaced))
@@ -211,14 +223,12 @@ async def _fetch_current(connection: Connection, target: Target, paths: list[str
     return {row[0]: _Current(*row[1:]) for row in await cursor.fetchall()}
 
 
-async def _fetch_donors(
-    connection: Connection, target: Target, files: list[PreparedFile]
-) -> dict[tuple[bytes, str], int]:
+async def _fetch_donors(connection: Connection, target: Target, files: list[PreparedFile]) -> Donors:
     if not files:
         return {}
     sha256s = list({file.sha256 for file in files})
     cursor = await connection.execute(queries["fetch_donors"], target.bound(sha256s=sha256s))
-    return {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
+    return {(row[0], row[1]): _Donor(row[2], row[3]) for row in await cursor.fetchall()}
 
 
 async def _reserve(connection: Connection, count: int) -> list[int]:
@@ -285,6 +295,7 @@ async def _write_versions(
     files: list[PreparedFile],
     version_ids: list[int],
     document_ids: dict[str, int],
+    donors: Donors,
 ) -> None:
     rows = (
         (
@@ -296,6 +307,7 @@ async def _write_versions(
             target.chunker,
             file.language,
             file.kind,
+            donors[file.sha256, file.language].chunks if file.reuses else len(file.chunks),
             datetime.fromtimestamp(min(max(0, file.stat.mtime_ns // 1_000_000_000), _LAST_SECOND), UTC),
         )
         for version_id, file in zip(version_ids, files, strict=True)
@@ -327,11 +339,11 @@ async def _clone(
     target: Target,
     files: list[PreparedFile],
     version_ids: list[int],
-    donors: dict[tuple[bytes, str], int],
+    donors: Donors,
     counts: StoreCounts,
 ) -> None:
     clones = [
-        (version_id, donors[file.sha256, file.language])
+        (version_id, donors[file.sha256, file.language].version_id)
         for version_id, file in zip(version_ids, files, strict=True)
         if file.reuses
     ]

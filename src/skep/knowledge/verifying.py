@@ -37,6 +37,7 @@ class _StoredFile:
     language: str | None
     kind: str | None
     chunker: str | None
+    chunks: int | None
     sha256: bytes | None
     size_bytes: int | None
     deflated: bytes | None
@@ -163,6 +164,8 @@ def _differences(
         for chunk in parsed.chunks
     ]
     yield from _first_difference("passage", chunks, stored_chunks)
+    if file.chunks != len(chunks):
+        yield f"it is said to have {file.chunks} passages instead of {len(chunks)}"
     symbols: list[PreparedSymbol] = [
         (symbol.name, symbol.qualified_name, symbol.kind, symbol.start_line, symbol.end_line)
         for symbol in parsed.symbols

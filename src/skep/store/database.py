@@ -173,7 +173,8 @@ class Database:
         except DatabaseUnavailableError as error:
             # A connection that died while it lay in the pool is only noticed by using it. Where one died, others did:
             # they are looked for, so that whatever comes next, transactions too, gets a living one. Then once more.
-            if self._pool is None or not isinstance(error.__cause__, psycopg.OperationalError):
+            cause = error.__cause__
+            if self._pool is None or isinstance(cause, PoolTimeout) or not isinstance(cause, psycopg.OperationalError):
                 raise
             await self._pool.check()
             return await self._fetch_once(factory, query, parameters)

@@ -19,7 +19,7 @@ from skep.access import (
     KeyMissingError,
     service,
 )
-from skep.access.keys import key_hmac, new_key
+from skep.access.keys import key_hmac, new_key, parse_key
 from skep.store import Database, ExternalServer
 from tests.postgres import migrate
 
@@ -98,7 +98,7 @@ async def test_texts_that_are_no_keys(access: Access, text: str) -> None:
 
 async def test_a_foreign_key_and_one_with_a_known_id_are_equally_unknown(access: Access, key_file: Path) -> None:
     known_id = key_file.read_text().split("_")[1]
-    forged = service.parse_key(new_key().text)
+    forged = parse_key(new_key().text)
     assert forged is not None
     for key in (forged.text, forged.text.replace(forged.key_id, known_id)):
         with pytest.raises(KeyInvalidError):

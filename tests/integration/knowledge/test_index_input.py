@@ -20,6 +20,7 @@ from skep.knowledge import (
     IndexReport,
     LocationInvalidError,
     NothingIndexedError,
+    ParserStartError,
     QueryEmptyError,
     QueryTooLongError,
     SearchRequest,
@@ -362,7 +363,7 @@ async def test_the_folder_that_is_indexed_is_never_imported_from(
 async def test_a_parser_that_cannot_be_started_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace.write("a.py", GOOD)
     monkeypatch.setattr("sys.executable", "/nonexistent/python")
-    with pytest.raises(parsing.ParserStartError, match="No such file"):
+    with pytest.raises(ParserStartError, match="No such file"):
         await workspace.index()
     monkeypatch.undo()
     await workspace.index()

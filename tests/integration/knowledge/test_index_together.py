@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -48,6 +48,12 @@ async def services(workspace: Workspace, count: int) -> AsyncIterator[list[Works
             await knowledge.close()
 
 
+async def eventually(workspace: Workspace, statement: str) -> None:
+    """Wait until a statement gives a row."""
+    while not await workspace.rows(statement):  # noqa: ASYNC110 -- another process would not set an event either
+        await asyncio.sleep(0.01)
+
+
 def workspace_note(text: str) -> None:
     """Nobody listens."""
 
@@ -85,8 +91,7 @@ async def test_a_collection_purged_while_it_is_indexed(workspace: Workspace, mon
     fill(workspace, 100)
     async with services(workspace, 2) as (indexer, remover), asyncio.timeout(PATIENCE_SECONDS):
         run = asyncio.create_task(indexer.index())
-        while not await workspace.rows("select 1 from version limit 1"):
-            await asyncio.sleep(0.01)
+        await eventually(workspace, "select 1 from version limit 1")
         folder = workspace.lexical_folder(await workspace.uid())
         await remover.skep.knowledge.purge(workspace.who, "project", None)
         with pytest.raises(CollectionGoneError):
@@ -141,9 +146,7 @@ async def test_a_version_is_not_expired_while_its_passages_are_copied(
     choose = storing._fetch_donors
     expiring: list[asyncio.Task[int]] = []
 
-    async def interrupted(
-        connection: Connection, target: Target, files: list[PreparedFile]
-    ) -> dict[tuple[bytes, str], int]:
+    async def interrupted(connection: Connection, target: Target, files: list[PreparedFile]) -> storing.Donors:
         donors = await choose(connection, target, files)
         assert len(donors) == 1
         bound = {"project_id": workspace.who.project_id, "collection_id": number}
@@ -172,8 +175,10 @@ async def test_contents_collected_after_they_were_seen_are_cut_again(
     look = indexing._fetch_stored
     bound = {"project_id": workspace.who.project_id, "collection_id": await workspace.collection_id("project")}
 
-    async def look_and_collect(database: Database, target: Target) -> dict[int, frozenset[StoredContent]]:
-        seen = await look(database, target)
+    async def look_and_collect(
+        database: Database, target: Target, sizes: Collection[int]
+    ) -> dict[int, frozenset[StoredContent]]:
+        seen = await look(database, target, sizes)
         assert len(seen) == 1
         assert await expire(workspace.skep.database, **bound, keep=timedelta()) == 1
         return seen

@@ -75,9 +75,7 @@ async def test_a_transaction_is_all_or_nothing(database_url: str) -> None:
     insert = b"insert into project (name, key_pepper) values ('p', %s)"
     async with opened(database_url) as base:
         with pytest.raises(RuntimeError):
-            async with base.transaction() as connection:
-                await connection.execute(insert, [bytes(32)])
-                raise RuntimeError
+            await failing_transaction(base, insert)
         assert await base.fetch_tuples(b"select count(*) from project") == [(0,)]
         async with base.transaction() as connection:
             await connection.execute(insert, [bytes(32)])
@@ -100,10 +98,21 @@ async def test_a_transaction_whose_owner_sleeps_does_not_hold_its_locks_for_ever
     insert = b"insert into project (name, key_pepper) values ('p', %s)"
     async with opened(database_url, statement_timeout_seconds=1.0) as base:
         with pytest.raises(DatabaseBusyError):
-            async with base.transaction() as sleeper:
-                await sleeper.execute(insert, [bytes(32)])
-                assert await base.execute(insert, [bytes(32)]) == 1
-                await sleeper.execute(SELECT_ONE)
+            await sleeping_transaction(base, insert)
+        assert await base.fetch_tuples(b"select count(*) from project") == [(1,)]
+
+
+async def failing_transaction(base: Database, insert: bytes) -> None:
+    async with base.transaction() as connection:
+        await connection.execute(insert, [bytes(32)])
+        raise RuntimeError
+
+
+async def sleeping_transaction(base: Database, insert: bytes) -> None:
+    async with base.transaction() as sleeper:
+        await sleeper.execute(insert, [bytes(32)])
+        assert await base.execute(insert, [bytes(32)]) == 1
+        await sleeper.execute(SELECT_ONE)
 
 
 async def test_nobody_waits_for_a_connection_for_ever(database_url: str) -> None:

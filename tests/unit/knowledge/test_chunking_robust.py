@@ -12,8 +12,8 @@ from skep.knowledge.chunking import parse_file
 from skep.knowledge.models import ParsedFile
 
 HARD_MAX_BYTES = 1_500
-FIRST_GRAMMARS = ["py", "js", "ts", "tsx", "go", "rs", "java", "c", "cpp", "h"]
-MORE_GRAMMARS = ["cs", "kt", "scala", "swift", "zig", "php", "rb", "lua", "sh", "ex", "hs", "css", "html"]
+FIRST_GRAMMARS = ["py", "js", "tsx", "go", "rs", "java", "c", "cpp"]
+MORE_GRAMMARS = ["ts", "h", "cs", "kt", "scala", "swift", "zig", "php", "rb", "lua", "sh", "ex", "hs", "css", "html"]
 LINES = ["md", "rst", "yaml", "json", "toml", "sql", "scss", "less", "ipynb", "txt"]
 PATHS = [f"a.{extension}" for extension in FIRST_GRAMMARS + MORE_GRAMMARS + LINES]
 

@@ -47,17 +47,21 @@ async def test_who_stops_listening_early_ends_the_children_and_keeps_their_own_e
     for number in range(200):
         (tmp_path / f"f{number}.py").write_text("def heron(): pass\n" * 50)
     with pytest.raises(LookupError, match="the consumer's own"):
-        async with aclosing(prepare_files(job_for(tmp_path), list(walk(tmp_path)))) as results:
-            async for _ in results:
-                raise LookupError("the consumer's own")
+        await fail_at_the_first(tmp_path)
     assert children() == []
+
+
+async def fail_at_the_first(root: Path) -> None:
+    async with aclosing(prepare_files(job_for(root), list(walk(root)))) as results:
+        async for _ in results:
+            raise LookupError("the consumer's own")
 
 
 async def test_cancelling_ends_the_children(tmp_path: Path) -> None:
     for number in range(200):
         (tmp_path / f"f{number}.py").write_text("def heron(): pass\n" * 50)
     task = asyncio.create_task(cut(tmp_path))
-    while not children():
+    while not children():  # noqa: ASYNC110 -- no event tells of a process
         await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -85,10 +89,11 @@ def test_batches_are_bounded_in_files_and_bytes(sizes: list[int], lengths: list[
 
 def test_frames_carry_plain_values_and_an_end() -> None:
     stream = io.BytesIO()
-    for value in ((1, "a", b"b", None), [], {"a": (1.5, True)}):
+    values: list[object] = [(1, "a", b"b", None), [], {"a": (1.5, True)}]
+    for value in values:
         write_frame(stream, value)
     stream.seek(0)
-    assert [read_frame(stream) for _ in range(3)] == [(1, "a", b"b", None), [], {"a": (1.5, True)}]
+    assert [read_frame(stream) for _ in range(3)] == values
     with pytest.raises(EOFError):
         read_frame(stream)
 

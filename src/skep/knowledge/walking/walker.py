@@ -12,7 +12,7 @@ from pathlib import Path
 from skep.knowledge.walking.defaults import NEVER, skip_by_content, skip_by_name
 from skep.knowledge.walking.filetypes import name_judge
 from skep.knowledge.walking.ignoring import Rules, extra_rules
-from skep.knowledge.walking.models import FileStat, Skipped, SkipReason, WalkEntry, WalkOptions, WalkReport
+from skep.knowledge.walking.models import Skipped, SkipReason, WalkEntry, WalkOptions, WalkReport
 from skep.knowledge.walking.paths import (
     FILE_FLAGS,
     FOLDER_FLAGS,

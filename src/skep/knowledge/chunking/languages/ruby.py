@@ -28,9 +28,9 @@ def _call(node: Node, _scope: Scope, data: bytes) -> Iterator[Found]:
     arguments = node.child_by_field_name("arguments")
     if arguments is None or name_of(node.child_by_field_name("method"), data) not in _METHOD_MAKERS:
         return
-    first = arguments.named_child(0)
-    if first is not None and first.type == "simple_symbol":
-        yield Found(name_of(first, data).removeprefix(":"), "method", node)
+    for first in arguments.named_children[:1]:
+        if first.type == "simple_symbol":
+            yield Found(name_of(first, data).removeprefix(":"), "method", node)
 
 
 LANGUAGE = Language(

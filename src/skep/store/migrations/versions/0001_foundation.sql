@@ -96,6 +96,7 @@ create table version (
     chunker text not null,
     language text not null,
     kind text not null check (kind in ('code', 'docs', 'config')),
+    chunks integer not null,
     modified_at timestamptz not null,
     created_at timestamptz not null default now(),
     removed_at timestamptz
@@ -103,6 +104,7 @@ create table version (
 create index version_document on version (document_id);
 create index version_blob on version (project_id, blob_sha256);
 create index version_removed on version (removed_at) where removed_at is not null;
+comment on column version.chunks is 'How many placements it has, so that counting a collection need not read them.';
 comment on table version is 'One state of a document. Never overwritten: a new state is a new row, the old one gets removed_at.';
 
 create table placement (
