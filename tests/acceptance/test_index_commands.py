@@ -222,7 +222,7 @@ ERRORS: list[tuple[int, str, list[str]]] = [
     (2, "top_k_out_of_range", ["search", "heron", "-k", "1000000"]),
     (2, "unknown_filter", ["search", "heron", "--language", "klingon"]),
     (2, "unknown_filter", ["search", "heron", "--kind", "music"]),
-    (2, "path_glob", ["search", "heron", "--path", "{a"]),
+    (2, "path_glob", ["search", "heron", "--path", "{{a}"]),
     (1, "collection_not_found", ["search", "heron", "-c", "nothing"]),
     (2, "location_invalid", ["similar", "src/store.py"]),
     (1, "document_not_found", ["similar", "src/nothing.py:1"]),

@@ -196,10 +196,12 @@ def test_a_stopped_run_that_goes_on_later_changes_nothing_newer(sandbox: Sandbox
 
 def test_an_interrupted_run_says_so_and_loses_nothing(sandbox: Sandbox) -> None:
     codes = []
-    for share in (0.5, 0.75):
+    for share in (0.2, 0.5):
         sandbox.change()
         run = sandbox.command.start("index", ".")
-        time.sleep(sandbox.seconds * share)
+        while run.poll() is None and not _children(run):
+            time.sleep(0.01)
+        time.sleep(sandbox.seconds * share / 2)
         os.killpg(run.pid, signal.SIGINT)
         out, err = run.communicate(timeout=50)
         codes.append(run.returncode)

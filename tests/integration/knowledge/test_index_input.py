@@ -432,7 +432,7 @@ async def test_filters_and_numbers_out_of_range_name_what_is_possible(workspace:
         (SearchRequest("heron", kinds=("music",)), UnknownFilterError, {"known": "code, docs, config"}),  # type: ignore[arg-type]
         (SearchRequest("heron", collections=("no",)), CollectionNotFoundError, {"known": "project"}),
         (SearchRequest("heron", collections=("\0",)), CollectionNotFoundError, {"name": "\0"}),
-        (SearchRequest("heron", path_glob="{a"), PathGlobError, {}),
+        (SearchRequest("heron", path_glob="{{a}"), PathGlobError, {}),
     ]
     for request, error, fields in cases:
         with pytest.raises(error) as failure:

@@ -63,6 +63,7 @@ PLANTED = {
     ),
     "another kind": (f"update version set kind = 'docs' where {OF_THE_FILE}", "it is stored as python/docs"),
     "another chunker": (f"update version set chunker = '0' where {OF_THE_FILE}", "it was cut by chunker 0"),
+    "a wrong count": (f"update version set chunks = chunks + 1 where {OF_THE_FILE}", "passages"),
     "a missing original": ("delete from blob", "its original bytes are not stored"),
     "garbage for an original": ("update blob set deflated = 'garbage'", "cannot be unpacked"),
     "another original": (
