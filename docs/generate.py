@@ -1,7 +1,7 @@
 """Write the reference pages that the code itself knows: settings, commands, errors, and the languages.
 
-    .venv-dev/bin/python docs/generate.py            write them
-    .venv-dev/bin/python docs/generate.py --check    exit with 1 when a page is not what the code says
+.venv-dev/bin/python docs/generate.py            write them
+.venv-dev/bin/python docs/generate.py --check    exit with 1 when a page is not what the code says
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Errors of the command line itself.
 
-    UsageError
-    └── CommandUsageError   the words after `skep` make no command
+UsageError
+└── CommandUsageError   the words after `skep` make no command
 """
 
 from __future__ import annotations
