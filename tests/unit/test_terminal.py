@@ -164,7 +164,7 @@ def test_error_as_one_object() -> None:
     assert json.loads(out.getvalue()) == {
         "error": {
             "code": "budget",
-            "message": "The budget of ada\nis spent.",
+            "message": "The budget of ada is spent.",
             "fix": "Ask ada for more.",
             "fields": {"who": "ada", "cause": "x", "path": "/p"},
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,11 @@ class LazyGroup(TyperGroup):
 
 def load(row: LazyCommand) -> TyperCommand | TyperGroup:
     """The command itself: its module is imported now."""
-    group = typer.main.get_group(importlib.import_module(row.module).app)
+    module = importlib.import_module(row.module)
+    # All that was loaded stays to the end: from here on garbage is looked for, but not among it.
+    gc.freeze()
+    gc.enable()
+    group = typer.main.get_group(module.app)
     command = group.commands.get(row.name, group)
     if not isinstance(command, TyperCommand | TyperGroup):
         raise TypeError(f"{row.module} has no command {row.name}")

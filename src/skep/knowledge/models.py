@@ -32,7 +32,7 @@ class ChunkDraft:
     start_line: int
     end_line: int
     heading: str = ""
-    """In prose the path of headings above, joined by `` > ``; empty in code."""
+    """In prose and configuration the path of headings or keys above, joined by `` > ``; empty in code."""
     symbol: str = ""
     """Qualified name of the definition that starts in this passage first, else of the one around it; empty when none."""
 

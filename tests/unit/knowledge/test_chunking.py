@@ -252,6 +252,7 @@ SYMBOLS = {
     "php braces": ("a.php", "<?php namespace A\\B { class C {} }", ["module A.B", "class A.B.C"]),
     "php text only": ("a.php", "function f() {}", []),
     "bash keyword": ("a.sh", "function f { :; }", ["function f"]),
+    "bash beyond ASCII": ("a.sh", "größe() { echo é; }", ["function größe"]),
     "bash local": ("a.sh", "f() {\n  LIMIT=1\n}", ["function f"]),
     "lua computed": ("a.lua", "t[1] = function() end", []),
     "lua require": ("a.lua", "local x = require 'x'", []),

@@ -182,6 +182,10 @@ TRAPS = {
     "c# angles": ("a.cs", repeated("a<")),
     "ruby comparisons": ("a.rb", repeated("<a\n")),
     "haskell errors": ("a.hs", repeated("# a\n")),
+    # Where reading ends early, in the middle of a character: the parser once died of it.
+    "swift blanks": ("a.swift", "\u3000" * 20_000),
+    "scala marks": ("a.scala", "\ufeffx " * 8_000),
+    "bash braces": ("a.sh", "{\U000db345" * 100),
     "php": ("a.php", "<?php " + repeated("/*")),
     "notebook": ("a.ipynb", '{"cells": [' + repeated('{"cell_type": "code", "source": ["def f():\\n"]},')),
 }

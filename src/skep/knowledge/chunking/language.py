@@ -91,6 +91,8 @@ class Grammar:
     dense_mark: tuple[bytes, int] | None = None
     """(character, most of them between two of ``;{}`` that are still parsed): for a mark in whose number the grammar is
     quadratic. None: there is none known."""
+    is_ascii_only: bool = False
+    """Whether the grammar's scanner must not see other characters; it is shown letters in their place."""
     visited: Mapping[Scope, frozenset[str]] = field(init=False)
     """Derived: the node types worth a visit in each scope."""
 

@@ -38,6 +38,9 @@ depend on the machine for hostile ones only."""
 
 _CALLS_BETWEEN_CLOCKS = 16
 
+_ASCII_LETTERS = bytes(range(0x80)) + b"x" * 0x80
+"""Turns every byte of a character beyond ASCII into a letter, so that all offsets hold."""
+
 _STATEMENT_ENDS = re.compile(rb"[;{}]")
 
 
@@ -67,9 +70,18 @@ class _Effort:
         self._ends_at = time.thread_time() + len(data) * _SECONDS_PER_BYTE + _SECONDS_ALWAYS
 
     def read(self, offset: int, _point: object) -> bytes:
-        """The text from ``offset`` on, as much as one read gives; nothing when reading cost too much."""
+        """The text from ``offset`` on, as much as one read gives; nothing when reading cost too much.
+
+        Never ends inside a character: tree-sitter 0.26.1 would read on for the rest of it and take the address of what it
+        gets unseen, which for nothing is none.
+        """
         self._reads_left -= 1
-        return self._data[offset : offset + _READ_BYTES] if self._reads_left > 0 else b""
+        if self._reads_left <= 0:
+            return b""
+        data, end = self._data, offset + _READ_BYTES
+        while end < len(data) and data[end] & 0xC0 == 0x80:  # a continuation byte of UTF-8: at most three of them
+            end -= 1
+        return data[offset:end]
 
     def is_too_much(self, _offset: int, _has_error: bool) -> bool:
         """Called on progress: whether to give up."""
@@ -90,7 +102,7 @@ def parse_tree(data: bytes, grammar: Grammar) -> tree_sitter.Tree | None:
     """
     if len(data) > MAX_TREE_BYTES or _is_too_dense(data, grammar.dense_mark):
         return None
-    effort = _Effort(data)
+    effort = _Effort(data.translate(_ASCII_LETTERS) if grammar.is_ascii_only else data)
     parser = _parser_class()(_load(grammar.module, grammar.function))
     try:
         tree = parser.parse(effort.read, progress_callback=effort.is_too_much)

@@ -28,7 +28,7 @@ class RootMissingError(NotFoundError):
 class RootIsFileError(UsageError):
     """{path} is not a folder."""
 
-    fix = "Name the folder that holds it, or walk that folder restricted to this one file."
+    fix = "Index the folder that holds it first; then this file can be indexed by itself."
 
 
 class RootUnreadableError(UnavailableError):
