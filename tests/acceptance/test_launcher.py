@@ -188,6 +188,7 @@ def kill_during_setup(checkout: Checkout, seconds: float) -> None:
     assert not (checkout.root / ".venv" / ".skep-stamp").exists(), "killed too late to interrupt anything"
 
 
+@pytest.mark.full
 def test_a_killed_first_use_recovers(checkout: Checkout) -> None:
     kill_during_setup(checkout, 0.6)
     result = checkout.run()
@@ -202,6 +203,7 @@ def test_a_first_use_killed_at_any_moment_recovers(checkout: Checkout) -> None:
     assert checkout.run().stdout == f"{checkout.root}|1.0\n"
 
 
+@pytest.mark.full
 def test_an_orphaned_install_is_waited_for(checkout: Checkout) -> None:
     """Only the launcher's shell and its set-up are killed; whoever comes next must not share the folder with the orphan."""
     with checkout.start() as child:

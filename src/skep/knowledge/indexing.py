@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from skep.knowledge.interfaces import LexicalBusyError, ReportProgress
 from skep.knowledge.models import FailedFile, IndexReport, IndexSeconds
-from skep.knowledge.parsing import ParseJob, prepare_files
+from skep.knowledge.parsing import ParseJob, SpareWorker, prepare_files
 from skep.knowledge.planning import KnownDocument, make_plan
 from skep.knowledge.preparing import FAILURES, ROOT_GONE, PreparedFile, StoredContent, UnreadableFile
 from skep.knowledge.storing import StoreCounts, Target, queries, remove_documents, store_files
@@ -90,6 +90,17 @@ async def run_index(
     was indexed; then nothing was changed. Interrupted at any moment, also by the folder's disappearance, what was stored
     is right, and the next run does the rest.
     """
+    spare = SpareWorker()
+    spare.begin()
+    try:
+        return await _run_index(database, task, open_follow, report, spare)
+    finally:
+        await spare.close()
+
+
+async def _run_index(
+    database: Database, task: IndexTask, open_follow: OpenFollow, report: ReportProgress, spare: SpareWorker
+) -> IndexReport:
     clock = _Clock()
     report("walk", 0, 0)
     scan_started_ns = time.time_ns()
@@ -104,7 +115,7 @@ async def run_index(
         await asyncio.to_thread(_check_subpath, task)
     plan = make_plan(entries, known, unknown_below=_unknown_folders(walked), chunker=task.target.chunker)
     clock.walk = time.perf_counter() - clock.started
-    run = _Run(database, task, report, clock)
+    run = _Run(database, task, report, clock, spare)
     if plan.to_read or plan.gone:
         async with AsyncExitStack() as stack:
             try:
@@ -142,7 +153,10 @@ async def _follow_later(_settle: bool) -> int:
 class _Run:
     """The state of one index run."""
 
-    def __init__(self, database: Database, task: IndexTask, report: ReportProgress, clock: _Clock) -> None:
+    def __init__(
+        self, database: Database, task: IndexTask, report: ReportProgress, clock: _Clock, spare: SpareWorker
+    ) -> None:
+        self._spare = spare
         self._database = database
         self._task = task
         self._report = report
@@ -200,7 +214,11 @@ class _Run:
         orphans: list[PreparedFile] = []
         nothing: frozenset[StoredContent] = frozenset()
         job = ParseJob(
-            self._task.root, self._task.options, lambda entry: stored.get(entry.stat.size, nothing), self._task.workers
+            root=self._task.root,
+            options=self._task.options,
+            stored=lambda entry: stored.get(entry.stat.size, nothing),
+            workers=self._task.workers,
+            spare=self._spare,
         )
         batch = _PendingBatch()
         follower = _Follower(follow, self._clock)

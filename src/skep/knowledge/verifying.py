@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from skep.knowledge.chunking import CHUNKER_VERSION, parse_file
 from skep.knowledge.following import CollectionRow, LexicalFollower, VersionRow, fetch_documents, is_behind
-from skep.knowledge.interfaces import ReportProgress
-from skep.knowledge.lexical import LexicalDocument, LexicalIndex, LexicalIndexError, compare
+from skep.knowledge.interfaces import LexicalBusyError, ReportProgress
+from skep.knowledge.lexical import LexicalDamagedError, LexicalDocument, LexicalIndex, LexicalIndexError, compare
 from skep.knowledge.models import VerifyReport
 from skep.knowledge.preparing import PreparedChunk, PreparedSymbol, hash_text
 from skep.knowledge.storing import queries
@@ -50,6 +52,8 @@ class _Findings:
     documents: int = 0
     chunks: int = 0
     total: int = 0
+    index_is_wrong: bool = False
+    """There is a lexical index, and it has other contents than it should."""
     told: list[str] = field(default_factory=list)
 
     def tell(self, sentence: str) -> None:
@@ -65,6 +69,8 @@ async def verify_collection(
 
     Reads everything once, in pages; memory does not grow with the collection except for the terms being compared. What
     differs while somebody stores something proves nothing: then it is compared again, at most `_ATTEMPTS` times.
+
+    A lexical index that differs, and only that, is built anew afterwards; what is reported is what was found before.
     """
     findings = _Findings()
     for _ in range(_ATTEMPTS):
@@ -73,6 +79,10 @@ async def verify_collection(
         await _compare_collection(database, follower, project_id, collection, findings, report)
         if not findings.total or (await follower.fetch(project_id, collection.collection_id)) == collection:
             break
+    if findings.index_is_wrong:
+        # Nothing else would notice: it opens, and has applied every change. Busy is no harm: the next verify tells again.
+        with suppress(LexicalBusyError):
+            await follower.mend(collection, project_id, "it is not what it should be")
     return VerifyReport(
         collection=collection.name,
         documents_checked=findings.documents,
@@ -192,6 +202,7 @@ async def _compare_index(
     findings: _Findings,
 ) -> None:
     index = LexicalIndex(follower.folder_of(collection))
+    ended = threading.Event()
     try:
         index.open()
     except LexicalIndexError as error:
@@ -206,7 +217,7 @@ async def _compare_index(
         def documents() -> Iterator[LexicalDocument]:
             # `compare` reads at its own pace, in a thread of its own; the pages come from the loop.
             after = 0
-            while True:
+            while not ended.is_set():
                 page = _fetch_page(database, project_id, collection.collection_id, after)
                 after, found = asyncio.run_coroutine_threadsafe(page, loop).result()
                 if not found and not after:
@@ -214,10 +225,16 @@ async def _compare_index(
                 yield from found
 
         for difference in await asyncio.to_thread(compare, index, documents(), limit=10 * MAX_DIFFERENCES):
+            findings.index_is_wrong = True
             findings.tell(
                 f"lexical index: {difference.what} {difference.subject}: {difference.found} instead of {difference.expected}"
             )
+    except LexicalDamagedError as error:
+        findings.index_is_wrong = True
+        findings.tell(f"lexical index: {error}")
     finally:
+        # When we are interrupted, the thread would otherwise go on to the end.
+        ended.set()
         index.close()
 
 

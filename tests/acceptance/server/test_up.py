@@ -376,6 +376,7 @@ def test_down_stops_everything(start: Start, data: Path, tree: Path) -> None:
         client.get("/healthz")
 
 
+@pytest.mark.full
 def test_children_of_a_killed_server_end_by_themselves(start: Start, data: Path) -> None:
     up = start()
     with eventually() as waits:

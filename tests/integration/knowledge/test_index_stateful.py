@@ -31,7 +31,7 @@ LETTERS = "bcdfghjkmnpqtvwxz"
 
 WORDS_PER_QUESTION = 40
 
-STEPS = {"default": (20, 40), "full": (80, 60), "long": (400, 80)}
+STEPS = {"default": (8, 30), "full": (80, 60), "long": (400, 80)}
 """Runs, and steps of a run, by level."""
 
 

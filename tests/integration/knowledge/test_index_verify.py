@@ -9,7 +9,14 @@ import pytest
 
 from skep.knowledge import CollectionNotFoundError
 from skep.knowledge.following import VersionRow, fetch_documents
-from skep.knowledge.lexical import LexicalDocument, LexicalWriter
+from skep.knowledge.lexical import (
+    LexicalDamagedError,
+    LexicalDocument,
+    LexicalHits,
+    LexicalIndex,
+    LexicalQuery,
+    LexicalWriter,
+)
 from tests.workspace import Workspace
 
 FILES = {
@@ -157,6 +164,44 @@ async def test_damage_in_the_lexical_index_is_found(workspace: Workspace, what: 
         writer.commit(seq=seq)
     differences = await workspace.differences()
     assert any(f"lexical index: {sentence}" in difference for difference in differences), differences
+    # Told once, and mended: nothing else would ever notice an index that opens and has applied every change.
+    assert ["built anew: it is not what it should be" in notice for notice in workspace.notices] == [True]
+    assert await workspace.differences() == []
+
+
+async def test_an_index_that_cannot_be_read_in_the_middle_is_a_difference(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a disk flips bits: it opens well, and fails when its postings are read."""
+    await fill(workspace)
+
+    def broken(self: LexicalIndex, field: str, prefix: str) -> dict[str, int]:
+        raise LexicalDamagedError(folder="there", reason="index out of bounds")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LexicalIndex, "term_counts", broken)
+        (difference,) = await workspace.differences()
+    assert difference == "lexical index: The lexical index in there is damaged: index out of bounds"
+    assert len(workspace.notices) == 1
+    assert await workspace.differences() == []
+
+
+async def test_a_search_that_meets_damage_builds_the_index_anew(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(workspace)
+    folder = workspace.lexical_folder(await workspace.uid())
+    search, calls = LexicalIndex.search, []
+
+    def broken_once(self: LexicalIndex, query: LexicalQuery) -> LexicalHits:
+        calls.append(query)
+        if len(calls) == 1:
+            raise LexicalDamagedError(folder=folder, reason="index out of bounds")
+        return search(self, query)
+
+    monkeypatch.setattr(LexicalIndex, "search", broken_once)
+    assert await workspace.paths("helper") == {"src/other.py"}
+    assert ["index out of bounds" in notice for notice in workspace.notices] == [True]
 
 
 async def test_many_differences_are_counted_and_the_first_are_told(workspace: Workspace) -> None:
