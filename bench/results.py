@@ -177,7 +177,10 @@ def _plain(figure: Figure) -> dict[str, Any]:
 def _figure(entry: Mapping[str, Any]) -> Figure:
     stated = {key: value for key, value in entry.items() if key not in ("value", "ratio")}
     machine = stated.get("machine")
-    return Figure(**{**stated, "samples": tuple(entry["samples"]), "machine": Machine(**machine) if machine else None})
+    # Empty values are not written: a share has no unit.
+    return Figure(
+        **{"unit": "", **stated, "samples": tuple(entry["samples"]), "machine": Machine(**machine) if machine else None}
+    )
 
 
 def describe_machine() -> Machine:
