@@ -163,10 +163,12 @@ def load(path: Path = RESULTS_JSON) -> list[Figure]:
 
 
 def save(figures: Sequence[Figure], json_path: Path = RESULTS_JSON, md_path: Path = RESULTS_MD) -> None:
-    """Write both files."""
+    """Write both files; what `shortfalls.md` beside them tells of missed goals ends the page."""
     content = {"figures": [_plain(figure) for figure in figures]}
     json_path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    md_path.write_text(markdown(figures), encoding="utf-8")
+    told = md_path.with_name("shortfalls.md")
+    words = "\n" + told.read_text(encoding="utf-8") if told.exists() else ""
+    md_path.write_text(markdown(figures) + words, encoding="utf-8")
 
 
 def _plain(figure: Figure) -> dict[str, Any]:
