@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -41,6 +42,8 @@ def _isolate_environment() -> str:
         os.environ |= {f"GIT_{role}_NAME": "Tester", f"GIT_{role}_EMAIL": "tester@example.invalid"}
     for name in ("COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTHONPATH"):
         os.environ.pop(name, None)
+    # A shell that starts us in the background lets us ignore interrupts, and so would all that the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return home
 
 

@@ -48,17 +48,20 @@ class Skep:
 
 
 @asynccontextmanager
-async def open_skep(settings: Settings, *, notice: ReportNotice, name: str = "skep") -> AsyncIterator[Skep]:
+async def open_skep(
+    settings: Settings, *, notice: ReportNotice, name: str = "skep", niceness: int = 0
+) -> AsyncIterator[Skep]:
     """Open everything a command or a server needs, and close it in reverse order.
 
     Makes the data folder, starts the embedded database, brings the schema up to date, and makes the first key, each
-    only if needed. ``notice`` takes sentences for the user; ``name`` shows in the database's list of sessions.
+    only if needed. ``notice`` takes sentences for the user; ``name`` shows in the database's list of sessions, whose
+    server processes step back by ``niceness`` where the database is ours.
 
     Raises DataFolderError, or the errors of the store.
     """
     async with AsyncExitStack() as stack:
         node = prepare_data_folder(settings.data_folder)
-        database = make_database(settings, name=name)
+        database = make_database(settings, name=name, niceness=niceness)
         stack.push_async_callback(database.close)
         await database.open()
         access = Access(database, key_file=settings.data_folder / KEY_FILE)
@@ -75,14 +78,15 @@ def job_handlers(skep: Skep) -> Mapping[str, JobHandler]:
     return {**knowledge_tasks(skep.knowledge, skep.node)}
 
 
-def make_database(settings: Settings, *, name: str) -> Database:
-    """The database that the settings name, not opened. ``name`` shows in its list of sessions."""
+def make_database(settings: Settings, *, name: str, niceness: int = 0) -> Database:
+    """The database that the settings name, not opened. ``name`` and ``niceness`` as in `open_skep`."""
     return Database(
         database_server(settings),
         max_connections=settings.database.pool_max_connections,
         connect_timeout_seconds=settings.database.connect_timeout_seconds,
         statement_timeout_seconds=settings.database.statement_timeout_seconds,
         application_name=name,
+        niceness=niceness,
     )
 
 

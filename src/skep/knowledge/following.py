@@ -27,7 +27,10 @@ from skep.store import Database
 FOLLOWER_KIND = "lexical"
 
 _PAGE_VERSIONS = 200
-"""Versions read from the database at a time: about 2,000 passages, a few MB."""
+"""Versions read from the database at a time, if they are small."""
+
+_PAGE_PASSAGES = 4_000
+"""Passages read from the database at a time, unless a single version has more: a few MB, with the lists around it 20."""
 
 _COMMIT_PASSAGES = 20_000
 """Passages between two commits of a long run: a commit makes a segment, and many small ones cost time to merge."""
@@ -61,6 +64,7 @@ class VersionRow:
     language: str
     kind: Kind
     modified_at: int
+    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class _ChangeRow:
     language: str | None
     kind: Kind | None
     modified_at: int | None
+    chunks: int | None
 
 
 class LexicalFollower:
@@ -142,11 +147,7 @@ class LexicalFollower:
         With ``rebuild`` (why, or an empty text) the index is built anew in any case.
         """
         collection = await self.fetch(project_id, collection_id)
-        folder = self.folder_of(collection)
-        reason = rebuild
-        if reason is None:
-            reason = await asyncio.to_thread(_reason_to_rebuild, folder, collection)
-        session = _Session(self._database, folder, project_id, collection_id, timeout_seconds)
+        session = _Session(self._database, self.folder_of(collection), project_id, collection_id, timeout_seconds)
 
         async def advance(settle: bool) -> int:
             now = await self.fetch(project_id, collection_id)
@@ -155,7 +156,7 @@ class LexicalFollower:
             except _LeftBehind:
                 # The log was shortened, here or on another machine, before it knew that we still need it.
                 now = await self.fetch(project_id, collection_id)
-                await session.start(now, self._notice, reason=_LEFT_BEHIND)
+                await session.build_anew(now, self._notice, reason=_LEFT_BEHIND)
                 applied = now.last_seq
             if settle:
                 bound = {"project_id": project_id, "collection_id": collection_id, "node": self._node}
@@ -164,7 +165,9 @@ class LexicalFollower:
             return applied
 
         try:
-            await session.start(collection, self._notice, reason=reason)
+            await session.acquire(collection.name)
+            # Only the holder of the lock sees an index that nobody changes; what the database says must be younger still.
+            await session.start(await self.fetch(project_id, collection_id), self._notice, reason=rebuild)
             yield advance
         finally:
             await session.close()
@@ -185,31 +188,46 @@ class _Session:
         self._bound = {"project_id": project_id, "collection_id": collection_id}
         self._timeout_seconds = timeout_seconds
         self._writer = LexicalWriter(folder)
+        self._is_new = False
         self._seq = 0
         self._pending = 0
 
-    async def start(self, collection: CollectionRow, notice: ReportNotice, *, reason: str | None) -> None:
-        """Take the writer; with a reason (also an empty one) build the index anew, said aloud unless it is empty.
-
-        Raises LexicalBusyError.
-        """
-        await self.close()
-        self._writer = LexicalWriter(self._folder, rebuild=reason is not None, timeout_seconds=self._timeout_seconds)
+    async def acquire(self, collection_name: str) -> None:
+        """Become the one who writes. Raises LexicalBusyError."""
+        self._is_new = not await asyncio.to_thread(self._folder.exists)
+        self._writer = LexicalWriter(self._folder, timeout_seconds=self._timeout_seconds)
         try:
-            await asyncio.to_thread(self._writer.__enter__)
+            await asyncio.to_thread(self._writer.acquire)
         except LexicalLockedError as error:
-            raise LexicalBusyError(collection=collection.name, seconds=self._timeout_seconds) from error
-        except LexicalIndexError as error:
-            if reason is not None:
-                raise
-            # It could be opened for reading a moment ago.
-            await self.start(collection, notice, reason=str(error))
-            return
-        self._seq = self._writer.applied_seq
-        if reason is not None:
-            if reason:
-                notice(f"The lexical index of {collection.name} is built anew: {reason}")
-            await self._rebuild(collection.last_seq)
+            raise LexicalBusyError(collection=collection_name, seconds=self._timeout_seconds) from error
+
+    async def start(self, collection: CollectionRow, notice: ReportNotice, *, reason: str | None) -> None:
+        """Go on with the index as it is, if it can be; else, or with a reason, build it anew."""
+        if reason is None:
+            reason = await asyncio.to_thread(_reason_to_rebuild, self._folder, collection, is_new=self._is_new)
+        if reason is None:
+            try:
+                await asyncio.to_thread(self._writer.open, rebuild=False)
+            except LexicalIndexError as error:
+                # It could be opened for reading a moment ago.
+                await self.build_anew(collection, notice, reason=str(error))
+            else:
+                self._seq = self._writer.applied_seq
+        else:
+            await self._build(collection, notice, reason)
+
+    async def build_anew(self, collection: CollectionRow, notice: ReportNotice, *, reason: str) -> None:
+        """Give up the index that was begun with, and build it from the placements. Raises LexicalBusyError."""
+        await self.close()
+        await self.acquire(collection.name)
+        await self._build(collection, notice, reason)
+
+    async def _build(self, collection: CollectionRow, notice: ReportNotice, reason: str) -> None:
+        """Without a word when there was none to lose: then the reason is empty."""
+        if reason:
+            notice(f"The lexical index of {collection.name} is built anew: {reason}")
+        await asyncio.to_thread(self._writer.open, rebuild=True)
+        await self._rebuild(collection.last_seq)
 
     async def close(self) -> None:
         """Give up what is not committed, and the writer."""
@@ -227,8 +245,9 @@ class _Session:
             )
             if not rows:
                 break
-            await self._add(rows)
-            after = rows[-1].version_id
+            page = rows[: _page_end([row.chunks for row in rows])]
+            await self._add(page)
+            after = page[-1].version_id
         self._seq = seq
         await asyncio.to_thread(self._writer.commit, seq)
         await asyncio.to_thread(self._writer.publish)
@@ -248,8 +267,9 @@ class _Session:
             # Numbers are given without gaps, so that one that is missing was forgotten.
             if not rows or rows[0].seq != self._seq + 1:
                 raise _LeftBehind
-            await self._apply(rows)
-            self._seq = rows[-1].seq
+            page = rows[: _page_end([row.chunks or 0 for row in rows])]
+            await self._apply(page)
+            self._seq = page[-1].seq
             if self._pending >= _COMMIT_PASSAGES:
                 await self._commit()
         if settle and self._seq != self._writer.applied_seq:
@@ -259,7 +279,7 @@ class _Session:
     async def _apply(self, rows: Sequence[_ChangeRow]) -> None:
         removed = {row.version_id for row in rows if row.change == "removed"}
         added = [
-            VersionRow(row.version_id, row.path, row.language, row.kind, row.modified_at or 0)
+            VersionRow(row.version_id, row.path, row.language, row.kind, row.modified_at or 0, row.chunks or 0)
             for row in rows
             # A version that is removed again within this page, or erased for good, need not be added first.
             if row.change == "added" and row.version_id not in removed
@@ -318,6 +338,16 @@ def names_starting_in(starts: Sequence[tuple[int, str]], start_line: int, end_li
 _line = itemgetter(0)
 
 
+def _page_end(passages: Sequence[int]) -> int:
+    """How many of the versions with so many passages make a page: at least one."""
+    total = 0
+    for position, count in enumerate(passages):
+        total += count
+        if position and total > _PAGE_PASSAGES:
+            return position
+    return len(passages)
+
+
 def is_behind(folder: Path, collection: CollectionRow) -> bool:
     """Whether there is an index that can be read and has not applied everything yet."""
     index = LexicalIndex(folder)
@@ -343,13 +373,13 @@ def _is_current(folder: Path, collection: CollectionRow) -> bool:
         index.close()
 
 
-def _reason_to_rebuild(folder: Path, collection: CollectionRow) -> str | None:
-    """Why the index must be built anew: None when it need not, empty when there simply is none yet."""
+def _reason_to_rebuild(folder: Path, collection: CollectionRow, *, is_new: bool) -> str | None:
+    """Why the index must be built anew: None when it need not, empty when there simply is none yet (``is_new``)."""
     index = LexicalIndex(folder)
     try:
         index.open()
     except LexicalMissingError:
-        return "" if not folder.exists() or collection.last_seq == 0 else "its folder is missing or empty"
+        return "" if is_new or collection.last_seq == 0 else "its folder is empty"
     except LexicalIndexError as error:
         return str(error)
     try:

@@ -171,7 +171,8 @@ returning document_id;
 
 -- name: fetch_changes
 -- The next entries of a collection's change log, with what followers need to know of added versions.
-select c.seq, c.change, c.version_id, d.path, v.language, v.kind, extract(epoch from v.modified_at)::bigint as modified_at
+select c.seq, c.change, c.version_id, d.path, v.language, v.kind, extract(epoch from v.modified_at)::bigint as modified_at,
+    v.chunks
 from change_log c left join version v using (version_id) left join document d using (document_id)
 where c.project_id = %(project_id)s and c.collection_id = %(collection_id)s
   and c.seq > %(after)s and c.seq <= %(until)s
@@ -179,7 +180,7 @@ order by c.seq limit %(limit)s;
 
 -- name: fetch_live_versions
 -- Every findable version of a collection after a given one, in order: what a rebuild feeds on.
-select v.version_id, d.path, v.language, v.kind, extract(epoch from v.modified_at)::bigint as modified_at
+select v.version_id, d.path, v.language, v.kind, extract(epoch from v.modified_at)::bigint as modified_at, v.chunks
 from document d join version v using (version_id)
 where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s and v.version_id > %(after)s
 order by v.version_id limit %(limit)s;
@@ -210,13 +211,15 @@ from version v join document d using (document_id)
 where v.project_id = %(project_id)s and v.version_id = any(%(version_ids)s);
 
 -- name: fetch_hits
--- The passages that are shown as results, if they are findable at this moment.
+-- The passages that are shown as results, unless their document was deleted. One that was replaced a moment ago answers
+-- with its former version until the index has the new one: better than not at all.
 select p.version_id, p.ordinal, p.start_line, p.end_line, p.heading, p.symbol, c.text
 from unnest(%(version_ids)s::bigint[], %(ordinals)s::int[]) as t (version_id, ordinal)
 join placement p using (version_id, ordinal)
 join version v using (version_id)
+join document d using (document_id)
 join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
-where p.project_id = %(project_id)s and v.removed_at is null;
+where p.project_id = %(project_id)s and d.version_id is not null;
 
 -- name: fetch_passage_at
 -- The passage of a document that contains a line.

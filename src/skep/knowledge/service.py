@@ -27,10 +27,11 @@ from skep.knowledge.models import (
 )
 from skep.knowledge.parsing import default_workers
 from skep.knowledge.retention import expire, forget_documents, purge_collection, purge_documents
-from skep.knowledge.searching import Searcher, SearchLimits, choose, parse_location
+from skep.knowledge.searching import Searcher, SearchLimits, parse_location
 from skep.knowledge.sources import Place, SourceRow, below, check_name, find_place, innermost
 from skep.knowledge.storing import Target, queries
 from skep.knowledge.verifying import verify_collection
+from skep.knowledge.views import choose
 from skep.knowledge.walking import RootIsFileError, RootMissingError, WalkOptions, decode_path, encode_path
 from skep.store import Database
 

@@ -18,7 +18,7 @@ from skep.server.signals import on_end
 from skep.settings import Settings
 
 _NICE = 5
-"""Indexing yields to searches, and to whatever people do on their machine; the database is not slowed down by this."""
+"""Indexing yields to searches, and to whatever people do on their machine, in the embedded database too."""
 
 _PAUSE_SECONDS = 1.0
 
@@ -51,7 +51,7 @@ async def _work(settings: Settings, orders: Orders) -> None:
 
 async def _work_once(settings: Settings, orders: Orders, ending: asyncio.Event) -> None:
     notice = partial(event, _log, logging.INFO)
-    async with open_skep(settings, notice=notice, name="skep worker") as skep:
+    async with open_skep(settings, notice=notice, name="skep worker", niceness=_NICE) as skep:
         options = WorkerOptions(queue=queue_of(skep.node), concurrency=orders.concurrency)
         worker = Worker(skep.database, job_handlers(skep), options)
         others = [other for other in find_running(settings.data_folder) if other.role == "worker"]

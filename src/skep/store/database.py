@@ -53,12 +53,14 @@ class Database:
         connect_timeout_seconds: float = 10.0,
         statement_timeout_seconds: float = 60.0,
         application_name: str = "skep",
+        niceness: int = 0,
     ) -> None:
         self._server = server
         self._max_connections = max_connections
         self._connect_timeout_seconds = connect_timeout_seconds
         self._statement_timeout_seconds = statement_timeout_seconds
         self._application_name = application_name
+        self._niceness = niceness
         self._pool: AsyncConnectionPool[Connection] | None = None
 
     @property
@@ -106,10 +108,15 @@ class Database:
             timeout=self._connect_timeout_seconds,
             reconnect_timeout=self._connect_timeout_seconds,
             num_workers=1,
+            configure=self._configure,
             open=False,
             name="skep-database",
         )
         await self._pool.open(wait=False)
+
+    async def _configure(self, connection: Connection) -> None:
+        if self._niceness:
+            self._server.lower_priority(connection.info.backend_pid, self._niceness)
 
     async def _probe(self) -> None:
         conninfo = await self.conninfo()

@@ -78,3 +78,6 @@ class Server(Protocol):
 
         Raises an UnavailableError when there is none and none can be started.
         """
+
+    def lower_priority(self, backend_pid: int, niceness: int) -> None:
+        """Let a session's server process step back behind others, where it is ours to say; else nothing happens."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from psycopg import conninfo
 
 from skep.store.embedded import EmbeddedServer
@@ -23,6 +26,9 @@ class ExternalServer:
         """The URL as it was given."""
         return self._url
 
+    def lower_priority(self, backend_pid: int, niceness: int) -> None:
+        """Nothing: its processes are not ours, nor perhaps on this machine."""
+
 
 class OwnServer:
     """The embedded PostgreSQL of a data folder, started when it does not run."""
@@ -38,3 +44,8 @@ class OwnServer:
     def conninfo(self) -> str:
         """Start the server if need be. Raises what `EmbeddedServer.ensure_running` raises."""
         return conninfo.make_conninfo(**self._embedded.ensure_running().conninfo())
+
+    def lower_priority(self, backend_pid: int, niceness: int) -> None:
+        """Set the process's niceness. It goes with the session: the next one gets a process of its own."""
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, backend_pid, niceness)

@@ -321,3 +321,19 @@ async def test_a_long_verify_tells_how_far_it_is(workspace: Workspace) -> None:
     await workspace.skep.knowledge.verify(workspace.who, "project", report=report)
     assert told == [6]
     await workspace.skep.knowledge.verify(workspace.who, "project", report=quiet)
+
+
+async def test_a_replaced_document_answers_with_its_former_version_until_the_index_has_the_new_one(
+    workspace: Workspace,
+) -> None:
+    workspace.write("a.py", "def heron(): pass\n")
+    await workspace.index()
+    with LexicalWriter(workspace.lexical_folder(await workspace.uid())):  # nobody can follow now
+        await workspace.execute(
+            "insert into version select 2, project_id, collection_id, document_id, blob_sha256, chunker, language, kind, 0,"
+            " modified_at from version; update version set removed_at = now() where version_id = 1;"
+            " update document set version_id = 2; update collection set last_seq = last_seq + 2"
+        )
+        response = await workspace.search("heron")
+    assert [result.path for result in response.results] == ["a.py"]
+    assert len(response.behind) == 1

@@ -150,7 +150,7 @@ async def test_damage_in_the_lexical_index_is_found(workspace: Workspace, what: 
     await fill(workspace)
     change, sentence = CHANGES[what]
     rows = await workspace.rows(
-        "select version_id, path, language, kind, extract(epoch from modified_at)::bigint"
+        "select version_id, path, language, kind, extract(epoch from modified_at)::bigint, chunks"
         " from version join document using (version_id) where path = 'src/app.py'"
     )
     documents = await fetch_documents(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skep.knowledge.lexical import LexicalIndex, LexicalLockedError, LexicalWriteError, LexicalWriter
+from skep.knowledge.lexical import LexicalIndex, LexicalLockedError, LexicalWriteError, LexicalWriter, is_locked
 from tests.unit.knowledge.lexical_documents import found, passage
 
 _HOLD = """
@@ -44,6 +44,7 @@ def _killed_writer(folder: Path, how: str) -> None:
         with pytest.raises(LexicalLockedError) as caught, LexicalWriter(folder, timeout_seconds=0.05):
             pass
         assert caught.value.fields["timeout_seconds"] == 0.05
+        assert is_locked(folder)
         process.send_signal(signal.SIGKILL)
 
 
@@ -53,7 +54,9 @@ def test_a_killed_writer_leaves_the_last_commit_and_no_lock(
 ) -> None:
     with LexicalWriter(tmp_path):
         pass
+    assert not is_locked(tmp_path)
     _killed_writer(tmp_path, how)
+    assert not is_locked(tmp_path)
     index = _opened(tmp_path)
     assert (index.applied_seq, sorted(set(found(index, "lost")))) == (seq, versions)
     with LexicalWriter(tmp_path) as writer:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,7 +110,8 @@ def test_any_text_can_be_analyzed(text: str) -> None:
     question = analyze(text)
     assert question.symbol is None or question.mentions == ()
     assert all(weight > 0 for weight in question.terms.values())
-    assert not question.terms or any(character.isalnum() or character == "_" for character in text)
+    plain = unicodedata.normalize("NFKC", text)
+    assert not question.terms or any(character.isalnum() or character == "_" for character in plain)
 
 
 def test_stop_words_are_plain_lower_case() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skep.knowledge.lexical.compare import compare
+from skep.knowledge.lexical.folder import is_locked
 from skep.knowledge.lexical.globs import glob_to_regex
 from skep.knowledge.lexical.index import IndexedPassage, LexicalIndex, index_state
 from skep.knowledge.lexical.interfaces import (
@@ -49,6 +50,7 @@ __all__ = [
     "definition_term",
     "glob_to_regex",
     "index_state",
+    "is_locked",
     "stem",
     "terms_of",
     "words_of",

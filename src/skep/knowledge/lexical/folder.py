@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ import tantivy
 
 from skep.knowledge.lexical.interfaces import (
     LexicalDamagedError,
-    LexicalLockedError,
     LexicalMissingError,
     LexicalOutdatedError,
     LexicalWriteError,
@@ -33,7 +31,6 @@ from skep.knowledge.lexical.schema import MARKER, STATE, STATE_MARK, CommittedSt
 _POINTER = "current"
 _LOCK = "lock"
 _PREFIX = "generation-"
-_LOCK_RETRY_SECONDS = 0.02
 
 
 @contextmanager
@@ -174,25 +171,39 @@ def committed_state(folder: Path, searcher: tantivy.Searcher) -> CommittedState:
             raise LexicalDamagedError(folder=folder, reason="its state document cannot be read") from exc
 
 
-def take_lock(folder: Path, timeout_seconds: float) -> int:
-    """Become the one writer of the folder, which is made when missing. Returns the descriptor that holds the lock.
+def is_locked(folder: Path) -> bool:
+    """Whether a process is writing this index at this moment. Costs three system calls; False when that cannot be told."""
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # A shared lock: two that only ask never take each other for a writer.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
-    The lock goes with the process, however it ends. Raises :class:`LexicalLockedError` when another holds it for longer
-    than ``timeout_seconds`` (0 tries once), :class:`LexicalWriteError` when the folder cannot be written.
+
+def take_lock(folder: Path) -> int | None:
+    """Become the one writer of the folder, which is made when missing; None while another is.
+
+    Returns the descriptor that holds the lock, which goes with the process, however it ends. Raises
+    :class:`LexicalWriteError` when the folder cannot be written.
     """
     with write_border(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                raise LexicalLockedError(folder=folder, timeout_seconds=timeout_seconds) from None
-        except OSError as exc:
-            os.close(descriptor)
-            raise LexicalWriteError(folder=folder, reason=str(exc)) from exc
-        time.sleep(_LOCK_RETRY_SECONDS)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError as exc:
+        os.close(descriptor)
+        raise LexicalWriteError(folder=folder, reason=str(exc)) from exc
+    return descriptor

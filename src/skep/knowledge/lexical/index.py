@@ -103,6 +103,11 @@ class LexicalIndex:
         self._snapshot = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is something to search."""
+        return self._snapshot is not None
+
+    @property
     def applied_seq(self) -> int:
         """The last change of the log that this reader sees."""
         return self._opened().state.seq

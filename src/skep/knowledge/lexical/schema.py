@@ -107,6 +107,7 @@ def last_name(qualified_name: str) -> str:
 
 
 @lru_cache(maxsize=_NAMES_REMEMBERED)
+@lru_cache(maxsize=50_000)
 def definition_term(name: str) -> str:
     """The term under which a symbol's definition is found: any case, any of the usual separators."""
     for separator in ("::", "->", "\\", "#"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +23,7 @@ from skep.knowledge.lexical.folder import (
     write_border,
     write_pointer,
 )
-from skep.knowledge.lexical.interfaces import LexicalMissingError
+from skep.knowledge.lexical.interfaces import LexicalLockedError, LexicalMissingError
 from skep.knowledge.lexical.models import LexicalDocument
 from skep.knowledge.lexical.schema import (
     MARKER,
@@ -34,6 +36,8 @@ from skep.knowledge.lexical.schema import (
 
 HEAP_BYTES = 48_000_000
 """Memory for postings before a segment is written; with merging and our own tables the process stays below 150 MB."""
+
+_LOCK_RETRY_SECONDS = 0.02
 
 _THREADS = 1
 """One indexing thread keeps up with our tokenizer, makes fewer segments, and leaves the other cores alone."""
@@ -51,13 +55,16 @@ class LexicalWriter:
     changes after a crash gives the same index. With ``rebuild=True`` all this happens in a new, empty generation aside,
     which readers see after :meth:`publish`; without that call it is thrown away.
 
-    One instance is used by one thread at a time.
+    Who must look at the index between taking the lock and writing calls :meth:`acquire` and :meth:`open` instead.
+    Calls from several threads follow one another: :meth:`close` waits for a commit that is under way.
     """
 
     def __init__(self, folder: Path, *, rebuild: bool = False, timeout_seconds: float = 0.0) -> None:
         self._folder = folder
         self._rebuild = rebuild
         self._timeout_seconds = timeout_seconds
+        self._one_at_a_time = threading.RLock()
+        self._closed = False
         self._lock: int | None = None
         self._index: tantivy.Index | None = None
         self._writer: tantivy.IndexWriter | None = None
@@ -72,18 +79,37 @@ class LexicalWriter:
         Raises :class:`LexicalLockedError`, :class:`LexicalWriteError`, and unless rebuilding
         :class:`LexicalOutdatedError` or :class:`LexicalDamagedError`.
         """
-        self._lock = take_lock(self._folder, self._timeout_seconds)
-        try:
-            self._open()
-        except BaseException:
-            self.close()
-            raise
+        self.acquire()
+        self.open(rebuild=self._rebuild)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def acquire(self) -> None:
+        """Take the lock. Raises :class:`LexicalLockedError` when another holds it for longer than ``timeout_seconds``
+
+        (0 tries once) or when this writer is closed meanwhile, and :class:`LexicalWriteError`.
+        """
+        deadline = time.monotonic() + self._timeout_seconds
+        while not self._take():
+            if self._closed or time.monotonic() >= deadline:
+                raise LexicalLockedError(folder=self._folder, timeout_seconds=self._timeout_seconds)
+            time.sleep(_LOCK_RETRY_SECONDS)
+
+    def open(self, *, rebuild: bool) -> None:
+        """Begin to write, holding the lock already. Raises as entering does, and lets go of the lock then."""
+        with self._one_at_a_time:
+            if self._lock is None:
+                raise RuntimeError("LexicalWriter is opened without the lock")
+            self._rebuild = rebuild
+            try:
+                self._open()
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def applied_seq(self) -> int:
@@ -100,24 +126,25 @@ class LexicalWriter:
 
         Returns how many passages were added. Raises :class:`LexicalWriteError`.
         """
-        writer = self._open_writer()
         fresh: set[int] = set()
         added = 0
-        for document in documents:
-            # What the caller's iterable raises is the caller's; only our own part is translated.
-            with write_border(self._folder):
-                if document.version_id not in fresh:
-                    writer.delete_documents_by_term(VERSION, document.version_id)
-                    fresh.add(document.version_id)
-                writer.add_document(index_document(document))
-            added += 1
-        self._added += added
+        with self._one_at_a_time:
+            writer = self._open_writer()
+            for document in documents:
+                # What the caller's iterable raises is the caller's; only our own part is translated.
+                with write_border(self._folder):
+                    if document.version_id not in fresh:
+                        writer.delete_documents_by_term(VERSION, document.version_id)
+                        fresh.add(document.version_id)
+                    writer.add_document(index_document(document))
+                added += 1
+            self._added += added
         return added
 
     def remove(self, version_ids: Iterable[int]) -> None:
         """Take versions out; unknown ones do not matter. Raises :class:`LexicalWriteError`."""
-        writer = self._open_writer()
-        with write_border(self._folder):
+        with self._one_at_a_time, write_border(self._folder):
+            writer = self._open_writer()
             for version_id in version_ids:
                 writer.delete_documents_by_term(VERSION, version_id)
 
@@ -126,41 +153,49 @@ class LexicalWriter:
 
         Raises :class:`LexicalWriteError`; the index on disk is then as after the commit before.
         """
-        writer = self._open_writer()
-        state = CommittedState(seq=seq, added=self._state.added + self._added)
-        with write_border(self._folder):
+        with self._one_at_a_time, write_border(self._folder):
+            writer = self._open_writer()
+            state = CommittedState(seq=seq, added=self._state.added + self._added)
             writer.delete_documents_by_term(MARKER, STATE_MARK)
             writer.add_document(state_document(state))
             writer.commit()
-        self._state = state
-        self._added = 0
+            self._state = state
+            self._added = 0
 
     def publish(self) -> None:
         """Let readers see the new generation, as it was committed last, and remove the old ones.
 
         Only of use when rebuilding; calling it again does nothing.
         """
-        if self._published:
-            return
-        with write_border(self._folder):
+        with self._one_at_a_time, write_border(self._folder):
+            if self._published:
+                return
             write_pointer(self._folder, self._generation)
             self._published = True
             remove_generations_but(self._folder, self._generation)
 
     def close(self) -> None:
-        """Give up what was not committed, wait for merges, give back the lock. May be called again."""
-        writer, self._writer, self._index = self._writer, None, None
-        lock, self._lock = self._lock, None
-        try:
-            if writer is not None:
-                with write_border(self._folder):
-                    writer.rollback()
-                    writer.wait_merging_threads()
-        finally:
-            if lock is not None:
-                if self._generation and not self._published:
-                    remove_generation(self._folder, self._generation)
-                os.close(lock)
+        """Give up what was not committed, wait for merges, give back the lock, for good. May be called again."""
+        with self._one_at_a_time:
+            writer, self._writer, self._index = self._writer, None, None
+            lock, self._lock = self._lock, None
+            self._closed = True
+            try:
+                if writer is not None:
+                    with write_border(self._folder):
+                        writer.rollback()
+                        writer.wait_merging_threads()
+            finally:
+                if lock is not None:
+                    if self._generation and not self._published:
+                        remove_generation(self._folder, self._generation)
+                    os.close(lock)
+
+    def _take(self) -> bool:
+        with self._one_at_a_time:
+            if not self._closed:
+                self._lock = take_lock(self._folder)
+            return self._lock is not None
 
     def _open_writer(self) -> tantivy.IndexWriter:
         if self._writer is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from skep.knowledge.lexical import stem, terms_of, words_of
 from skep.knowledge.ranking.models import PathRole, Question
@@ -48,6 +49,12 @@ _ASKS: dict[PathRole, frozenset[str]] = {
 }
 """Words that switch a role's penalty off."""
 
+MAX_MENTIONS = 20
+"""Identifiers looked up for one question, each in the index and in every candidate; a pasted file has thousands."""
+
+MAX_PATH_WORDS = 50
+"""A question of more words names no file or folder: each would count next to nothing."""
+
 _MIN_PATH_WORD_CHARS = 3
 
 
@@ -58,9 +65,17 @@ def is_symbol(query: str) -> bool:
 
 
 def mentions_in(query: str) -> tuple[str, ...]:
-    """Identifiers inside a sentence, each once, in order."""
-    found = (word for word in re.findall(r"[\w$]+", query) if _MENTION.fullmatch(word))
-    return tuple(dict.fromkeys(found))
+    """Identifiers inside a sentence, each once, in order; the first of very many."""
+    found = (match[0] for match in re.finditer(r"[\w$]+", query) if _MENTION.fullmatch(match[0]))
+    return tuple(islice(_each_once(found), MAX_MENTIONS))
+
+
+def _each_once(words: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for word in words:
+        if word not in seen:
+            seen.add(word)
+            yield word
 
 
 def _asks_for(words: Iterable[str]) -> frozenset[PathRole]:
@@ -90,6 +105,6 @@ def analyze(text: str) -> Question:
         terms=_weights(terms),
         symbol=symbol,
         mentions=() if symbol else mentions_in(text),
-        path_words=path_words,
+        path_words=path_words if len(path_words) <= MAX_PATH_WORDS else frozenset(),
         asks_for=_asks_for([*(word.casefold() for word in words), *terms]),
     )
