@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 import pytest
 
@@ -16,6 +16,7 @@ LEVELS = ("default", "full", "long")
 """What ``SKEP_TEST_LEVEL`` may say; each level includes those before it."""
 
 _KEPT = ("SKEP_TEST_", "SKEP_PYTHON")
+_MEASURES_CHILDREN = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 _HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 _home_key = pytest.StashKey[str]()
 
@@ -82,7 +83,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what belongs to a higher level; pytest's closing line counts it as deselected."""
+    """Leave out what belongs to a higher level (pytest's closing line counts it); what costs most comes first.
+
+    Else a long test that comes last, by chance, keeps one process busy while the others have nothing left to take.
+    """
     rank = LEVELS.index(_level())
 
     def belongs(item: pytest.Item) -> bool:
@@ -92,4 +96,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out: Iterable[pytest.Item] = [item for item in items if not belongs(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = chosen
+    items[:] = sorted(chosen, key=lambda item: item.get_closest_marker("no_cover") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure the processes that a test starts only where it is marked ``measured``.
+
+    Being measured costs a command 0.3 s of computing, as much as it needs for all else.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("measured") is None:
+            for name in _MEASURES_CHILDREN:
+                patch.delenv(name, raising=False)
+        return (yield)

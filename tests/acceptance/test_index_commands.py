@@ -71,6 +71,7 @@ def test_index_answers_with_what_it_did(skep_on: Command) -> None:
     assert skep_on("index", "docs", "--json").answer["files_removed"] == 1
 
 
+@pytest.mark.measured
 def test_index_speaks_to_people(skep_on: Command) -> None:
     write(skep_on.folder, FILES)
     done = skep_on("index", ".")
@@ -80,6 +81,7 @@ def test_index_speaks_to_people(skep_on: Command) -> None:
     assert done.err == ""
 
 
+@pytest.mark.measured
 def test_search_answers_with_passages(skep_on: Command) -> None:
     write(skep_on.folder, FILES)
     skep_on("index", ".")
@@ -147,6 +149,7 @@ def test_search_inside_an_indexed_folder_searches_that_folder(skep_on: Command, 
     assert {result["collection"] for result in found["results"]} <= {"project", "other"}
 
 
+@pytest.mark.measured
 def test_similar_takes_the_paths_of_results_and_of_the_disk(skep_on: Command) -> None:
     write(skep_on.folder, FILES | {"src/twin.py": FILES["src/store.py"].replace("Store", "Shop")})
     skep_on("index", ".")
@@ -156,6 +159,7 @@ def test_similar_takes_the_paths_of_results_and_of_the_disk(skep_on: Command) ->
         assert ("src/store.py", 1) not in {(result["path"], result["start_line"]) for result in results}
 
 
+@pytest.mark.measured
 def test_status_and_verify_and_removal(skep_on: Command) -> None:
     assert skep_on("status", "--json").answer == {"collections": []}
     assert skep_on("status").out == "nothing is indexed yet: skep index .\n"
@@ -187,6 +191,7 @@ def test_status_and_verify_and_removal(skep_on: Command) -> None:
     assert skep_on("status", "--json").answer == {"collections": []}
 
 
+@pytest.mark.measured
 def test_purge_asks_first(skep_on: Command) -> None:
     write(skep_on.folder, FILES)
     skep_on("index", ".")
@@ -248,6 +253,7 @@ def test_errors_are_one_object_on_stdout_and_words_on_stderr(skep_on: Command) -
         assert "fix: " in spoken.err
 
 
+@pytest.mark.measured
 def test_before_anything_is_indexed(skep_on: Command) -> None:
     for arguments in (
         ["search", "heron"],

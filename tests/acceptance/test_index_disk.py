@@ -15,6 +15,8 @@ import pytest
 from skep.store import EmbeddedServer
 from tests.command import Command, Done, write
 
+pytestmark = pytest.mark.no_cover
+
 IS_ROOT = os.geteuid() == 0
 
 FILES = 200

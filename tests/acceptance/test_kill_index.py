@@ -19,6 +19,8 @@ from skep.store import EmbeddedServer
 from tests.command import Command
 from tests.workspace import State, open_workspace, settings_for
 
+pytestmark = pytest.mark.no_cover
+
 ROUNDS = {"default": 3, "full": 30, "long": 100}[os.environ.get("SKEP_TEST_LEVEL", "default")]
 """Kills of each kind."""
 

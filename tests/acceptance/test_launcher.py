@@ -19,6 +19,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.no_cover
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAIN = """
 import os, sys

@@ -13,6 +13,8 @@ import pytest
 from skep.store import EmbeddedServer
 from tests.command import Command, write
 
+pytestmark = pytest.mark.no_cover
+
 FILES = {
     "src/store.py": "class Store:\n    def get(self):\n        return 'heron'\n",
     "src/a.ts": "export function heron(x: number) { return x }\n",

@@ -175,6 +175,7 @@ def found(client: httpx.Client, query: str) -> set[str]:
     return {result["path"] for result in answer.json()["results"]}
 
 
+@pytest.mark.measured
 def test_index_watch_search_remove(start: Start, tree: Path) -> None:
     up = start()
     assert up.said["ready"], up.said
@@ -248,6 +249,7 @@ def test_listening_beyond_this_machine_is_refused(data: Path) -> None:
     assert not data.exists() or not (data / "postgres").exists()
 
 
+@pytest.mark.measured
 def test_a_second_server_and_a_taken_port_are_said(start: Start, data: Path, tmp_path: Path) -> None:
     up = start()
     again = skep(data, "up", "--port", "0", "--json")
@@ -359,6 +361,7 @@ def test_a_server_without_its_database_says_so(start: Start) -> None:
     assert "hunter2" not in up.log.read_text()
 
 
+@pytest.mark.measured
 def test_down_stops_everything(start: Start, data: Path, tree: Path) -> None:
     up = start()
     client = up.client()
@@ -403,6 +406,7 @@ def test_an_open_stream_does_not_hold_the_server_up(start: Start, tmp_path: Path
     assert list(events) is not None
 
 
+@pytest.mark.measured
 def test_doctor(start: Start, data: Path) -> None:
     first = skep(data, "doctor", "--json")
     assert (first.code, first.json["healthy"]) == (0, True), first.out
@@ -441,6 +445,7 @@ def test_doctor_names_what_is_broken(data: Path, more: dict[str, str], name: str
     assert "hunter2" not in done.out + done.err
 
 
+@pytest.mark.measured
 def test_a_worker_of_its_own(start: Start, data: Path) -> None:
     up = start()
     command = [sys.executable, "-m", "skep", "--data-dir", str(data), "worker", "--concurrency", "2"]

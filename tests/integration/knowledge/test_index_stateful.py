@@ -251,6 +251,7 @@ def within(state: State, path: str, *, outside: bool = False) -> State:
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.no_cover
 def test_after_any_edits_the_index_equals_one_from_scratch(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,7 @@ async def test_contents_collected_after_they_were_seen_are_cut_again(
     await workspace.assert_true()
 
 
+@pytest.mark.no_cover
 async def test_contents_that_come_and_go_under_two_indexers(database_url: str, tmp_path: Path) -> None:
     """Nothing is kept, so each run collects what the other one may be about to use again."""
     settings = settings_for(database_url, tmp_path / "data", index=IndexSettings(jobs=1, retention_days=0))

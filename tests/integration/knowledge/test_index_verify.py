@@ -216,6 +216,7 @@ async def test_many_differences_are_counted_and_the_first_are_told(workspace: Wo
     assert report.documents_checked == 30
 
 
+@pytest.mark.no_cover
 async def test_verify_during_indexing_raises_no_false_alarm(workspace: Workspace) -> None:
     await fill(workspace)
     ended = asyncio.Event()

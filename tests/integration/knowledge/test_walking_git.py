@@ -18,6 +18,8 @@ EVERYTHING = WalkOptions(include_secrets=True, include_generated=True, include_m
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Thousands of tiny files cost nothing there; None is the usual place."""
 
+EXAMPLES = {"default": 60, "full": 300, "long": 1000}[os.environ.get("SKEP_TEST_LEVEL", "default")]
+
 NAMES = [b"a", b"b", b"ab", b"foo", b"foobar", b"bar", b"foo.c", b".d", b"a-b", b"]", b"[x]", b"a b", b"b ", b"A"]
 NAMES += ["é".encode(), b"\xff", b"a\\b", b"!k", b"#h", b"f*o", b"a\tb"]
 PIECES = [
@@ -100,7 +102,8 @@ def git(folder: bytes | Path, *arguments: str, stdin: bytes = b"") -> bytes:
     return done.stdout
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.no_cover
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files=trees(), exclude=IGNORE_FILES)
 def test_the_walk_leaves_out_exactly_what_git_ignores(files: dict[bytes, bytes], exclude: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:

@@ -213,8 +213,9 @@ def test_eight_processes_at_once_start_one_server_that_outlives_them(tmp_path: P
     starters = [run_script(START_AND_PRINT, tmp_path) for _ in range(8)]
     answers = [(starter.communicate(timeout=30)[0], starter.returncode) for starter in starters]
 
-    assert answers == [(f"{tmp_path}/postgres/socket\n", 0)] * 8
-    assert execute(server.ensure_running(), "SELECT 1") == [(1,)]
+    address = server.ensure_running()
+    assert answers == [(f"{address.host}\n", 0)] * 8
+    assert execute(address, "SELECT 1") == [(1,)]
     log = (tmp_path / "postgres" / "server.log").read_text()
     assert log.count("ready to accept connections") == 1
     postmaster = psutil.Process(postmaster_pid(server))

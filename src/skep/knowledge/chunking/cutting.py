@@ -66,6 +66,7 @@ class TreeCutter:
             if opened is not None:
                 start, end = opened.byte_range
                 pending.append((self._units(opened, start, end), start, end))
+        self._shorten(len(self._data))
         return self._cuts
 
     def _place(self, unit: _Unit, may_open: bool) -> Node | None:
@@ -112,8 +113,14 @@ class TreeCutter:
     def _cut_at(self, position: int) -> None:
         self._rest_is_closed = False
         if position > self._open_start:
+            self._shorten(position)
             self._cuts.append(position)
             self._open_start = position
+
+    def _shorten(self, end: int) -> None:
+        """Cut what is open by lines if it would be too long, as when a comment after a screen of blanks was led by it."""
+        if end - self._open_start > HARD_MAX_BYTES and len(self._data[self._open_start : end].strip()) > HARD_MAX_BYTES:
+            self._cuts += cut_lines(self._data, self._open_start, end)
 
     def _starts_line(self, position: int) -> bool:
         """Whether only blanks stand before it on its line. Looks back to the open passage's start at most."""
