@@ -243,6 +243,7 @@ _TITLES = {
     "indexing": "Indexing (`bench/indexing.py`)",
     "searching": "Searching (`bench/searching.py`)",
     "quality": "Quality of search (`bench/quality.py`)",
+    "embedding": "Embedding (`bench/embedding.py`)",
 }
 
 

@@ -1,6 +1,6 @@
 """All benchmarks one after the other, compared with the figures kept.
 
-    python -m bench.run [--only indexing,searching,quality] [--retrieval FOLDER --corpora FOLDER] [--save] [--strict]
+    python -m bench.run [--only indexing,searching,quality,embedding] [--retrieval FOLDER --corpora FOLDER] [--save] [--strict]
 
 Says what got better and worse since the figures were kept: by more than a tenth, and by more than the samples of either run
 differ among themselves. On another machine only the ratios to the peers are compared. *quality* needs the retrieval
@@ -17,13 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import indexing, searching
+from bench import embedding, indexing, searching
 from bench.corpus import make_corpus
 from bench.processes import REPOSITORY
 from bench.results import Collector, Figure, Options, add_options, finish, options_of
 from bench.semble_command import Semble
 
-SCRIPTS = ("indexing", "searching", "quality")
+SCRIPTS = ("indexing", "searching", "quality", "embedding")
 
 _QUALITY_GOALS = {"ndcg_at_10": 0.86, "architecture": 0.80, "symbol": 0.96}
 
@@ -105,6 +105,8 @@ def main() -> None:
             run_quality(options, parsed.retrieval, parsed.corpora, collector)
         else:
             print("quality is left out: it needs --retrieval and --corpora", file=sys.stderr)
+    if "embedding" in parsed.only:
+        embedding.measure(make_corpus(options.cache), options.repeat, collector)
     finish(collector, options)
 
 
