@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ import pytest
 
 from skep.app import knowledge_options
 from skep.knowledge import CollectionGoneError, Knowledge, NothingIndexedError, SearchRequest, indexing, storing
+from skep.knowledge.describing import Describer
+from skep.knowledge.lexical import LexicalWriteError, LexicalWriter
 from skep.knowledge.preparing import PreparedFile, StoredContent
 from skep.knowledge.retention import expire
 from skep.knowledge.storing import Target
@@ -258,3 +261,55 @@ async def test_a_clock_that_was_set_back_does_not_freeze_files(workspace: Worksp
     await workspace.index()
     assert await workspace.paths("early_gull") == set()
     await workspace.assert_true()
+
+
+async def test_searches_at_once_count_what_they_keep_once(workspace: Workspace) -> None:
+    fill(workspace, 10)
+    await workspace.index()
+    describer = Describer(workspace.skep.database)
+    ids = [int(str(row[0])) for row in await workspace.rows("select version_id from version")]
+    described = await asyncio.gather(*(describer.describe(workspace.who, ids) for _ in range(5)))
+    assert described[0] == described[4]
+    assert describer.cached_passages == sum(map(len, described[0].values()))
+
+
+async def test_what_is_kept_of_passages_is_bounded(workspace: Workspace) -> None:
+    fill(workspace, 10)
+    await workspace.index()
+    describer = Describer(workspace.skep.database, cached_passages=4)
+    for row in await workspace.rows("select version_id from version"):
+        assert await describer.describe(workspace.who, [int(str(row[0]))])
+    assert 0 < describer.cached_passages <= 4
+
+
+async def test_a_disk_that_cannot_be_written_does_not_stop_search(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(workspace, 3)
+    await workspace.index()
+    async with services(workspace, 1) as (searcher,):
+        assert len(await searcher.paths("total_1")) == 3
+        await workspace.execute("update collection set last_seq = last_seq + 1")
+
+        def fail(self: LexicalWriter) -> None:
+            raise LexicalWriteError(folder=workspace.folder, reason="No space left on device")
+
+        monkeypatch.setattr(LexicalWriter, "acquire", fail)
+        response = await searcher.search("total_1")
+    assert (response.results[0].path, len(response.results)) == ("src/module_1.py", 3)
+    assert len(response.behind) == 1
+
+
+async def test_a_server_lets_go_of_the_files_of_what_another_process_purged(workspace: Workspace) -> None:
+    fill(workspace, 3)
+    await workspace.index()
+    folder = str(workspace.lexical_folder(await workspace.uid()))
+    maps = Path("/proc/self/maps")
+    async with services(workspace, 2) as (searcher, remover):
+        assert await searcher.paths("total_1")
+        assert folder in maps.read_text()
+        await remover.skep.knowledge.purge(workspace.who, "project", None)
+        with pytest.raises(NothingIndexedError):
+            await searcher.search("total_1")
+        gc.collect()
+        assert folder not in maps.read_text()

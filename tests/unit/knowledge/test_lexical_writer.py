@@ -4,6 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -156,3 +159,39 @@ def test_a_writer_is_used_inside_its_block(tmp_path: Path) -> None:
         LexicalWriter(tmp_path).commit(seq=1)
     with pytest.raises(RuntimeError, match=r"open\(\)"):
         _ = LexicalIndex(tmp_path).applied_seq
+
+
+def test_closing_waits_for_a_commit_that_another_thread_has_begun(tmp_path: Path) -> None:
+    writer = LexicalWriter(tmp_path)
+    writer.acquire()
+    writer.open(rebuild=False)
+    writer.add([passage(number, "word " * 50) for number in range(3_000)])
+    begun = threading.Event()
+    failures: list[BaseException] = []
+
+    def commit() -> None:
+        begun.set()
+        try:
+            writer.commit(seq=9)
+        except BaseException as error:  # noqa: BLE001 -- shown by the assertion
+            failures.append(error)
+
+    committing = threading.Thread(target=commit)
+    committing.start()
+    begun.wait()
+    time.sleep(0.002)
+    writer.close()
+    with LexicalWriter(tmp_path) as next_writer:
+        assert next_writer.applied_seq == 9
+    committing.join()
+    assert failures == []
+
+
+def test_a_writer_that_is_closed_stops_waiting_for_the_lock(tmp_path: Path) -> None:
+    with LexicalWriter(tmp_path):
+        waiting = LexicalWriter(tmp_path, timeout_seconds=60)
+        with ThreadPoolExecutor(1) as pool:
+            acquired = pool.submit(waiting.acquire)
+            waiting.close()
+            with pytest.raises(LexicalLockedError):
+                acquired.result(timeout=5)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from skep.knowledge.lexical import LexicalFilters
 from skep.knowledge.ranking import PathRole, analyze, is_symbol, mentions_in
 from skep.knowledge.ranking.models import MIN_CANDIDATES
-from skep.knowledge.ranking.questions import STOP_WORDS
+from skep.knowledge.ranking.questions import MAX_MENTIONS, STOP_WORDS
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,13 @@ def test_stop_words_are_left_out_unless_there_is_nothing_else() -> None:
         "follow": 1.0,
     }
     assert dict(analyze("how is it").terms) == {"how": 1.0, "is": 1.0, "it": 1.0}
+
+
+def test_a_pasted_file_of_names_is_looked_up_in_part() -> None:
+    question = analyze(" ".join(f"someName{number}" for number in range(9_000)))
+    assert question.mentions == tuple(f"someName{number}" for number in range(MAX_MENTIONS))
+    assert question.path_words == frozenset()
+    assert len(question.terms) > 9_000
 
 
 def test_a_repeated_word_weighs_more() -> None:
