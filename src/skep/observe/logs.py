@@ -6,11 +6,15 @@ we stand on (uvicorn, procrastinate, psycopg) speak ``logging`` anyway.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
+from queue import Full, Queue
 from typing import Literal, TextIO
 
 from typing_extensions import override
@@ -37,9 +41,23 @@ _QUIET = {
 """Libraries that say below these levels what we say ourselves."""
 
 
-def configure_logging(level: str, form: LogFormat, stream: TextIO) -> None:
-    """Send every log record of this process to ``stream``; ``level`` is the least important that is written."""
-    handler = logging.StreamHandler(stream)
+_WAITING_LINES = 10_000
+"""Lines that may wait for a stream that takes none; further ones are dropped."""
+
+
+def configure_logging(level: str, form: LogFormat, stream: TextIO, *, aside: bool = False) -> None:
+    """Send every log record of this process to ``stream``; ``level`` is the least important that is written.
+
+    With ``aside`` a thread does the writing, for event loops: while a database syncs its log to the same disk, appending
+    a line to a file can take 300 ms (measured). The last lines are lost only when the process is killed.
+    """
+    handler: logging.Handler = logging.StreamHandler(stream)
+    if aside:
+        lines: Queue[logging.LogRecord] = Queue(_WAITING_LINES)
+        listener = QueueListener(lines, handler)
+        listener.start()
+        atexit.register(listener.stop)
+        handler = _Aside(lines)
     handler.setFormatter(_Formatter(form))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -89,6 +107,15 @@ class _Formatter(logging.Formatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
         return render(record, self._form, current_trace_id())
+
+
+class _Aside(QueueHandler):
+    """Formats at once, since the trace is known only here, and leaves the writing to the listener."""
+
+    @override
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(Full):
+            self.queue.put_nowait(record)
 
 
 def _plain(value: object) -> object:

@@ -22,7 +22,7 @@ def main(argument: str) -> int:
     terminal = Terminal(json=orders.role in ("examine", "stop"))
     try:
         settings = load_settings(orders.said)
-        configure_logging(settings.log.level, settings.log.format, sys.stderr)
+        configure_logging(settings.log.level, settings.log.format, sys.stderr, aside=orders.role == "http")
         if orders.role == "examine":
             terminal.result(asyncio.run(examine(settings)), "")
         elif orders.role == "stop":

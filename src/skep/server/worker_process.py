@@ -12,12 +12,13 @@ from skep.app import job_handlers, open_skep
 from skep.errors import SkepError
 from skep.jobs import Worker, WorkerOptions, queue_of
 from skep.observe import event
+from skep.priority import step_back
 from skep.server.orders import Orders
 from skep.server.running import claim, find_running
 from skep.server.signals import on_end
 from skep.settings import Settings
 
-_NICE = 5
+_NICE = 10
 """Indexing yields to searches, and to whatever people do on their machine, in the embedded database too."""
 
 _PAUSE_SECONDS = 1.0
@@ -27,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 def do_jobs(settings: Settings, orders: Orders) -> None:
     """Do jobs until told to end; a database that is not there is waited for."""
-    os.nice(_NICE)
+    step_back(os.getpid(), _NICE)
     asyncio.run(_work(settings, orders))
 
 

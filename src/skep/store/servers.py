@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-
 from psycopg import conninfo
 
+from skep.priority import step_back
 from skep.store.embedded import EmbeddedServer
 
 
@@ -46,6 +44,5 @@ class OwnServer:
         return conninfo.make_conninfo(**self._embedded.ensure_running().conninfo())
 
     def lower_priority(self, backend_pid: int, niceness: int) -> None:
-        """Set the process's niceness. It goes with the session: the next one gets a process of its own."""
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, backend_pid, niceness)
+        """The process goes with the session: the next one gets a process of its own."""
+        step_back(backend_pid, niceness)

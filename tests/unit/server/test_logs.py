@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
+from typing_extensions import override
 
 from skep.observe import configure_logging, event, masked, render, trace_id_of, tracing
 
@@ -88,6 +92,38 @@ def test_configured_logging_writes_events_of_the_wanted_level() -> None:
     logging.getLogger("procrastinate").info("their own words")
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(line["event"], line["count"], line["trace"]) for line in lines] == [("seen", 1, TRACE)]
+
+
+class SlowStream(io.StringIO):
+    """A file on a disk that is busy with something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = threading.Event()
+
+    @override
+    def write(self, text: str) -> int:
+        self.may_go_on.wait(10)
+        return super().write(text)
+
+
+def test_lines_written_aside_hold_nobody_up_and_keep_their_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    stream = SlowStream()
+    configure_logging("info", "json", stream, aside=True)
+    logger = logging.getLogger("skep.test")
+    began = time.monotonic()
+    for number in range(100):
+        with tracing(f"{number:032x}"):
+            event(logger, logging.INFO, "seen", count=number)
+    assert time.monotonic() - began < 5
+    assert stream.getvalue() == ""
+    stream.may_go_on.set()
+    for last in at_exit:
+        last()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["count"], line["trace"]) for line in lines] == [(number, f"{number:032x}") for number in range(100)]
 
 
 @pytest.mark.parametrize(

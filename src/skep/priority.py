@@ -1,0 +1,20 @@
+"""How a process steps back behind others."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def step_back(pid: int, niceness: int) -> None:
+    """Set a process's niceness, 0 to 19; where that is not ours to do, nothing happens.
+
+    With autogroups (man 7 sched), which most Linux desktops and many servers have on, the processor is shared between
+    sessions first, and niceness counts only inside one. A process that leads a session has the session step back too.
+    """
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+    with suppress(OSError):
+        if os.getsid(pid) == pid:
+            Path(f"/proc/{pid}/autogroup").write_text(str(niceness), encoding="ascii")
