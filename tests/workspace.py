@@ -15,16 +15,17 @@ from skep.settings import DatabaseSettings, IndexSettings, SearchSettings, Secre
 
 STATE = """
 select 'placement', d.path, v.language, v.kind, v.blob_sha256, p.ordinal, c.text, p.start_line, p.end_line, p.heading,
-    p.symbol
+    p.symbol, null::bigint as modified_at
 from document d join version v using (version_id) join placement p using (version_id)
 join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
 where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s
 union all
-select 'symbol', d.path, s.kind, s.name, null, s.ordinal, s.qualified_name, s.start_line, s.end_line, '', ''
+select 'symbol', d.path, s.kind, s.name, null, s.ordinal, s.qualified_name, s.start_line, s.end_line, '', '', null::bigint
 from document d join symbol s using (version_id)
 where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s
 union all
-select 'document', d.path, v.language, v.kind, v.blob_sha256, null, null, d.size_bytes, null, v.chunker, ''
+select 'document', d.path, v.language, v.kind, v.blob_sha256, null, null, d.size_bytes, null, v.chunker, '',
+    extract(epoch from v.modified_at)::bigint
 from document d join version v using (version_id)
 where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s and d.deleted_at is null
 order by 1, 2, 6

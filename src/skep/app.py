@@ -13,7 +13,7 @@ from pathlib import Path
 
 from skep.access import Access, Principal
 from skep.errors import UnavailableError
-from skep.jobs import JobHandler, Jobs, queue_of
+from skep.jobs import Chore, JobHandler, Jobs, queue_of
 from skep.knowledge import Knowledge, KnowledgeOptions, ReportNotice
 from skep.knowledge.tasks import knowledge_tasks
 from skep.settings import Settings
@@ -75,7 +75,12 @@ async def open_skep(
 
 def job_handlers(skep: Skep) -> Mapping[str, JobHandler]:
     """Every kind of background job that a worker can do."""
-    return {**knowledge_tasks(skep.knowledge, skep.node)}
+    return {**knowledge_tasks(skep.knowledge, skep.node, skep.access.confirm)}
+
+
+def chores(skep: Skep) -> tuple[Chore, ...]:
+    """What a worker does now and then, whoever asks for nothing."""
+    return (skep.knowledge.tidy,)
 
 
 def make_database(settings: Settings, *, name: str, niceness: int = 0) -> Database:

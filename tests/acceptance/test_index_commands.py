@@ -183,7 +183,8 @@ def test_status_and_verify_and_removal(skep_on: Command) -> None:
     assert skep_on("verify").out.startswith("project: equal to a build from scratch (4 files, ")
 
     removed = skep_on("forget", "project", "docs", "--json").answer
-    assert removed == {"collection": "project", "documents": 1, "versions": 0, "chunks": 0, "blobs": 0}
+    counts = {"documents": 1, "versions": 0, "chunks": 0, "blobs": 0}
+    assert removed == {"collection": "project", **counts, "notices": []}
     removed = skep_on("purge", "project", "src/retry.go", "--yes", "--json").answer
     assert (removed["documents"], removed["versions"], removed["blobs"]) == (1, 1, 1)
     assert {result["path"] for result in skep_on("search", "heron", "--json").answer["results"]} == {"src/store.py"}

@@ -1,5 +1,5 @@
 -- name: fetch_key
--- A key that was not revoked, with its project, by its public id. The only query without a principal: it makes one.
+-- A key that was not revoked, with its project, by its public id. Needs no principal: it makes one.
 select p.project_id, p.name as project_name, k.key_id, k.name as key_name, k.role, k.secret_hmac, p.key_pepper
 from api_key k join project p using (project_id)
 where k.key_id = %(key_id)s and k.revoked_at is null;

@@ -82,6 +82,16 @@ class Access:
         self._verified[entry] = (time.monotonic() + _CACHE_SECONDS, principal)
         return principal
 
+    async def confirm(self, principal: Principal) -> Principal:
+        """A principal who proved who they are some time ago, with the role that their key has now.
+
+        Raises KeyInvalidError when it was revoked meanwhile.
+        """
+        row = await self._database.fetch_one(_KeyRow, _queries["fetch_key"], {"key_id": principal.key_id})
+        if row is None or row.project_id != principal.project_id:
+            raise KeyInvalidError(reason=f"the key {principal.key_name} was revoked since this was asked for")
+        return Principal(row.project_id, row.project_name, row.key_id, row.key_name, row.role)
+
     async def authenticate_local(self, key: str | None) -> Principal:
         """The principal of the command line: ``key`` when it is set, else the one in the key file.
 

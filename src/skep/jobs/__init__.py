@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from skep.jobs.interfaces import JobFailedError, JobFinishedError, JobLostError, JobNotFoundError, JobUnknownError
+from skep.jobs.chores import Chore, do_chores
+from skep.jobs.interfaces import (
+    JobFailedError,
+    JobFinishedError,
+    JobLostError,
+    JobNotFoundError,
+    JobUnknownError,
+    JobUnqueuedError,
+)
 from skep.jobs.models import (
     FINAL_STATES,
     Job,
@@ -21,6 +29,7 @@ from skep.jobs.worker import Worker, WorkerOptions
 __all__ = [
     "FINAL_STATES",
     "MAX_LISTED",
+    "Chore",
     "Job",
     "JobContext",
     "JobError",
@@ -34,9 +43,11 @@ __all__ = [
     "JobReport",
     "JobState",
     "JobUnknownError",
+    "JobUnqueuedError",
     "Jobs",
     "StalledJob",
     "Worker",
     "WorkerOptions",
+    "do_chores",
     "queue_of",
 ]

@@ -7,6 +7,7 @@ ConflictError
 SkepError               as they stand in a failed job
 ├── JobFailedError      its code had a defect
 ├── JobLostError        its worker died, or lost the database, too often
+├── JobUnqueuedError    it has no place in the queue
 └── JobUnknownError     this Skep does not know how to do it
 """
 
@@ -37,6 +38,12 @@ class JobLostError(SkepError):
     """The job was given up after {lost_attempts} attempts that ended without an answer."""
 
     fix = "Look at the log of the worker (memory is the usual cause), then start the job anew."
+
+
+class JobUnqueuedError(SkepError):
+    """The job had no place in the queue any more, as after restoring a part of a backup, and would have waited for ever."""
+
+    fix = "Start the job anew."
 
 
 class JobUnknownError(SkepError):

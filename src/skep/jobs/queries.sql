@@ -53,16 +53,24 @@ returning state, queue_job_id;
 select procrastinate_cancel_job_v1(%(queue_job_id)s, false, true);
 
 -- name: start_job
--- A worker begins, or begins again after one that died; no row when there is nothing left to do.
+-- Whoever has a job's place in the queue begins; no row when there is nothing left to do, or when the place is not the
+-- job's any more. A worker that was silent until a moment ago is alive, which nobody shall overlook now.
+with alive as (
+    update procrastinate.procrastinate_workers w set last_heartbeat = now()
+    from procrastinate.procrastinate_jobs q
+    where q.id = %(queue_job_id)s and w.id = q.worker_id and w.last_heartbeat < now() - interval '1 second'
+)
 update job set
     state = 'running', attempts = attempts + 1, started_at = now(), progress = '{}', revision = revision + 1
-where job_id = %(job_id)s and state in ('queued', 'running') and cancel_requested_at is null
-returning job_id, project_id, kind, subject, arguments, requested_by, attempts, lost_attempts;
+where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running')
+  and cancel_requested_at is null
+returning job_id, queue_job_id, project_id, kind, subject, arguments, requested_by, attempts, lost_attempts;
 
 -- name: cancel_unstarted
 -- A job that was cancelled after its worker died has nobody else to end it.
 update job set state = 'cancelled', finished_at = now(), revision = revision + 1
-where job_id = %(job_id)s and state in ('queued', 'running') and cancel_requested_at is not null;
+where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running')
+  and cancel_requested_at is not null;
 
 -- name: note_progress
 -- How far an attempt is; tells it whether it shall stop. No row when the job is no longer this attempt's.
@@ -83,10 +91,23 @@ update job set
 where job_id = %(job_id)s and attempts = %(attempt)s and state = 'running';
 
 -- name: requeue_attempt
--- An attempt gives its job back; the queue runs it again.
+-- An attempt gives its job back, unless the place in the queue that it had is not the job's any more.
 update job set
     state = 'queued', lost_attempts = lost_attempts + %(lost)s, progress = '{}', revision = revision + 1
-where job_id = %(job_id)s and attempts = %(attempt)s and state = 'running';
+where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running');
+
+-- name: leave_place
+-- A place in the queue is used up. It may be gone already.
+delete from procrastinate_jobs where id = %(queue_job_id)s;
+
+-- name: open_place
+-- A job that was begun gets a new place in the queue, with a new number: whoever had the old one has nothing any more.
+-- Before all that were never begun, so that the order within a subject stays.
+update job set queue_job_id = (procrastinate_defer_jobs_v1(array[row(
+        queue, %(task)s::text, 1, concat_ws('/', queue, project_id, subject), null, jsonb_build_object('job_id', job_id),
+        case when %(pause_seconds)s > 0 then now() + make_interval(secs => %(pause_seconds)s) end
+    )]::procrastinate_job_to_defer_v1[]))[1]
+where job_id = %(job_id)s;
 
 -- name: lock_stalled
 -- What the queue believes to be running though its worker is gone or silent, under a lock: one process mends it.
@@ -110,27 +131,23 @@ order by j.created_at;
 -- A job whose worker is gone waits again, if it has not been lost too often and nobody cancelled it.
 update job set
     state = 'queued', lost_attempts = lost_attempts + 1, progress = '{}', revision = revision + 1
-where job_id = %(job_id)s and state in ('queued', 'running') and cancel_requested_at is null
-  and lost_attempts + 1 < %(max_lost_attempts)s
+where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running')
+  and cancel_requested_at is null and lost_attempts + 1 < %(max_lost_attempts)s
 returning job_id;
-
--- name: requeue_stalled
--- Its place in the queue is open again.
-select procrastinate_retry_job_v2(%(queue_job_id)s, now(), null, null, null);
 
 -- name: give_up_stalled
 -- A job that was lost too often ends here.
 update job set
     state = 'failed', lost_attempts = lost_attempts + 1, error = %(error)s, finished_at = now(), revision = revision + 1
-where job_id = %(job_id)s and state in ('queued', 'running') and cancel_requested_at is null;
-
--- name: finish_stalled
--- Its place in the queue is given up.
-select procrastinate_finish_job_v1(%(queue_job_id)s, 'failed', true);
+where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running')
+  and cancel_requested_at is null;
 
 -- name: fail_unqueued
 -- Open jobs that have no place in the queue (after a restored backup, say) would wait for ever.
-update job j set state = 'failed', error = %(error)s, finished_at = now(), revision = revision + 1
+update job j set
+    state = case when cancel_requested_at is null then 'failed' else 'cancelled' end,
+    error = case when cancel_requested_at is null then %(error)s::jsonb end,
+    finished_at = now(), revision = revision + 1
 where j.state in ('queued', 'running') and j.created_at < now() - interval '1 minute'
   and not exists (select 1 from procrastinate_jobs q where q.id = j.queue_job_id);
 

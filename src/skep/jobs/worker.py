@@ -1,9 +1,9 @@
 """Doing jobs: one process, a few at a time, on top of procrastinate.
 
-The queue decides who runs what next and remembers which worker has it; our own table says what people see. An attempt
-proves with its number that the job is still its own, so that a worker that was taken for dead changes nothing when it
-wakes up. Order at the end of an attempt: first our table, then the queue. A crash between the two runs the job once
-more, which finds it final and does nothing.
+The queue decides who runs what next and remembers which worker has it; our own table says what people see. A place in
+the queue is good for one attempt: a job that runs again gets a new one. So a worker that was taken for dead changes
+nothing when it wakes up, neither in our table nor in the queue, not even if it was stopped before it began. What becomes
+of an attempt and of its place is written in one transaction, by us; the queue's own word on it is not needed.
 """
 
 from __future__ import annotations
@@ -11,19 +11,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from psycopg import conninfo as libpq
 
 from skep.errors import SkepError, UnavailableError
-from skep.jobs.interfaces import JobFailedError, JobLostError, JobUnknownError
+from skep.jobs.attempts import Attempt, Claim, StopError, StopReason
+from skep.jobs.interfaces import JobFailedError, JobLostError, JobUnknownError, JobUnqueuedError
 from skep.jobs.models import JobContext, JobError, JobHandler, JobProgress
 from skep.jobs.service import SILENT_SECONDS, TASK, queries, to_jsonb
 from skep.observe import event, new_trace_id, tracing
 from skep.store import Database
+
+if TYPE_CHECKING:
+    import procrastinate
+    from procrastinate.manager import JobManager
 
 MAX_LOST_ATTEMPTS = 3
 """So often a job may end without an answer; then it is failed, lest it kill worker after worker."""
@@ -34,19 +39,20 @@ KEPT_DAYS = 30
 _HEARTBEAT_SECONDS = 2.0
 _MEND_SECONDS = 3.0
 _FETCH_SECONDS = 1.0
-"""How often the queue is asked besides its notifications: a job that waits again is not notified."""
+"""How often the queue is asked besides its notifications: nothing notifies when the pause of a job is over."""
 
-_TICK_SECONDS = 0.25
 _GRACE_SECONDS = 8.0
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
-_LOST_PAUSE_SECONDS = 2
+_LOST_PAUSE_SECONDS = 2.0
+_CONCLUDE_AGAIN_SECONDS = 0.5
+_CANCEL_AGAIN_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """How a worker works. ``silent_seconds``: when another worker is taken for dead; at least twice the heartbeat."""
+    """How a worker works. ``silent_seconds``: when another worker is taken for dead; at least four times the heartbeat."""
 
     queue: str
     concurrency: int = 1
@@ -54,76 +60,12 @@ class WorkerOptions:
     silent_seconds: float = SILENT_SECONDS
     mend_seconds: float = _MEND_SECONDS
 
-
-class _StopError(Exception):
-    """Raised inside a handler, by its report: the attempt shall end. Never leaves this module."""
-
-    def __init__(self, why: Literal["cancelled", "taken", "shutdown"]) -> None:
-        self.why = why
-        super().__init__(why)
-
-
-class _AgainError(Exception):
-    """Tells the queue to run the job again. Never leaves this module."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    job_id: str
-    project_id: int
-    kind: str
-    subject: str
-    arguments: dict[str, Any]
-    requested_by: dict[str, Any]
-    attempts: int
-    lost_attempts: int
-
     @property
-    def key(self) -> dict[str, Any]:
-        return {"job_id": self.job_id, "attempt": self.attempts}
-
-
-class _Attempt:
-    """One attempt at a job: takes the handler's reports, writes them at most four times a second, and stops it."""
-
-    def __init__(self, database: Database, claim: _Claim) -> None:
-        self._database = database
-        self._claim = claim
-        self._stop: Literal["cancelled", "taken", "shutdown"] | None = None
-        self._reported = JobProgress()
-        self._written = JobProgress()
-
-    @property
-    def progress(self) -> JobProgress:
-        return self._reported
-
-    def report(self, phase: str, done: int, total: int) -> None:
-        if self._stop is not None:
-            raise _StopError(self._stop)
-        self._reported = JobProgress(phase, done, total)
-
-    def shut_down(self) -> None:
-        self._stop = self._stop or "shutdown"
-
-    async def tick(self) -> None:
-        """Write what changed and hear whether to stop, until cancelled. Without a database it waits for it."""
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            reported = self._reported
-            changed = reported != self._written
-            statement = queries["note_progress" if changed else "check_attempt"]
-            try:
-                rows = await self._database.fetch_tuples(
-                    statement, self._claim.key | {"progress": to_jsonb(asdict(reported))}
-                )
-            except UnavailableError as error:
-                event(_log, logging.WARNING, "progress not written", job=self._claim.job_id, reason=str(error))
-                continue
-            self._written = reported
-            if not rows:
-                self._stop = "taken"
-            elif rows[0][0]:
-                self._stop = "cancelled"
+    def lease_seconds(self) -> float:
+        """How long an attempt may go on without hearing from the database: it ends before others take its worker for
+        dead, who may have heard of it up to a heartbeat earlier than itself; one more for the way there.
+        """
+        return self.silent_seconds - 2 * self.heartbeat_seconds
 
 
 class Worker:
@@ -133,14 +75,14 @@ class Worker:
         self._database = database
         self._handlers = handlers
         self._options = options
-        self._attempts: set[_Attempt] = set()
+        self._attempts: set[Attempt] = set()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
         """Begin nothing new, give running jobs back to the queue at their next report, then let `run` end."""
         self._stopping.set()
         for attempt in self._attempts:
-            attempt.shut_down()
+            attempt.stop("shutdown")
 
     async def run(self) -> None:
         """Work until `stop`. Whatever the database does, it is tried again."""
@@ -160,17 +102,19 @@ class Worker:
     async def _work(self) -> None:
         """One stretch of work, until told to stop or the queue's connection fails."""
         async with self._queue() as run_queue:
+            mending = asyncio.create_task(self._mend_regularly(), name="skep-mend-jobs")
             tasks = {
+                mending,
                 asyncio.create_task(run_queue(), name="skep-queue"),
-                asyncio.create_task(self._mend_regularly(), name="skep-mend-jobs"),
                 asyncio.create_task(self._stopping.wait(), name="skep-worker-stop"),
             }
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 # The queue finishes what runs (at most the grace time), then ends.
-                for task in tasks:
+                for task in tasks - {mending}:
                     task.cancel()
+                await _end(mending)
                 await asyncio.gather(*tasks, return_exceptions=True)
             for task in done:
                 task.result()
@@ -188,9 +132,8 @@ class Worker:
             num_workers=1,
         )
         app = procrastinate.App(connector=connector)
-        # Any exception that leaves `_run_job` means "again": answers, good or bad, are written by ourselves.
-        retry = procrastinate.RetryStrategy(wait=_LOST_PAUSE_SECONDS)
-        app.task(name=TASK, retry=retry)(self._run_job)
+        _silence(app.job_manager)
+        app.task(name=TASK, pass_context=True)(self._run_job)
         async with app.open_async():
 
             async def run() -> None:
@@ -198,7 +141,6 @@ class Worker:
                     queues=[self._options.queue],
                     concurrency=self._options.concurrency,
                     install_signal_handlers=False,
-                    delete_jobs="always",
                     fetch_job_polling_interval=_FETCH_SECONDS,
                     shutdown_graceful_timeout=_GRACE_SECONDS,
                     update_heartbeat_interval=self._options.heartbeat_seconds,
@@ -212,50 +154,64 @@ class Worker:
         options = libpq.conninfo_to_dict(base).get("options") or ""
         return libpq.make_conninfo(base, options=f"{options} -c search_path=procrastinate,public".strip())
 
-    async def _run_job(self, job_id: str) -> None:
-        """What the queue calls. Returns when the job has its answer; raises when it shall run again."""
-        claim = await self._database.fetch_one(_Claim, queries["start_job"], {"job_id": job_id})
+    async def _run_job(self, context: procrastinate.JobContext, job_id: str) -> None:
+        """What the queue calls. When it returns, the place in the queue is used up, and a new one made if need be."""
+        place = {"job_id": job_id, "queue_job_id": context.job.id}
+        try:
+            await self._do(place)
+        except asyncio.CancelledError:
+            # The grace time of a shutdown is over. Should this not be written any more, the mending does it.
+            await self._conclude_once("requeue_attempt", place | {"lost": 0}, pause_seconds=0.0)
+            raise
+        except Exception as error:  # noqa: BLE001 -- the border to the queue; whatever it is, the job is tried again
+            event(_log, logging.WARNING, "job not begun or not ended", job=job_id, reason=str(error))
+            await self._conclude("requeue_attempt", place | {"lost": 1}, pause_seconds=_LOST_PAUSE_SECONDS)
+
+    async def _do(self, place: Mapping[str, Any]) -> None:
+        claimed_at = time.monotonic()
+        claim = await self._database.fetch_one(Claim, queries["start_job"], place)
         if claim is None:
-            await self._database.execute(queries["cancel_unstarted"], {"job_id": job_id})
+            await self._conclude("cancel_unstarted", place)
             return
         with tracing(new_trace_id()) as trace_id:
             started = time.perf_counter()
-            event(_log, logging.INFO, "job started", job=job_id, kind=claim.kind, subject=claim.subject)
-            state = await self._attempt(claim, trace_id)
+            event(_log, logging.INFO, "job started", job=claim.job_id, kind=claim.kind, subject=claim.subject)
+            state = await self._attempt(claim, claimed_at, trace_id)
             seconds = round(time.perf_counter() - started, 3)
-            event(_log, logging.INFO, "job ended", job=job_id, kind=claim.kind, state=state, seconds=seconds)
-        if state == "again":
-            raise _AgainError
+            event(_log, logging.INFO, "job ended", job=claim.job_id, kind=claim.kind, state=state, seconds=seconds)
 
-    async def _attempt(self, claim: _Claim, trace_id: str) -> str:
-        attempt = _Attempt(self._database, claim)
+    async def _attempt(self, claim: Claim, claimed_at: float, trace_id: str) -> str:
+        """Do a job once, and write what came of it; that in one word, for the log."""
+        lease = self._options.lease_seconds
+        attempt = Attempt(self._database, claim, lease_seconds=lease, claimed_at=claimed_at)
+        earlier = [other for other in self._attempts if other.subject == attempt.subject]
         self._attempts.add(attempt)
         ticker = asyncio.create_task(attempt.tick(), name=f"skep-job-{claim.job_id}")
         try:
             if self._stopping.is_set():
-                attempt.shut_down()
+                attempt.stop("shutdown")
+            await _let_end(earlier)
             result = await self._call(claim, attempt)
-        except _StopError as stop:
+        except StopError as stop:
             return await self._stopped(claim, stop.why)
-        except asyncio.CancelledError:
-            # The grace time of a shutdown is over. Should this not be written any more, the mending does it.
-            await self._requeue(claim, lost=0)
-            raise
         except UnavailableError as error:
-            return await self._lost(claim, error)
+            return await self._lost(claim, error, reason=str(error))
         except SkepError as error:
             return await self._finish(claim, "failed", error=error, progress=attempt.progress)
         except Exception as error:  # noqa: BLE001 -- the border to code that may have defects; logged, and told
-            _log.exception("job failed")
-            failure = JobFailedError(reason=f"{type(error).__name__}: {error}", trace_id=trace_id)
-            return await self._finish(claim, "failed", error=failure, progress=attempt.progress)
+            return await self._failed(claim, error, trace_id)
         finally:
             self._attempts.discard(attempt)
-            ticker.cancel()
-            await asyncio.gather(ticker, return_exceptions=True)
-        return await self._finish(claim, "succeeded", result=result, progress=attempt.progress)
+            attempt.end()
+            await _end(ticker)
+        try:
+            return await self._finish(claim, "succeeded", result=result, progress=attempt.progress)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- what it answers cannot be written: a defect like any other
+            return await self._failed(claim, error, trace_id)
 
-    async def _call(self, claim: _Claim, attempt: _Attempt) -> object:
+    async def _call(self, claim: Claim, attempt: Attempt) -> object:
         handler = self._handlers.get(claim.kind)
         if handler is None:
             raise JobUnknownError(kind=claim.kind)
@@ -263,28 +219,36 @@ class Worker:
         attempt.report("start", 0, 0)
         return await handler(context)
 
-    async def _stopped(self, claim: _Claim, why: str) -> str:
+    async def _stopped(self, claim: Claim, why: StopReason) -> str:
         if why == "shutdown":
-            await self._requeue(claim, lost=0)
-            return "again"
+            return await self._requeue(claim, lost=0, pause_seconds=0.0)
+        if why == "silent":
+            lost = JobLostError(lost_attempts=MAX_LOST_ATTEMPTS)
+            return await self._lost(claim, lost, reason="the worker did not hear from the database for too long")
         if why == "cancelled":
             return await self._finish(claim, "cancelled")
+        # Our table and the queue know already; the place is gone.
         return why
 
-    async def _lost(self, claim: _Claim, error: UnavailableError) -> str:
-        """Something the job needs does not answer: try again, not for ever."""
-        event(_log, logging.WARNING, "job interrupted", job=claim.job_id, reason=str(error))
+    async def _lost(self, claim: Claim, error: SkepError, *, reason: str) -> str:
+        """Something the job needs does not answer: try again, not for ever. Then it fails with the error."""
+        event(_log, logging.WARNING, "job interrupted", job=claim.job_id, reason=reason)
         if claim.lost_attempts + 1 >= MAX_LOST_ATTEMPTS:
             return await self._finish(claim, "failed", error=error)
-        await self._requeue(claim, lost=1)
-        return "again"
+        return await self._requeue(claim, lost=1, pause_seconds=_LOST_PAUSE_SECONDS)
 
-    async def _requeue(self, claim: _Claim, *, lost: int) -> None:
-        await self._database.execute(queries["requeue_attempt"], claim.key | {"lost": lost})
+    async def _failed(self, claim: Claim, error: Exception, trace_id: str) -> str:
+        _log.error("job failed", exc_info=error)
+        failure = JobFailedError(reason=f"{type(error).__name__}: {error}", trace_id=trace_id)
+        return await self._finish(claim, "failed", error=failure)
+
+    async def _requeue(self, claim: Claim, *, lost: int, pause_seconds: float) -> str:
+        bound = claim.key | {"lost": lost}
+        return "again" if await self._conclude("requeue_attempt", bound, pause_seconds=pause_seconds) else "taken"
 
     async def _finish(
         self,
-        claim: _Claim,
+        claim: Claim,
         state: str,
         *,
         result: object = None,
@@ -297,8 +261,37 @@ class Worker:
             "error": None if error is None else to_jsonb(described(error)),
             "progress": None if progress is None else to_jsonb(asdict(progress)),
         }
-        kept = await self._database.execute(queries["finish_attempt"], bound)
-        return state if kept else "taken"
+        return state if await self._conclude("finish_attempt", bound) else "taken"
+
+    async def _conclude(self, statement: str, bound: Mapping[str, Any], *, pause_seconds: float | None = None) -> bool:
+        """`_conclude_once`, again and again while the database is away and we are not told to stop.
+
+        The queue believes that this worker has the job for as long as the worker lives: nobody else would mend it.
+        """
+        while True:
+            try:
+                return await self._conclude_once(statement, bound, pause_seconds=pause_seconds)
+            except UnavailableError as error:
+                if self._stopping.is_set():
+                    raise
+                event(_log, logging.WARNING, "end of a job not written", job=bound["job_id"], reason=str(error))
+                await _wait(self._stopping, _CONCLUDE_AGAIN_SECONDS)
+
+    async def _conclude_once(
+        self, statement: str, bound: Mapping[str, Any], *, pause_seconds: float | None = None
+    ) -> bool:
+        """Use up the place in the queue, and let the statement write what becomes of the job: both or neither.
+
+        With a pause the job gets a new place, which opens after it. False when the job was no longer ours: then nothing
+        changed. The place comes first, because mending locks in that order too.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(queries["enter_queue_schema"])
+            await connection.execute(queries["leave_place"], bound)
+            ours = (await connection.execute(queries[statement], bound)).rowcount > 0
+            if ours and pause_seconds is not None:
+                await connection.execute(queries["open_place"], {**bound, "task": TASK, "pause_seconds": pause_seconds})
+        return ours
 
     async def _mend_regularly(self) -> None:
         last = time.time()
@@ -328,13 +321,13 @@ class Worker:
         return await self._mend(None, silent_seconds=self._options.silent_seconds)
 
     async def _mend(self, queue: str | None, *, silent_seconds: float) -> int:
-        given_up = JobLostError(lost_attempts=MAX_LOST_ATTEMPTS)
         bound = {
             "task": TASK,
             "queue": queue,
             "silent_seconds": silent_seconds,
             "max_lost_attempts": MAX_LOST_ATTEMPTS,
-            "error": to_jsonb(described(given_up)),
+            "error": to_jsonb(described(JobLostError(lost_attempts=MAX_LOST_ATTEMPTS))),
+            "pause_seconds": 0.0,
         }
         async with self._database.transaction() as connection:
             await connection.execute(queries["enter_queue_schema"])
@@ -345,15 +338,50 @@ class Worker:
                 if revived is None:
                     await connection.execute(queries["cancel_unstarted"], one)
                     await connection.execute(queries["give_up_stalled"], one)
-                await connection.execute(queries["requeue_stalled" if revived else "finish_stalled"], one)
+                await connection.execute(queries["leave_place"], one)
+                if revived is not None:
+                    await connection.execute(queries["open_place"], one)
                 event(_log, logging.WARNING, "job lost its worker", job=job_id, again=revived is not None)
-            await connection.execute(queries["fail_unqueued"], bound)
+            unqueued = {"error": to_jsonb(described(JobUnqueuedError()))}
+            await connection.execute(queries["fail_unqueued"], unqueued)
         return len(stalled)
 
 
 def described(error: SkepError) -> JobError:
-    """An error as a failed job keeps it."""
-    return JobError(error.code, str(error), error.fix_text)
+    """An error as a failed job keeps it. What PostgreSQL cannot keep, parts of odd file names say, is written out."""
+    return JobError(error.code, _storable(str(error)), _storable(error.fix_text))
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _silence(manager: JobManager) -> None:
+    """Take the queue's own last word on a job away: by then the place is gone, and it would complain."""
+
+    async def finish_job(job: object, status: object, *, delete_job: bool) -> None:
+        """Nothing is left to say."""
+
+    setattr(manager, "finish_job", finish_job)  # noqa: B010 -- a method of this one object only
+
+
+async def _let_end(attempts: Iterable[Attempt]) -> None:
+    """Stop earlier attempts at the same subject in this process: they were taken for dead, but may not know it yet."""
+    for attempt in attempts:
+        attempt.stop("taken")
+        await attempt.until_ended()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task of ours until it has ended.
+
+    Once may not be enough: `asyncio.wait_for`, on which psycopg waits, swallows a cancellation that comes together with
+    the answer, up to Python 3.11.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _wait(stopping: asyncio.Event, seconds: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -115,23 +114,6 @@ class LexicalFollower:
         collection = await self.fetch(project_id, collection_id)
         if not await asyncio.to_thread(_is_current, self.folder_of(collection), collection):
             await self.catch_up(project_id, collection_id, timeout_seconds=timeout_seconds)
-
-    async def remove(self, collection: CollectionRow, *, timeout_seconds: float) -> None:
-        """Delete a purged collection's index from this machine, after whoever still writes it has noticed.
-
-        Raises LexicalBusyError when that takes longer than ``timeout_seconds``, LexicalWriteError.
-        """
-        folder = self.folder_of(collection)
-        writer = LexicalWriter(folder, rebuild=True, timeout_seconds=timeout_seconds)
-        try:
-            await asyncio.to_thread(writer.__enter__)
-            # Replaced by an empty one first: what holds the lock must not vanish under it.
-            await asyncio.to_thread(writer.publish)
-        except LexicalLockedError as error:
-            raise LexicalBusyError(collection=collection.name, seconds=timeout_seconds) from error
-        finally:
-            await asyncio.to_thread(writer.close)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def mend(self, collection: CollectionRow, project_id: int, damage: str) -> None:
         """Build an index anew that opened well and turned out to be damaged when it was read. Raises LexicalBusyError."""

@@ -123,6 +123,7 @@ async def _run_index(
             except LexicalBusyError:
                 follow = _follow_later
             await run.store(plan.to_read, follow)
+            await run.store_outrun(follow)
             left_out = [known[path] for path in run.left_out if path in known and known[path].version_id is not None]
             await run.remove([*plan.gone, *left_out], observed_ns=scan_started_ns)
             await run.settle(follow)
@@ -166,6 +167,7 @@ class _Run:
         self.notices: list[FailedFile] = []
         self.left_out: list[str] = []
         """Paths that were walked but not read, whatever the reason: nothing of them is findable any more."""
+        self._outrun: set[str] = set()
 
     async def store(self, entries: Sequence[WalkEntry], follow: Follow) -> None:
         """Cut and store files; the followers take up each batch while the next one is cut."""
@@ -179,6 +181,13 @@ class _Run:
             # Their content was collected between our look and our transaction: cut them after all.
             await self._store_through([by_path[file.path] for file in orphans], {}, follow)
         self._clock.parse = time.perf_counter() - started
+
+    async def store_outrun(self, follow: Follow) -> None:
+        """Walk again for files that were read before somebody purged documents: by now they may be gone, or ignored."""
+        while self._outrun:
+            outrun, self._outrun = self._outrun, set()
+            entries = await asyncio.to_thread(_walk, self._task, WalkReport())
+            await self.store([entry for entry in entries if entry.path in outrun], follow)
 
     async def remove(self, documents: Sequence[KnownDocument], *, observed_ns: int) -> None:
         """Give tombstones to documents whose files are gone."""
@@ -243,10 +252,11 @@ class _Run:
         if not files:
             return []
         started = time.perf_counter()
-        orphans = await store_files(self._database, self._task.target, files, self.counts)
+        left = await store_files(self._database, self._task.target, files, self.counts)
         self._clock.store += time.perf_counter() - started
+        self._outrun.update(file.path for file in left.outrun)
         follower.wake()
-        return orphans
+        return left.orphans
 
     def _note_unreadable(self, file: UnreadableFile) -> None:
         if file.reason == ROOT_GONE:

@@ -3,6 +3,7 @@
 NotFoundError
 ├── CollectionNotFoundError   no such collection in this project
 ├── DocumentNotFoundError     no such document, or it was deleted
+├── LineNotFoundError         the document ends before that line
 └── NothingIndexedError       this project has no collection yet
 UsageError
 ├── QueryEmptyError           nothing to search for
@@ -41,6 +42,12 @@ class DocumentNotFoundError(NotFoundError):
     """The collection {collection} has no document {path}."""
 
     fix = "Paths are relative to the indexed folder; `skep status` shows which folders those are."
+
+
+class LineNotFoundError(NotFoundError):
+    """The document {path} has nothing at line {line}: its text ends with line {last_line}."""
+
+    fix = "Name an earlier line, or index the file again if it has grown since."
 
 
 class NothingIndexedError(NotFoundError):

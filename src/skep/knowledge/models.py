@@ -200,3 +200,5 @@ class RemovalReport:
     versions: int
     chunks: int
     blobs: int
+    notices: tuple[str, ...] = ()
+    """What is left to do, and will be done by itself; empty is the rule."""

@@ -14,6 +14,28 @@ where project_id = %(project_id)s order by name;
 select collection_id, uid::text, name, last_seq, pruned_seq from collection
 where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
+-- name: insert_purge
+-- Notes that something of a collection, or (whole) all of it, is erased: what is left to do afterwards is known here.
+insert into purge (project_id, collection_uid)
+select project_id, case when %(whole)s then uid end from collection
+where project_id = %(project_id)s and collection_id = %(collection_id)s;
+
+-- name: fetch_purged
+-- Which of some uids are those of collections that were purged, of any project: their folders may go.
+select collection_uid::text from purge where collection_uid = any(%(uids)s::uuid[]);
+
+-- name: fetch_unscrubbed
+-- Purges, of any project, whose bytes may still stand in the files of the database.
+select purge_id from purge where scrubbed_at is null;
+
+-- name: note_scrubbed
+-- The tables were written anew after these purges.
+update purge set scrubbed_at = now() where purge_id = any(%(purge_ids)s);
+
+-- name: delete_purges
+-- Purges after which nothing is left to do anywhere. Those of whole collections stay: other machines may be off for long.
+delete from purge where scrubbed_at is not null and collection_uid is null;
+
 -- name: delete_collection
 -- A collection with everything that belongs to it alone; shared contents are collected afterwards. Needs the content lock.
 delete from collection where project_id = %(project_id)s and collection_id = %(collection_id)s;
@@ -65,8 +87,9 @@ select pg_advisory_xact_lock_shared(7117002, %(project_id)s::int);
 select pg_advisory_xact_lock(7117002, %(project_id)s::int);
 
 -- name: lock_collection
--- The end of the change log, under a lock that is held to the commit: order of numbers is order of commits.
-select last_seq from collection
+-- The end of the change log, under a lock that is held to the commit: order of numbers is order of commits. And when
+-- documents were last purged.
+select last_seq, purged_ns from collection
 where project_id = %(project_id)s and collection_id = %(collection_id)s for update;
 
 -- name: advance_collection
@@ -76,7 +99,8 @@ where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
 -- name: fetch_current_documents
 -- The present state of the documents a batch is about to change.
-select d.path, d.document_id, d.observed_ns, d.version_id, v.blob_sha256, v.chunker, v.language
+select d.path, d.document_id, d.observed_ns, d.version_id, v.blob_sha256, v.chunker, v.language,
+    extract(epoch from v.modified_at)::bigint as modified_at
 from document d left join version v using (version_id)
 where d.project_id = %(project_id)s and d.source_id = %(source_id)s and d.path = any(%(paths)s);
 
@@ -116,6 +140,12 @@ from unnest(
     %(document_ids)s::bigint[], %(sizes)s::bigint[], %(mtimes)s::bigint[], %(ctimes)s::bigint[], %(inodes)s::bigint[],
     %(observed)s::bigint[]) as t (document_id, size_bytes, mtime_ns, ctime_ns, inode, observed_ns)
 where d.project_id = %(project_id)s and d.document_id = t.document_id;
+
+-- name: retime_versions
+-- Versions whose file has the same content and another time. All else of a version never changes.
+update version v set modified_at = to_timestamp(t.modified_at)
+from unnest(%(version_ids)s::bigint[], %(modified)s::bigint[]) as t (version_id, modified_at)
+where v.project_id = %(project_id)s and v.version_id = t.version_id;
 
 -- name: copy_versions
 -- New versions, in bulk.
@@ -222,12 +252,18 @@ join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
 where p.project_id = %(project_id)s and d.version_id is not null;
 
 -- name: fetch_passage_at
--- The passage of a document that contains a line.
-select p.version_id, p.ordinal, c.text
-from document d join placement p using (version_id) join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
+-- The passage of a document that contains a line, or is the nearest; and where the document's last one ends. A document
+-- without any passage has none here either. Of several documents with the path, one that reaches that far.
+select p.version_id, p.ordinal, c.text, coalesce(e.last_line, 0) as last_line
+from document d
+cross join lateral (select max(end_line) as last_line from placement where version_id = d.version_id) e
+left join placement p using (version_id)
+left join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
 where d.project_id = %(project_id)s and d.collection_id = any(%(collection_ids)s) and d.path = %(path)s
-  and p.start_line <= %(line)s
-order by p.start_line desc, p.ordinal desc limit 1;
+  and d.version_id is not null
+order by coalesce(e.last_line, 0) >= %(line)s desc, p.start_line <= %(line)s desc, abs(p.start_line - %(line)s),
+    p.ordinal desc
+limit 1;
 
 -- name: fetch_filter_values
 -- The languages that collections have, with the number of files: the known values of a filter.
@@ -281,6 +317,15 @@ returning pruned_seq;
 -- For this transaction: statements that go through a whole project may rightly take long.
 set local statement_timeout = 0;
 
+-- name: fetch_collection_ids
+-- Every collection of every project: for the housekeeping.
+select project_id, collection_id from collection order by collection_id;
+
+-- name: fetch_expired_collections
+-- The collections of a project that have versions to expire.
+select distinct collection_id from version
+where project_id = %(project_id)s and removed_at < now() - %(keep)s::interval order by collection_id;
+
 -- name: has_expired_versions
 -- Whether there is anything to expire.
 select exists (
@@ -326,11 +371,12 @@ order by document_id;
 delete from document where project_id = %(project_id)s and document_id = any(%(document_ids)s);
 
 -- name: clear_change_log
--- Let every follower, here and elsewhere, find itself left behind, so that it builds its files anew.
+-- Let every follower, here and elsewhere, find itself left behind, so that it builds its files anew; and let whoever read
+-- the documents before know that they were purged.
 with gone as (
     delete from change_log where project_id = %(project_id)s and collection_id = %(collection_id)s
 )
-update collection set last_seq = last_seq + 1, pruned_seq = last_seq + 1
+update collection set last_seq = last_seq + 1, pruned_seq = last_seq + 1, purged_ns = %(now_ns)s
 where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
 -- name: count_versions
@@ -340,6 +386,7 @@ select count(*) from version where project_id = %(project_id)s and document_id =
 -- name: fetch_stored_files
 -- Living documents of a collection with their original bytes: what verify rebuilds from.
 select d.path, d.version_id, coalesce(v.document_id = d.document_id and v.removed_at is null, false) as is_findable,
+    d.mtime_ns, extract(epoch from v.modified_at)::bigint as modified_at,
     v.language, v.kind, v.chunker, v.chunks, b.sha256, b.size_bytes, b.deflated
 from document d left join version v using (version_id)
 left join blob b on b.project_id = v.project_id and b.sha256 = v.blob_sha256
@@ -353,6 +400,14 @@ select count(*) from document where project_id = %(project_id)s and collection_i
 -- name: count_collection_versions
 -- How many versions a collection has, kept ones too.
 select count(*) from version where project_id = %(project_id)s and collection_id = %(collection_id)s;
+
+-- name: limit_lock_wait
+-- For this connection: how long a statement may wait for a lock, in milliseconds. Whoever comes after it waits as long.
+select set_config('lock_timeout', %(milliseconds)s::int::text, false);
+
+-- name: reset_lock_wait
+-- Back to what the connection was opened with.
+reset lock_timeout;
 
 -- name: vacuum_chunks
 -- Write the table anew, without deleted passages: a plain vacuum frees their room and leaves their bytes there.

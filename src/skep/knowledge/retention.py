@@ -16,15 +16,6 @@ from skep.store import Connection, Database
 
 _BATCH_DOCUMENTS = 1_000
 
-_SCRUBBED = (
-    "vacuum_chunks",
-    "vacuum_blobs",
-    "vacuum_placements",
-    "vacuum_symbols",
-    "vacuum_versions",
-    "vacuum_documents",
-)
-
 FORGET_FOLLOWERS = timedelta(days=7)
 """A follower that was not seen for so long does not hold the change log back; when it returns it rebuilds."""
 
@@ -68,7 +59,8 @@ async def purge_documents(
 ) -> RemovalReport:
     """Erase the document at ``path`` and all below it with every version, and contents that nothing else has.
 
-    Every follower of the collection, on any machine, finds itself left behind and builds its files anew.
+    Every follower of the collection, on any machine, finds itself left behind and builds its files anew. An index run
+    that read one of them before does not put it back. What stays in the files of the database is left to `scrub`.
 
     Raises DocumentNotFoundError when nothing, living or deleted, is there.
     """
@@ -83,24 +75,27 @@ async def purge_documents(
             raise DocumentNotFoundError(collection=collection, path=path)
         documents = bound | {"document_ids": [row.document_id for row in rows]}
         versions = await _count(connection, "count_versions", documents)
-        await connection.execute(queries["clear_change_log"], bound)
+        await connection.execute(queries["insert_purge"], bound | {"whole": False})
+        await connection.execute(queries["clear_change_log"], bound | {"now_ns": time.time_ns()})
         await connection.execute(queries["erase_documents"], documents)
         chunks, blobs = await _collect_contents(connection, project_id)
-    await _scrub(database)
     return RemovalReport(collection=collection, documents=len(rows), versions=versions, chunks=chunks, blobs=blobs)
 
 
 async def purge_collection(
     database: Database, *, project_id: int, collection_id: int, collection: str
 ) -> RemovalReport:
-    """Erase a whole collection, and contents that no other collection of the project has."""
+    """Erase a whole collection, and contents that no other collection of the project has.
+
+    Its followers' folders are left to `sweep`, on each machine, and what stays in the database's files to `scrub`.
+    """
     bound = {"project_id": project_id, "collection_id": collection_id}
     async with _all_contents(database, project_id) as connection:
         documents = await _count(connection, "count_collection_documents", bound)
         versions = await _count(connection, "count_collection_versions", bound)
+        await connection.execute(queries["insert_purge"], bound | {"whole": True})
         await connection.execute(queries["delete_collection"], bound)
         chunks, blobs = await _collect_contents(connection, project_id)
-    await _scrub(database)
     return RemovalReport(collection=collection, documents=documents, versions=versions, chunks=chunks, blobs=blobs)
 
 
@@ -122,6 +117,19 @@ async def expire(database: Database, *, project_id: int, collection_id: int, kee
     return expired
 
 
+async def expire_project(database: Database, *, project_id: int, keep: timedelta) -> None:
+    """`expire` for every collection of a project that has something to expire, whoever indexed it last."""
+    bound = {"project_id": project_id, "keep": keep}
+    for (collection_id,) in await database.fetch_tuples(queries["fetch_expired_collections"], bound):
+        await expire(database, project_id=project_id, collection_id=collection_id, keep=keep)
+
+
+async def expire_everywhere(database: Database, *, keep: timedelta) -> None:
+    """`expire` for every collection of every project, also those that nobody indexes any more."""
+    for project_id, collection_id in await database.fetch_tuples(queries["fetch_collection_ids"]):
+        await expire(database, project_id=project_id, collection_id=collection_id, keep=keep)
+
+
 @asynccontextmanager
 async def _all_contents(database: Database, project_id: int) -> AsyncIterator[Connection]:
     """A transaction in which versions may be deleted and contents collected: nobody else stores contents meanwhile.
@@ -141,16 +149,6 @@ async def _collect_contents(connection: Connection, project_id: int) -> tuple[in
     chunks = (await connection.execute(queries["collect_chunks"], bound)).rowcount
     blobs = (await connection.execute(queries["collect_blobs"], bound)).rowcount
     return chunks, blobs
-
-
-async def _scrub(database: Database) -> None:
-    """Write the tables that hold contents anew, so that nothing of deleted rows stays in the files of the database.
-
-    The write-ahead log may have it until it is recycled, and so may backups.
-    """
-    async with database.patient_connection() as connection:
-        for name in _SCRUBBED:
-            await connection.execute(queries[name])
 
 
 async def _count(connection: Connection, name: str, bound: Mapping[str, object]) -> int:

@@ -16,6 +16,7 @@ from skep.knowledge.interfaces import (
     DocumentNotFoundError,
     FolderNotAbsoluteError,
     FolderUnknownError,
+    LineNotFoundError,
     LocationInvalidError,
     NoFolderHereError,
     NothingIndexedError,
@@ -192,7 +193,7 @@ def _searching(services: Callable[[], Services], default_top_k: int) -> tuple[En
             query=SimilarQuery,
             answer=SearchResponse,
             answer_example=_SEARCH_EXAMPLE,
-            errors=(LocationInvalidError, DocumentNotFoundError, *_SEARCH_ERRORS),
+            errors=(LocationInvalidError, DocumentNotFoundError, LineNotFoundError, *_SEARCH_ERRORS),
         ),
     )
 
@@ -364,4 +365,4 @@ _STATUS_EXAMPLE = {
     "lexical_seq": 214,
     "lexical_state": "current",
 }
-_REMOVAL_EXAMPLE = {"collection": "app", "documents": 1, "versions": 1, "chunks": 0, "blobs": 0}
+_REMOVAL_EXAMPLE = {"collection": "app", "documents": 1, "versions": 1, "chunks": 0, "blobs": 0, "notices": []}

@@ -15,6 +15,7 @@ from skep.knowledge.describing import Described, Describer
 from skep.knowledge.following import LexicalFollower
 from skep.knowledge.interfaces import (
     DocumentNotFoundError,
+    LineNotFoundError,
     LocationInvalidError,
     QueryEmptyError,
     QueryTooLongError,
@@ -101,7 +102,7 @@ class Searcher:
     async def similar(self, principal: Principal, location: Location, request: SearchRequest) -> SearchResponse:
         """Passages like the one at a place, without that passage itself.
 
-        Raises DocumentNotFoundError, and what `search` raises.
+        Raises DocumentNotFoundError, LineNotFoundError, and what `search` raises.
         """
         started = time.perf_counter()
         views = await self._views.open(principal, request.collections)
@@ -116,7 +117,9 @@ class Searcher:
         if not rows:
             names = ", ".join(view.collection.name for view in views)
             raise DocumentNotFoundError(what="document", name=location.path, collection=names, path=location.path)
-        version_id, ordinal, text = rows[0]
+        version_id, ordinal, text, last_line = rows[0]
+        if location.line > last_line:
+            raise LineNotFoundError(path=location.path, line=location.line, last_line=last_line)
         request = replace(request, query=text[:_SIMILAR_CHARS])
         self._check_top_k(request.top_k)
         question = analyze(request.query)

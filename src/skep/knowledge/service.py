@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from skep.access import Principal, require_role
+from skep.errors import ConflictError, UnavailableError
 from skep.knowledge.chunking import CHUNKER_VERSION
 from skep.knowledge.following import CollectionRow, LexicalFollower
 from skep.knowledge.indexing import IndexTask, run_index
-from skep.knowledge.interfaces import CollectionGoneError, ReportNotice, ReportProgress
-from skep.knowledge.lexical import LexicalIndex, LexicalIndexError
+from skep.knowledge.interfaces import CollectionGoneError, LexicalBusyError, ReportNotice, ReportProgress
+from skep.knowledge.lexical import LexicalIndex, LexicalIndexError, LexicalWriteError
 from skep.knowledge.models import (
     CollectionStatus,
     IndexReport,
@@ -26,10 +28,19 @@ from skep.knowledge.models import (
     VerifyReport,
 )
 from skep.knowledge.parsing import default_workers
-from skep.knowledge.retention import expire, forget_documents, purge_collection, purge_documents
+from skep.knowledge.retention import (
+    expire,
+    expire_everywhere,
+    expire_project,
+    forget_documents,
+    purge_collection,
+    purge_documents,
+)
+from skep.knowledge.scrubbing import ATTEMPTS, scrub
 from skep.knowledge.searching import Searcher, SearchLimits, parse_location
 from skep.knowledge.sources import Place, SourceRow, below, check_name, find_place, innermost
 from skep.knowledge.storing import Target, queries
+from skep.knowledge.sweeping import remove_index, sweep
 from skep.knowledge.verifying import verify_collection
 from skep.knowledge.views import choose
 from skep.knowledge.walking import RootIsFileError, RootMissingError, WalkOptions, decode_path, encode_path
@@ -37,6 +48,9 @@ from skep.store import Database
 
 _WRITER_WAIT_SECONDS = 60.0
 """How long an index run waits for another process to let go of the lexical index."""
+
+_REMOVAL_WAIT_SECONDS = 10.0
+"""How long forgetting and purging do: they are done, and whoever holds the index will hear of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +91,9 @@ class Knowledge:
     def __init__(self, database: Database, options: KnowledgeOptions, *, notice: ReportNotice) -> None:
         self._database = database
         self._options = options
-        self._follower = LexicalFollower(database, options.data_folder / "lexical", options.node, notice)
+        self._notice = notice
+        self._has_swept = False
+        self._follower = LexicalFollower(database, self._lexical_folder, options.node, notice)
         self._searcher = Searcher(
             database, self._follower, SearchLimits(max_top_k=options.max_top_k, max_query_bytes=options.max_query_bytes)
         )
@@ -101,6 +117,7 @@ class Knowledge:
         of the store. Interrupted at any moment it loses nothing; the next run does the rest.
         """
         require_role(principal, "member")
+        await self._sweep_once()
         place = await self.place_of(principal, path, collection=collection)
         target = await self._target(principal, place)
         workers = jobs or self._options.jobs or default_workers()
@@ -119,6 +136,8 @@ class Knowledge:
         # Also when nothing had changed: the lexical index may be damaged, or another machine may have stored something.
         await self._follower.ensure_current(**bound, timeout_seconds=_WRITER_WAIT_SECONDS)
         await expire(self._database, **bound, keep=self._options.retention)
+        await expire_project(self._database, project_id=principal.project_id, keep=self._options.retention)
+        await self._scrub_later(attempts=1)
         return result
 
     async def place_of(self, principal: Principal, path: Path, *, collection: str | None) -> Place:
@@ -143,6 +162,7 @@ class Knowledge:
     async def search(self, principal: Principal, request: SearchRequest) -> SearchResponse:
         """The best passages for a question. See `Searcher.search` for the errors."""
         require_role(principal, "reader")
+        await self._sweep_once()
         return await self._searcher.search(principal, request)
 
     async def similar(
@@ -209,6 +229,7 @@ class Knowledge:
         Raises CollectionNotFoundError.
         """
         require_role(principal, "reader")
+        await self._sweep_once()
         return tuple(
             [
                 await verify_collection(self._database, self._follower, principal.project_id, row, report)
@@ -230,7 +251,11 @@ class Knowledge:
             collection=collection,
             path=path,
         )
-        await self._follower.catch_up(principal.project_id, row.collection_id, timeout_seconds=_WRITER_WAIT_SECONDS)
+        bound = {"project_id": principal.project_id, "collection_id": row.collection_id}
+        # Whoever holds the index applies it; until then no search shows what has a tombstone.
+        with suppress(LexicalBusyError):
+            await self._follower.catch_up(**bound, timeout_seconds=_REMOVAL_WAIT_SECONDS)
+        await expire_project(self._database, project_id=principal.project_id, keep=self._options.retention)
         return removed
 
     async def purge(self, principal: Principal, collection: str, path: str | None) -> RemovalReport:
@@ -243,14 +268,72 @@ class Knowledge:
         bound = {"project_id": principal.project_id, "collection_id": row.collection_id}
         if path is None:
             removed = await purge_collection(self._database, collection=collection, **bound)
-            await self._follower.remove(row, timeout_seconds=_WRITER_WAIT_SECONDS)
-            return removed
-        removed = await purge_documents(self._database, collection=collection, path=path, **bound)
-        async with self._follower.following(
-            principal.project_id, row.collection_id, timeout_seconds=_WRITER_WAIT_SECONDS, rebuild=""
-        ) as advance:
-            await advance(True)
-        return removed
+        else:
+            removed = await purge_documents(self._database, collection=collection, path=path, **bound)
+        # From here on it is erased, and nothing that goes wrong may say otherwise: what is left is done later.
+        notices = (await self._purge_index(principal, row, whole=path is None), await self._scrub_later())
+        return replace(removed, notices=tuple(notice for notice in notices if notice))
+
+    async def tidy(self) -> None:
+        """What has to be done now and then for every project: expire what was kept long enough, and finish purges.
+
+        Raises LexicalWriteError when something on this machine cannot be removed, and the errors of the store.
+        """
+        try:
+            await sweep(self._database, self._lexical_folder)
+        finally:
+            await expire_everywhere(self._database, keep=self._options.retention)
+            await scrub(self._database, attempts=1)
+
+    async def _purge_index(self, principal: Principal, collection: CollectionRow, *, whole: bool) -> str:
+        """Take what was purged out of this machine's lexical index; in words what is left to do, or nothing."""
+        try:
+            if whole:
+                folder = self._follower.folder_of(collection)
+                await asyncio.to_thread(remove_index, folder, timeout_seconds=_REMOVAL_WAIT_SECONDS)
+            else:
+                async with self._follower.following(
+                    principal.project_id, collection.collection_id, timeout_seconds=_REMOVAL_WAIT_SECONDS, rebuild=""
+                ) as advance:
+                    await advance(True)
+            await sweep(self._database, self._lexical_folder)
+        except (ConflictError, UnavailableError) as error:
+            return self._tell(
+                f"Erased, and no search shows it any more; but its terms stay in the lexical index of {collection.name} on "
+                f"this machine until that can be written: {error}"
+            )
+        return ""
+
+    async def _scrub_later(self, *, attempts: int = ATTEMPTS) -> str:
+        """Clean the files of the database after purges; in words why that has to wait, or nothing."""
+        try:
+            if await scrub(self._database, attempts=attempts):
+                return ""
+            reason = "somebody reads all the time."
+        except UnavailableError as error:
+            reason = str(error)
+        return self._tell(
+            f"What was purged is erased, but its bytes stay in the database's files until the next index run or hour of "
+            f"`skep up` cleans them: {reason}"
+        )
+
+    async def _sweep_once(self) -> None:
+        """Sweep, when something is done for the first time: what other machines purged since is found here then."""
+        if self._has_swept:
+            return
+        self._has_swept = True
+        try:
+            await sweep(self._database, self._lexical_folder)
+        except LexicalWriteError as error:
+            self._tell(f"The index of a purged collection is still there: {error}")
+
+    def _tell(self, sentence: str) -> str:
+        self._notice(sentence)
+        return sentence
+
+    @property
+    def _lexical_folder(self) -> Path:
+        return self._options.data_folder / "lexical"
 
     async def _target(self, principal: Principal, place: Place) -> Target:
         bound: dict[str, object] = {"project_id": principal.project_id, "name": place.collection}

@@ -72,6 +72,26 @@ class _Current:
     blob_sha256: bytes | None
     chunker: str | None
     language: str | None
+    modified_at: int | None
+    """Unix seconds; None like everything of a version that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockedCollection:
+    """A collection under its lock: the last number of its change log, and when documents of it were last purged."""
+
+    last_seq: int
+    purged_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotStored:
+    """What a transaction had to leave out."""
+
+    orphans: list[PreparedFile]
+    """Were not cut because their content was stored, and it was collected meanwhile: to be cut and stored again."""
+    outrun: list[PreparedFile]
+    """Were read before somebody purged documents, and are none that survived it: to be looked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,28 +111,33 @@ class _Batch:
     """What a transaction is going to write."""
 
     touched: list[tuple[_Current, PreparedFile]] = field(default_factory=list)
+    retimed: dict[int, int] = field(default_factory=dict)
+    """Of touched ones, by the version: the second the file says it was changed in, where it is another one now."""
     new: list[PreparedFile] = field(default_factory=list)
     replaced: list[int] = field(default_factory=list)
 
 
 async def store_files(
     database: Database, target: Target, files: Sequence[PreparedFile], counts: StoreCounts
-) -> list[PreparedFile]:
-    """Store a batch of files, in one transaction; what comes back has to be cut and stored again.
+) -> NotStored:
+    """Store a batch of files, in one transaction; what comes back is not stored yet.
 
-    (A file that was not cut because its content was stored comes back when that content was collected meanwhile.)
     The state of each document is read under the collection's lock, so that two indexers never double anything, and an
     observation older than the stored one changes nothing: a process that was stopped for an hour does no harm.
     (Unless the stored one is from the future: then the clock was set back, and it proves nothing.)
     """
     async with database.transaction() as connection:
         await connection.execute(queries["hold_contents"], target.bound())
-        last_seq = await lock_collection(connection, target.project_id, target.collection_id)
+        locked = await lock_collection(connection, target.project_id, target.collection_id)
+        now_ns = time.time_ns()
         current = await _fetch_current(connection, target, [file.path for file in files])
+        outrun = [file for file in files if file.path not in current and file.observed_ns <= locked.purged_ns <= now_ns]
+        late = {file.path for file in outrun}
+        files = [file for file in files if file.path not in late]
         donors = await _fetch_donors(connection, target, [file for file in files if file.reuses])
         orphans = [file for file in files if file.reuses and (file.sha256, file.language) not in donors]
         lost = {file.path for file in orphans}
-        batch = _sort_out(target, (file for file in files if file.path not in lost), current, now_ns=time.time_ns())
+        batch = _sort_out(target, (file for file in files if file.path not in lost), current, now_ns=now_ns)
         version_ids = await _reserve(connection, len(batch.new))
         await _write_contents(connection, target, batch.new, counts)
         document_ids = await _write_documents(connection, target, batch, version_ids)
@@ -121,12 +146,13 @@ async def store_files(
         await _clone(connection, target, batch.new, version_ids, donors, counts)
         await connection.execute(queries["retire_versions"], target.bound(version_ids=batch.replaced))
         changes = [(version_id, "removed") for version_id in batch.replaced]
-        changes += [(version_id, "added") for version_id in version_ids]
-        await append_changes(connection, target.project_id, target.collection_id, last_seq, changes)
+        # A version that is added once more is replaced in the indexes.
+        changes += [(version_id, "added") for version_id in (*version_ids, *batch.retimed)]
+        await append_changes(connection, target.project_id, target.collection_id, locked.last_seq, changes)
     counts.added += len(batch.new) - len(batch.replaced)
     counts.changed += len(batch.replaced)
     counts.unchanged += len(batch.touched)
-    return orphans
+    return NotStored(orphans, outrun)
 
 
 async def remove_documents(
@@ -144,7 +170,7 @@ async def remove_documents(
     """
     bound = {"project_id": project_id, "collection_id": collection_id, "observed_ns": observed_ns}
     async with database.transaction() as connection:
-        last_seq = await lock_collection(connection, project_id, collection_id)
+        locked = await lock_collection(connection, project_id, collection_id)
         cursor = await connection.execute(
             queries["delete_documents"],
             bound
@@ -158,7 +184,7 @@ async def remove_documents(
         removed = [version_of[row[0]] for row in await cursor.fetchall()]
         await connection.execute(queries["retire_versions"], bound | {"version_ids": removed})
         changes = [(version_id, "removed") for version_id in removed]
-        await append_changes(connection, project_id, collection_id, last_seq, changes)
+        await append_changes(connection, project_id, collection_id, locked.last_seq, changes)
     return len(removed)
 
 
@@ -197,8 +223,10 @@ def _sort_out(target: Target, files: Iterable[PreparedFile], current: dict[str, 
             and known.chunker == target.chunker
             and known.language == file.language
         )
-        if known is not None and is_same:
+        if known is not None and known.version_id is not None and is_same:
             batch.touched.append((known, file))
+            if known.modified_at != modified_second(file.stat.mtime_ns):
+                batch.retimed[known.version_id] = modified_second(file.stat.mtime_ns)
             continue
         batch.new.append(file)
         if known is not None and known.version_id is not None:
@@ -206,8 +234,13 @@ def _sort_out(target: Target, files: Iterable[PreparedFile], current: dict[str, 
     return batch
 
 
-async def lock_collection(connection: Connection, project_id: int, collection_id: int) -> int:
-    """Take the collection's lock until the transaction ends; the last number of its change log.
+def modified_second(mtime_ns: int) -> int:
+    """When a file says it was changed, in unix seconds: what filters by time and the lexical index go by."""
+    return min(max(0, mtime_ns // 1_000_000_000), _LAST_SECOND)
+
+
+async def lock_collection(connection: Connection, project_id: int, collection_id: int) -> LockedCollection:
+    """Take the collection's lock until the transaction ends.
 
     Raises CollectionGoneError when it was purged meanwhile.
     """
@@ -215,7 +248,7 @@ async def lock_collection(connection: Connection, project_id: int, collection_id
     row = await (await connection.execute(queries["lock_collection"], bound)).fetchone()
     if row is None:
         raise CollectionGoneError(collection_id=collection_id)
-    return int(row[0])
+    return LockedCollection(*row)
 
 
 async def _fetch_current(connection: Connection, target: Target, paths: list[str]) -> dict[str, _Current]:
@@ -270,6 +303,9 @@ async def _write_documents(
                 **_stat_columns([file for _, file in batch.touched]),
             ),
         )
+    if batch.retimed:
+        modified = target.bound(version_ids=list(batch.retimed), modified=list(batch.retimed.values()))
+        await connection.execute(queries["retime_versions"], modified)
     if not batch.new:
         return {}
     cursor = await connection.execute(
@@ -308,7 +344,7 @@ async def _write_versions(
             file.language,
             file.kind,
             donors[file.sha256, file.language].chunks if file.reuses else len(file.chunks),
-            datetime.fromtimestamp(min(max(0, file.stat.mtime_ns // 1_000_000_000), _LAST_SECOND), UTC),
+            datetime.fromtimestamp(modified_second(file.stat.mtime_ns), UTC),
         )
         for version_id, file in zip(version_ids, files, strict=True)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,13 +28,19 @@ from skep.knowledge.walking import decode_path
 INDEX = "index"
 VERIFY = "verify"
 
+Confirm = Callable[[Principal], Awaitable[Principal]]
+"""Who asked, as their key is now. Raises when it was revoked."""
 
-def knowledge_tasks(knowledge: Knowledge, node: str) -> Mapping[str, JobHandler]:
-    """What a worker on the machine ``node`` can do, by kind of job."""
+
+def knowledge_tasks(knowledge: Knowledge, node: str, confirm: Confirm) -> Mapping[str, JobHandler]:
+    """What a worker on the machine ``node`` can do, by kind of job.
+
+    A job may have waited for long: ``confirm`` says what who asked for it may do now.
+    """
 
     async def index(context: JobContext) -> dict[str, list[IndexReport]]:
         """Index a folder, or all that the collection has here; the result is ``{"reports": [IndexReport]}``."""
-        principal = Principal(**context.requested_by)
+        principal = await confirm(Principal(**context.requested_by))
         collection, path = context.arguments["collection"], context.arguments["path"]
         # Once more: what was known when the job was asked for may have been purged since.
         folders = await folders_to_index(knowledge, node, principal, collection, path)
@@ -47,7 +53,7 @@ def knowledge_tasks(knowledge: Knowledge, node: str) -> Mapping[str, JobHandler]
 
     async def verify(context: JobContext) -> dict[str, object]:
         """Verify a collection; the result is what ``skep verify --json`` prints."""
-        principal = Principal(**context.requested_by)
+        principal = await confirm(Principal(**context.requested_by))
         reports = await knowledge.verify(principal, context.arguments["collection"], report=context.report)
         return {"equal": all(report.is_equal for report in reports), "collections": reports}
 

@@ -14,10 +14,18 @@ from typing import Any
 from skep.knowledge.chunking import CHUNKER_VERSION, parse_file
 from skep.knowledge.following import CollectionRow, LexicalFollower, VersionRow, fetch_documents, is_behind
 from skep.knowledge.interfaces import LexicalBusyError, ReportProgress
-from skep.knowledge.lexical import LexicalDamagedError, LexicalDocument, LexicalIndex, LexicalIndexError, compare
+from skep.knowledge.lexical import (
+    Difference,
+    LexicalDamagedError,
+    LexicalDocument,
+    LexicalIndex,
+    LexicalIndexError,
+    compare,
+)
 from skep.knowledge.models import VerifyReport
 from skep.knowledge.preparing import PreparedChunk, PreparedSymbol, hash_text
-from skep.knowledge.storing import queries
+from skep.knowledge.storing import modified_second, queries
+from skep.knowledge.sweeping import scratch_folder
 from skep.knowledge.walking import SkipReason, decode_text
 from skep.store import Database
 
@@ -25,7 +33,7 @@ MAX_DIFFERENCES = 20
 """Differences told in words; the rest is counted."""
 
 _PAGE_VERSIONS = 100
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 
 _WRITER_WAIT_SECONDS = 60.0
 """How long to wait for another process that is writing the lexical index."""
@@ -36,6 +44,8 @@ class _StoredFile:
     path: str
     version_id: int
     is_findable: bool
+    mtime_ns: int
+    modified_at: int | None
     language: str | None
     kind: str | None
     chunker: str | None
@@ -181,6 +191,8 @@ def _differences(
         for symbol in parsed.symbols
     ]
     yield from _first_difference("symbol", symbols, stored_symbols)
+    if file.modified_at != modified_second(file.mtime_ns):
+        yield f"it is said to be of second {file.modified_at}, its file was of second {modified_second(file.mtime_ns)}"
 
 
 def _first_difference(
@@ -201,7 +213,8 @@ async def _compare_index(
     collection: CollectionRow,
     findings: _Findings,
 ) -> None:
-    index = LexicalIndex(follower.folder_of(collection))
+    index_folder = follower.folder_of(collection)
+    index = LexicalIndex(index_folder)
     ended = threading.Event()
     try:
         index.open()
@@ -224,7 +237,11 @@ async def _compare_index(
                     return
                 yield from found
 
-        for difference in await asyncio.to_thread(compare, index, documents(), limit=10 * MAX_DIFFERENCES):
+        def differences() -> list[Difference]:
+            with scratch_folder(index_folder.parent) as scratch:
+                return compare(index, documents(), scratch, limit=10 * MAX_DIFFERENCES)
+
+        for difference in await asyncio.to_thread(differences):
             findings.index_is_wrong = True
             findings.tell(
                 f"lexical index: {difference.what} {difference.subject}: {difference.found} instead of {difference.expected}"

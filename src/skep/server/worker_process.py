@@ -8,9 +8,9 @@ import os
 from contextlib import ExitStack
 from functools import partial
 
-from skep.app import job_handlers, open_skep
+from skep.app import chores, job_handlers, open_skep
 from skep.errors import SkepError
-from skep.jobs import Worker, WorkerOptions, queue_of
+from skep.jobs import Worker, WorkerOptions, do_chores, queue_of
 from skep.observe import event
 from skep.priority import step_back
 from skep.server.orders import Orders
@@ -60,13 +60,16 @@ async def _work_once(settings: Settings, orders: Orders, ending: asyncio.Event) 
             # Whoever worked on this queue before us is dead: no need to wait until it has been silent for long.
             await worker.adopt()
         working = asyncio.create_task(worker.run(), name="skep-worker")
+        tidying = asyncio.create_task(do_chores(chores(skep)), name="skep-chores")
         stopping = asyncio.create_task(ending.wait(), name="skep-worker-end")
         event(_log, logging.INFO, "working", queue=options.queue, concurrency=options.concurrency)
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
+            tidying.cancel()
             worker.stop()
+            await asyncio.gather(tidying, return_exceptions=True)
             await working
 
 

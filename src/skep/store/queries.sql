@@ -19,7 +19,3 @@ reset statement_timeout;
 select
     (select extversion from pg_extension where extname = 'vector'),
     (select default_version from pg_available_extensions where name = 'vector');
-
--- name: fetch_database_size
--- How much room the database takes, in bytes.
-select pg_database_size(current_database());

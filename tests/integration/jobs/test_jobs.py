@@ -16,7 +16,7 @@ from skep.store import DatabaseUnavailableError
 from tests.workspace import Workspace
 
 QUEUE = "node-test"
-SILENT = 1.0
+SILENT = 1.6
 
 
 def order(kind: str = "work", subject: str = "s", **arguments: object) -> JobOrder:
@@ -311,7 +311,9 @@ async def test_a_job_without_a_place_in_the_queue_does_not_wait_for_ever(
     )
     await workspace.execute("update job set created_at = now() - interval '2 minutes'")
     await make_worker(workspace, {}).mend()
-    assert (await jobs.fetch(project, job.job_id)).state == "failed"
+    failed = await jobs.fetch(project, job.job_id)
+    assert failed.error is not None
+    assert (failed.state, failed.error.code, failed.error.fix) == ("failed", "job_unqueued", "Start the job anew.")
 
 
 async def test_jobs_belong_to_their_project(workspace: Workspace, jobs: JobService) -> None:

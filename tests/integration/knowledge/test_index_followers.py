@@ -59,7 +59,7 @@ async def test_a_transaction_that_began_first_and_commits_last_is_not_lost(
     has_begun, may_go_on = asyncio.Event(), asyncio.Event()
     lock = storing.lock_collection
 
-    async def slowly(connection: Connection, project_id: int, collection_id: int) -> int:
+    async def slowly(connection: Connection, project_id: int, collection_id: int) -> storing.LockedCollection:
         if not has_begun.is_set():
             has_begun.set()
             await may_go_on.wait()

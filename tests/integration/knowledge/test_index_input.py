@@ -18,6 +18,7 @@ from skep.knowledge import (
     CollectionNotFoundError,
     DocumentNotFoundError,
     IndexReport,
+    LineNotFoundError,
     LocationInvalidError,
     NothingIndexedError,
     ParserStartError,
@@ -475,6 +476,33 @@ async def test_places_that_are_none(workspace: Workspace, location: str) -> None
     await workspace.index()
     with pytest.raises(LocationInvalidError):
         await workspace.skep.knowledge.similar(workspace.who, location, SearchRequest(""))
+
+
+@pytest.mark.parametrize(
+    ("location", "last_line"),
+    [("a.py:3", 2), ("a.py:99999", 2), ("empty.py:1", 0), ("twice.py:8", 7)],
+)
+async def test_lines_beyond_the_end(workspace: Workspace, location: str, last_line: int) -> None:
+    workspace.write("one/a.py", GOOD + "# the end\n")
+    workspace.write("one/empty.py", b"")
+    workspace.write("one/twice.py", GOOD)
+    workspace.write("two/twice.py", "\n\n\n" + GOOD * 4)
+    await workspace.index("one")
+    await workspace.index("two")
+    with pytest.raises(LineNotFoundError) as failure:
+        await workspace.skep.knowledge.similar(workspace.who, location, SearchRequest(""))
+    assert failure.value.fields["last_line"] == last_line
+    assert f"ends with line {last_line}" in str(failure.value)
+
+
+@pytest.mark.parametrize("line", [1, 2, 4, 7])
+async def test_lines_that_are_blank_or_of_the_longer_of_two_files_are_answered(workspace: Workspace, line: int) -> None:
+    workspace.write("one/twice.py", GOOD)
+    workspace.write("two/twice.py", "\n\n\n" + GOOD * 4)
+    await workspace.index("one")
+    await workspace.index("two")
+    response = await workspace.skep.knowledge.similar(workspace.who, f"twice.py:{line}", SearchRequest(""))
+    assert len(response.results) == 1
 
 
 async def test_before_anything_is_indexed(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from skep.access import Principal, RoleTooLowError
-from skep.knowledge import CollectionNotFoundError, DocumentNotFoundError, NothingIndexedError, SearchRequest
+from skep.knowledge import CollectionNotFoundError, DocumentNotFoundError, Knowledge, NothingIndexedError, SearchRequest
 from skep.knowledge.lexical import LexicalIndex, LexicalWriter
 from skep.knowledge.lexical.schema import TERM_FIELDS
 from skep.store import DatabaseBusyError
@@ -156,10 +156,10 @@ async def test_a_purge_that_was_interrupted_is_finished_by_the_followers(
     workspace.write("b.py", "def heron(): pass\n")
     await workspace.index()
 
-    async def killed(*_: object) -> None:
+    async def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("skep.knowledge.retention._scrub", killed)
+    monkeypatch.setattr(Knowledge, "_purge_index", killed)
     with pytest.raises(KeyboardInterrupt):
         await workspace.skep.knowledge.purge(workspace.who, "project", "a.py")
     assert await workspace.rows("select path from document") == [("b.py",)]

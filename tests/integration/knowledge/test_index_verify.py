@@ -87,6 +87,10 @@ PLANTED = {
         f"where {OF_THE_FILE}",
         "its version is missing",
     ),
+    "a wrong time": (
+        f"update version set modified_at = modified_at + interval '1 day' where {OF_THE_FILE}",
+        "it is said to be of second",
+    ),
     "an unfinished change log": (
         "update collection set last_seq = last_seq - 1",
         "lexical index: it has applied change",

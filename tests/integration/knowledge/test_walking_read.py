@@ -67,14 +67,6 @@ def test_a_descriptor_serves_as_root_and_stays_open(root: Path) -> None:
     os.close(descriptor)
 
 
-def test_a_fresh_file_is_not_settled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (root / "sub" / "a.py").write_text("new")
-    assert not read(root).settled
-    later = time.time_ns() + 3_000_000_000
-    monkeypatch.setattr(time, "time_ns", lambda: later)
-    assert read(root).settled
-
-
 def odd_files(root: Path) -> None:
     os.mkfifo(root / "fifo")
     (root / "link.py").symlink_to("../outside/a.py")

@@ -17,6 +17,11 @@ DOCUMENTS = [
 
 
 @pytest.fixture
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture
 def index(tmp_path: Path) -> LexicalIndex:
     with LexicalWriter(tmp_path) as writer:
         writer.add([passage(7, "an old thing"), passage(1, "older")])
@@ -29,8 +34,8 @@ def index(tmp_path: Path) -> LexicalIndex:
     return made
 
 
-def test_an_index_with_a_history_equals_its_documents(index: LexicalIndex) -> None:
-    assert compare(index, DOCUMENTS) == []
+def test_an_index_with_a_history_equals_its_documents(index: LexicalIndex, scratch: Path) -> None:
+    assert compare(index, DOCUMENTS, scratch) == []
 
 
 @pytest.mark.parametrize(
@@ -43,20 +48,22 @@ def test_an_index_with_a_history_equals_its_documents(index: LexicalIndex) -> No
         ([], "extra", "version 1 passage 0"),
     ],
 )
-def test_differences_of_passages(index: LexicalIndex, expected: list[LexicalDocument], what: str, subject: str) -> None:
-    first = compare(index, expected)[0]
+def test_differences_of_passages(
+    index: LexicalIndex, scratch: Path, expected: list[LexicalDocument], what: str, subject: str
+) -> None:
+    first = compare(index, expected, scratch)[0]
     assert (first.what, first.subject) == (what, subject)
 
 
-def test_differences_of_terms_name_the_term_and_both_counts(index: LexicalIndex) -> None:
+def test_differences_of_terms_name_the_term_and_both_counts(index: LexicalIndex, scratch: Path) -> None:
     expected = [*DOCUMENTS[:-1], passage(3, "delta 語彙")]
-    terms = {one.subject: (one.expected, one.found) for one in compare(index, expected) if one.what == "term"}
+    terms = {one.subject: (one.expected, one.found) for one in compare(index, expected, scratch) if one.what == "term"}
     assert terms["body:語彙"] == ("1 passages", "0 passages")
     assert "body:delta" not in terms
 
 
 def test_terms_that_are_wrong_under_right_fingerprints_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("skep.knowledge.lexical.schema.join_terms", lambda text: text.replace("beta", "bitrot"))
     with LexicalWriter(tmp_path) as writer:
@@ -65,12 +72,12 @@ def test_terms_that_are_wrong_under_right_fingerprints_are_found(
     monkeypatch.undo()
     index = LexicalIndex(tmp_path)
     index.open()
-    assert [(one.subject, one.expected, one.found) for one in compare(index, DOCUMENTS[:2])] == [
+    assert [(one.subject, one.expected, one.found) for one in compare(index, DOCUMENTS[:2], scratch)] == [
         ("body:beta", "2 passages", "0 passages"),
         ("body:bitrot", "0 passages", "2 passages"),
     ]
 
 
-def test_the_number_of_differences_is_bounded(index: LexicalIndex) -> None:
+def test_the_number_of_differences_is_bounded(index: LexicalIndex, scratch: Path) -> None:
     expected = [passage(number, f"word{number}") for number in range(100, 200)]
-    assert len(compare(index, expected, limit=10)) == 10
+    assert len(compare(index, expected, scratch, limit=10)) == 10

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.errors import SkepError
 from skep.knowledge.walking import (
     DocumentPathError,
-    FileMissingError,
-    PathOutsideRootError,
-    RootIsFileError,
-    RootMissingError,
     decode_path,
     encode_path,
-    resolve_inside,
 )
 
 NAMES = st.binary(min_size=1).filter(lambda raw: b"\0" not in raw)
@@ -61,62 +53,3 @@ def test_a_text_is_either_the_one_of_its_name_or_refused(text: str) -> None:
 def test_other_spellings_are_refused(text: str) -> None:
     with pytest.raises(DocumentPathError):
         decode_path(text)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "sub" / "file.py").write_text("x")
-    (folder / "sub" / os.fsdecode(b"b\xff\\")).write_text("y")
-    (tmp_path / "outside.py").write_text("secret")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "file.py").write_text("secret")
-    (folder / "link.py").symlink_to(tmp_path / "outside.py")
-    (folder / "inner.py").symlink_to(folder / "sub" / "file.py")
-    (folder / "away").symlink_to(tmp_path / "elsewhere")
-    (folder / "loop").symlink_to("loop")
-    os.mkfifo(folder / "fifo")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("text", "raw"), [("sub/file.py", b"sub/file.py"), ("sub/b\\xff\\\\", b"sub/b\xff\\")], ids=["plain", "odd bytes"]
-)
-def test_a_document_path_resolves_to_its_file(root: Path, text: str, raw: bytes) -> None:
-    assert resolve_inside(root, text) == raw
-    assert resolve_inside(os.fsencode(root), text) == raw
-
-
-REFUSED: list[tuple[str, type[SkepError]]] = [
-    ("../outside.py", PathOutsideRootError),
-    ("sub/../../outside.py", PathOutsideRootError),
-    ("/etc/passwd", PathOutsideRootError),
-    ("link.py", PathOutsideRootError),
-    ("inner.py", PathOutsideRootError),
-    ("away/file.py", PathOutsideRootError),
-    ("loop/file.py", PathOutsideRootError),
-    ("", DocumentPathError),
-    ("sub//file.py", DocumentPathError),
-    ("./sub/file.py", DocumentPathError),
-    ("sub/", DocumentPathError),
-    ("sub", FileMissingError),
-    ("fifo", FileMissingError),
-    ("nothing.py", FileMissingError),
-    ("sub/file.py/deeper", FileMissingError),
-    ("x" * 5000, FileMissingError),
-]
-
-
-@pytest.mark.parametrize(("text", "error"), REFUSED)
-def test_everything_else_is_refused_with_a_way_out(root: Path, text: str, error: type[SkepError]) -> None:
-    with pytest.raises(error) as caught:
-        resolve_inside(root, text)
-    assert caught.value.fix_text
-
-
-def test_a_wrong_root_is_named(root: Path) -> None:
-    with pytest.raises(RootMissingError, match="nowhere"):
-        resolve_inside(root / "nowhere", "a")
-    with pytest.raises(RootIsFileError, match=r"file\.py"):
-        resolve_inside(root / "sub" / "file.py", "a")

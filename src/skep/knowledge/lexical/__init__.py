@@ -5,9 +5,8 @@ from __future__ import annotations
 from skep.knowledge.lexical.compare import compare
 from skep.knowledge.lexical.folder import is_locked
 from skep.knowledge.lexical.globs import glob_to_regex
-from skep.knowledge.lexical.index import IndexedPassage, LexicalIndex, index_state
+from skep.knowledge.lexical.index import IndexedPassage, LexicalIndex
 from skep.knowledge.lexical.interfaces import (
-    IndexState,
     LexicalDamagedError,
     LexicalIndexError,
     LexicalLockedError,
@@ -31,7 +30,6 @@ from skep.knowledge.lexical.writer import LexicalWriter
 __all__ = [
     "Difference",
     "Hit",
-    "IndexState",
     "IndexedPassage",
     "LexicalDamagedError",
     "LexicalDocument",
@@ -49,7 +47,6 @@ __all__ = [
     "compare",
     "definition_term",
     "glob_to_regex",
-    "index_state",
     "is_locked",
     "stem",
     "terms_of",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -49,29 +48,28 @@ class _Expectation:
 
 
 def compare(
-    index: LexicalIndex, expected: Iterable[LexicalDocument], *, limit: int = _DIFFERENCES_REPORTED
+    index: LexicalIndex, expected: Iterable[LexicalDocument], scratch: Path, *, limit: int = _DIFFERENCES_REPORTED
 ) -> list[Difference]:
     """The differences between an open index and the documents it should have, the first ``limit``; empty when equal.
 
     Every passage is compared by its fingerprint, then every term of every field by the number of passages that have it,
-    against an index built from ``expected`` in the system's temporary folder. The documents are read once, each version's
+    against an index built from ``expected`` in the empty folder ``scratch``. The documents are read once, each version's
     together, and not kept. Memory: some 200 bytes for each passage, and for each term that starts with the same letter.
     """
     expectation = _Expectation({(one.version_id, one.ordinal): one.fingerprint for one in index.passages()})
-    with tempfile.TemporaryDirectory(prefix="skep-verify-") as scratch:
-        with LexicalWriter(Path(scratch)) as writer:
-            writer.add(expectation.watch(expected))
-            writer.commit(seq=index.applied_seq)
-        differences = expectation.differences[:limit]
-        for key in sorted(expectation.found)[: limit - len(differences)]:
-            differences.append(Difference("extra", _name(key), expected="nothing", found="a passage"))
-        rebuilt = LexicalIndex(Path(scratch))
-        rebuilt.open()
-        for difference in _term_differences(index, rebuilt, expectation.starts):
-            if len(differences) >= limit:
-                break
-            differences.append(difference)
-        rebuilt.close()
+    with LexicalWriter(scratch) as writer:
+        writer.add(expectation.watch(expected))
+        writer.commit(seq=index.applied_seq)
+    differences = expectation.differences[:limit]
+    for key in sorted(expectation.found)[: limit - len(differences)]:
+        differences.append(Difference("extra", _name(key), expected="nothing", found="a passage"))
+    rebuilt = LexicalIndex(scratch)
+    rebuilt.open()
+    for difference in _term_differences(index, rebuilt, expectation.starts):
+        if len(differences) >= limit:
+            break
+        differences.append(difference)
+    rebuilt.close()
     return differences
 
 

@@ -19,7 +19,7 @@ from skep.knowledge.lexical.folder import (
     pointer_stamp,
     read_pointer,
 )
-from skep.knowledge.lexical.interfaces import IndexState, LexicalDamagedError, LexicalIndexError
+from skep.knowledge.lexical.interfaces import LexicalDamagedError
 from skep.knowledge.lexical.models import Hit, LexicalHits, LexicalQuery
 from skep.knowledge.lexical.schema import (
     BODY,
@@ -212,15 +212,6 @@ class LexicalIndex:
                 return self._open_current()
             raise
         return _Snapshot(seen.path, seen.index, searcher, state, seen.pointer_stamp, commit)
-
-
-def index_state(folder: Path) -> IndexState:
-    """Whether the index in ``folder`` can be searched, by opening it."""
-    try:
-        LexicalIndex(folder).open()
-    except LexicalIndexError as exc:
-        return exc.state
-    return "ready"
 
 
 def _weighed(field: str, term: str, weight: float) -> tantivy.Query:

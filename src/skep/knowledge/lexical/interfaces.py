@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 
 from skep.errors import UnavailableError, UsageError
 
-IndexState = Literal["missing", "damaged", "outdated", "ready"]
+IndexState = Literal["missing", "damaged", "outdated"]
 
 
 class LexicalIndexError(UnavailableError):

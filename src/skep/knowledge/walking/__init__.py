@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from skep.knowledge.walking.interfaces import (
     DocumentPathError,
-    FileMissingError,
     PathOutsideRootError,
     RootIsFileError,
     RootMissingError,
@@ -20,7 +19,7 @@ from skep.knowledge.walking.models import (
     WalkOptions,
     WalkReport,
 )
-from skep.knowledge.walking.paths import decode_path, encode_path, resolve_inside
+from skep.knowledge.walking.paths import decode_path, encode_path
 from skep.knowledge.walking.reading import read_file
 from skep.knowledge.walking.texts import Decoded, decode, decode_text
 from skep.knowledge.walking.walker import walk
@@ -29,7 +28,6 @@ __all__ = [
     "DEFAULT_MAX_FILE_BYTES",
     "Decoded",
     "DocumentPathError",
-    "FileMissingError",
     "FileStat",
     "PathOutsideRootError",
     "ReadFile",
@@ -46,6 +44,5 @@ __all__ = [
     "decode_text",
     "encode_path",
     "read_file",
-    "resolve_inside",
     "walk",
 ]

@@ -4,8 +4,7 @@
     ├── RootIsFileError
     └── DocumentPathError
     NotFoundError
-    ├── RootMissingError
-    └── FileMissingError
+    └── RootMissingError
     RefusedError
     └── PathOutsideRootError
     UnavailableError
@@ -41,12 +40,6 @@ class DocumentPathError(UsageError):
     """{path} is not a document path: {reason}"""
 
     fix = "Use the path exactly as search results print it: relative to the indexed folder, with / between names."
-
-
-class FileMissingError(NotFoundError):
-    """There is no file {path} in the indexed folder."""
-
-    fix = "It may have been renamed or deleted since it was indexed: index the folder again."
 
 
 class PathOutsideRootError(RefusedError):

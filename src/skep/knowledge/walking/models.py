@@ -82,9 +82,6 @@ class ReadFile:
     """`data` as text, line ends as they were, without NUL."""
     note: str = ""
     """What had to be assumed or replaced to make text of it; empty when nothing."""
-    settled: bool = True
-    """False: modified so shortly before the read that a later write may leave the same stat; do not take `stat` for
-    a hint that nothing changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Document paths: file names as text that always fits, and the only safe way from such a text back to a file."""
+"""Document paths: file names as text that always fits, and folders opened so that no link is followed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 
 from skep.knowledge.walking.interfaces import (
     DocumentPathError,
-    FileMissingError,
     PathOutsideRootError,
     RootIsFileError,
     RootMissingError,
@@ -24,7 +23,6 @@ FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_N
 """O_NONBLOCK: opening a fifo that took a file's place must not wait for a writer."""
 
 _ESCAPE = re.compile(rb"\\(\\|x([0-9a-f]{2}))")
-_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
 
 
 def encode_path(raw: bytes) -> str:
@@ -122,29 +120,3 @@ def open_folder(root: int, names: list[bytes]) -> Iterator[int]:
         yield current
     finally:
         os.close(current)
-
-
-def resolve_inside(root: Path | bytes, path_text: str) -> bytes:
-    """The raw relative path of the regular file that a document path names, ready for `read_file`.
-
-    Raises `DocumentPathError` (malformed), `PathOutsideRootError` (absolute, ``..``, or a link on the way),
-    `FileMissingError` (nothing there, or no regular file) and the errors of the root. The answer is a check, not a
-    permission: open it through `read_file`, which checks again while it opens.
-    """
-    names = split_path(path_text)
-    if not names:
-        raise DocumentPathError(path="(empty)", reason="it is empty.")
-    try:
-        with open_root(root) as top, open_folder(top, names[:-1]) as folder:
-            mode = os.stat(names[-1], dir_fd=folder, follow_symlinks=False).st_mode
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise PathOutsideRootError(path=path_text, reason="a folder on the way is a symbolic link.") from error
-        if error.errno in _MISSING:
-            raise FileMissingError(path=path_text) from error
-        raise RootUnreadableError(path=path_text, reason=f"{error.strerror}.") from error
-    if stat.S_ISLNK(mode):
-        raise PathOutsideRootError(path=path_text, reason="it is a symbolic link.")
-    if not stat.S_ISREG(mode):
-        raise FileMissingError(path=path_text)
-    return b"/".join(names)

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import stat
-import time
 from pathlib import Path
 
 from skep.knowledge.walking.filetypes import name_judge
@@ -16,11 +15,6 @@ from skep.knowledge.walking.texts import Decoded, content_reason, decode
 
 _ATTEMPTS = 2
 _READ_BYTES = 1_048_576
-SETTLED_NS = 2_000_000_000
-"""A file modified less than 2 s before it was read may change again within one tick of its time stamps: FAT counts in
-2 s, ext4 before Linux 6.13 in jiffies of up to 10 ms (git calls such files racy)."""
-
-
 _LARGEST = 2**63 - 1
 """Of what a database's bigint holds. Files may claim to be from after 2262, and some file systems use all 64 bits of an
 inode number."""
@@ -40,8 +34,8 @@ def _bounded(moment_ns: int) -> int:
 def read_file(root: Path | bytes | int, entry: WalkEntry | bytes, options: WalkOptions) -> ReadFile | Skipped:
     """The content of a file below the root, or why it is not to be had.
 
-    ``root`` is a path or an open descriptor (which stays open); ``entry`` comes from a walk, or is a raw path from
-    `resolve_inside`. No component of the path is followed if it is a symbolic link, at no moment; a fifo or device in
+    ``root`` is a path or an open descriptor (which stays open); ``entry`` comes from a walk, or is a raw relative
+    path. No component of the path is followed if it is a symbolic link, at no moment; a fifo or device in
     the file's place is not read; at most ``max_file_bytes`` + 1 bytes are read however the file grows. A file that is
     written to meanwhile is read once more and then reported as `SkipReason.CHANGING`.
 
@@ -135,5 +129,4 @@ def _understood(content: tuple[bytes, FileStat], name: bytes, path: str, options
     reason = content_reason(name, decoded.text, options)
     if reason is not None:
         return Skipped(path, reason)
-    settled = time.time_ns() - status.ctime_ns > SETTLED_NS
-    return ReadFile(data, hashlib.sha256(data).digest(), status, decoded.text, decoded.note, settled)
+    return ReadFile(data, hashlib.sha256(data).digest(), status, decoded.text, decoded.note)

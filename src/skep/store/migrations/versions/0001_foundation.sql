@@ -29,12 +29,14 @@ create table collection (
     name text not null check (length(name) between 1 and 200),
     last_seq bigint not null default 0,
     pruned_seq bigint not null default 0,
+    purged_ns bigint not null default 0,
     created_at timestamptz not null default now(),
     indexed_at timestamptz,
     unique (project_id, name)
 );
 comment on column collection.uid is 'Names the followers'' folders: unlike the id it is never the same in two databases.';
 comment on column collection.last_seq is 'Newest number in change_log; taken under this row''s lock, so order of numbers is order of commits.';
+comment on column collection.purged_ns is 'When (unix nanoseconds) documents of it were last purged, 0 if never; what was read of them before is not stored any more.';
 comment on column collection.pruned_seq is 'Numbers up to this one are no longer in change_log; a follower that is further behind rebuilds.';
 
 create table source (
@@ -152,6 +154,18 @@ create table follower (
     seen_at timestamptz not null default now(),
     primary key (collection_id, node, kind)
 );
+
+create table purge (
+    purge_id bigint generated always as identity primary key,
+    project_id bigint not null references project,
+    collection_uid uuid unique,
+    purged_at timestamptz not null default now(),
+    scrubbed_at timestamptz
+);
+create index purge_unscrubbed on purge (purge_id) where scrubbed_at is null;
+comment on table purge is 'What still has to be done for what was erased; names nothing of it.';
+comment on column purge.collection_uid is 'Of a whole collection: its followers'' folders, on any machine, are to be removed. Null for documents.';
+comment on column purge.scrubbed_at is 'When the tables were written anew without what was erased; null as long as its bytes may stay in their files.';
 
 create table job (
     job_id text primary key,

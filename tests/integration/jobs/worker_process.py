@@ -1,0 +1,72 @@
+"""A worker in a process of its own, which tests stop, wake and watch.
+
+``python worker_process.py URL QUEUE FOLDER CONCURRENCY``. What its handler does it says line by line in
+``FOLDER/effects``, and it ends when the gate opens: a file in FOLDER that is named like its process and says how, with
+``return`` or ``raise``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from skep.jobs import JobContext, JobHandler, Worker, WorkerOptions
+from skep.store import Database, DatabaseUnavailableError, ExternalServer
+
+SILENT_SECONDS = 1.6
+HEARTBEAT_SECONDS = 0.2
+
+
+def handlers(folder: Path) -> Mapping[str, JobHandler]:
+    """``work`` goes on, reporting or silently, until the gate says how it ends; ``quick`` ends at once."""
+    gate = folder / str(os.getpid())
+
+    def effect(word: str) -> None:
+        with (folder / "effects").open("a") as file:
+            file.write(f"{os.getpid()} {word}\n")
+
+    async def work(context: JobContext) -> object:
+        effect("begin")
+        try:
+            while not gate.exists():
+                if context.arguments["reports"]:
+                    context.report("step", 0, 0)
+                    effect("step")
+                await asyncio.sleep(0.02)
+            outcome = gate.read_text()
+            gate.unlink()
+            if outcome == "raise":
+                raise DatabaseUnavailableError(where="test", reason="away")
+        finally:
+            effect("end")
+        return os.getpid()
+
+    async def quick(_: JobContext) -> object:
+        return os.getpid()
+
+    return {"work": work, "quick": quick}
+
+
+async def main(url: str, queue: str, folder: str, concurrency: str) -> None:
+    """Work until SIGTERM."""
+    database = Database(ExternalServer(url))
+    await database.open()
+    options = WorkerOptions(
+        queue=queue,
+        concurrency=int(concurrency),
+        heartbeat_seconds=HEARTBEAT_SECONDS,
+        silent_seconds=SILENT_SECONDS,
+        mend_seconds=0.3,
+    )
+    worker = Worker(database, handlers(Path(folder)), options)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    await worker.run()
+    await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
