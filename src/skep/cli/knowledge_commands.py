@@ -40,7 +40,8 @@ GlobOption = Annotated[
     typer.Option("--path", "-p", metavar="GLOB", help="Only files whose path matches, such as 'src/**/*.py'."),
 ]
 KindOption = Annotated[
-    list[str] | None, typer.Option("--kind", help="Only code, docs or config; may be given several times.")
+    list[str] | None,
+    typer.Option("--kind", metavar="KIND", help="Only code, docs or config; may be given several times."),
 ]
 TopKOption = Annotated[int | None, typer.Option("-k", "--top-k", metavar="N", help="Most results to show.")]
 
@@ -102,8 +103,15 @@ def search(
     language: LanguagesOption = None,
     path: GlobOption = None,
     kind: KindOption = None,
-    since: Annotated[datetime | None, typer.Option(help="Only files modified at or after this time (UTC).")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only files modified at or before this time (UTC).")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="TIME", help="Only files modified at or after this time (UTC): 2026-05-01, 2026-05-01T12:30:00."
+        ),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(metavar="TIME", help="Only files modified at or before this time (UTC).")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show what each rule did to each score.")] = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
