@@ -24,7 +24,7 @@ from skep.jobs.models import (
     StalledJob,
 )
 from skep.jobs.service import MAX_LISTED, Jobs, queue_of
-from skep.jobs.worker import Worker, WorkerOptions
+from skep.jobs.worker import Worker, WorkerOptions, end_task
 
 __all__ = [
     "FINAL_STATES",
@@ -49,5 +49,6 @@ __all__ = [
     "Worker",
     "WorkerOptions",
     "do_chores",
+    "end_task",
     "queue_of",
 ]

@@ -114,7 +114,7 @@ class Worker:
                 # The queue finishes what runs (at most the grace time), then ends.
                 for task in tasks - {mending}:
                     task.cancel()
-                await _end(mending)
+                await end_task(mending)
                 await asyncio.gather(*tasks, return_exceptions=True)
             for task in done:
                 task.result()
@@ -165,7 +165,9 @@ class Worker:
             raise
         except Exception as error:  # noqa: BLE001 -- the border to the queue; whatever it is, the job is tried again
             event(_log, logging.WARNING, "job not begun or not ended", job=job_id, reason=str(error))
-            await self._conclude("requeue_attempt", place | {"lost": 1}, pause_seconds=_LOST_PAUSE_SECONDS)
+            # A database that was away says nothing of the job.
+            lost = 0 if isinstance(error, UnavailableError) else 1
+            await self._conclude("requeue_attempt", place | {"lost": lost}, pause_seconds=_LOST_PAUSE_SECONDS)
 
     async def _do(self, place: Mapping[str, Any]) -> None:
         claimed_at = time.monotonic()
@@ -203,7 +205,7 @@ class Worker:
         finally:
             self._attempts.discard(attempt)
             attempt.end()
-            await _end(ticker)
+            await end_task(ticker)
         try:
             return await self._finish(claim, "succeeded", result=result, progress=attempt.progress)
         except UnavailableError:
@@ -372,7 +374,7 @@ async def _let_end(attempts: Iterable[Attempt]) -> None:
         await attempt.until_ended()
 
 
-async def _end(task: asyncio.Task[None]) -> None:
+async def end_task(task: asyncio.Task[None]) -> None:
     """Cancel a task of ours until it has ended.
 
     Once may not be enough: `asyncio.wait_for`, on which psycopg waits, swallows a cancellation that comes together with

@@ -28,6 +28,12 @@ select collection_uid::text from purge where collection_uid = any(%(uids)s::uuid
 -- Purges, of any project, whose bytes may still stand in the files of the database.
 select purge_id from purge where scrubbed_at is null;
 
+-- name: fetch_onlookers
+-- Sessions of this database that may still see what some purges erased, by the process.
+select distinct a.pid from pg_stat_activity a, purge p
+where p.purge_id = any(%(purge_ids)s) and a.pid <> pg_backend_pid() and a.datname = current_database()
+  and greatest(age(a.backend_xid), age(a.backend_xmin)) >= age(p.purged_xid::xid);
+
 -- name: note_scrubbed
 -- The tables were written anew after these purges.
 update purge set scrubbed_at = now() where purge_id = any(%(purge_ids)s);

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from skep.errors import SkepError
 from skep.knowledge.interfaces import DocumentNotFoundError
 from skep.knowledge.models import RemovalReport
 from skep.knowledge.sources import can_be_stored
@@ -126,8 +127,14 @@ async def expire_project(database: Database, *, project_id: int, keep: timedelta
 
 async def expire_everywhere(database: Database, *, keep: timedelta) -> None:
     """`expire` for every collection of every project, also those that nobody indexes any more."""
+    failures: list[SkepError] = []
     for project_id, collection_id in await database.fetch_tuples(queries["fetch_collection_ids"]):
-        await expire(database, project_id=project_id, collection_id=collection_id, keep=keep)
+        try:
+            await expire(database, project_id=project_id, collection_id=collection_id, keep=keep)
+        except SkepError as error:  # one must not keep the others from it
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 @asynccontextmanager

@@ -28,8 +28,9 @@ ATTEMPTS = 5
 async def scrub(database: Database, *, attempts: int = ATTEMPTS) -> bool:
     """Write the tables that hold contents anew, if something was purged since that was last done.
 
-    False when a table was in use all the time: then the next call has to do it. The write-ahead log may have the bytes
-    until it is recycled, and so may backups.
+    False when a table was in use all the time, or what was erased could still be seen by an older statement, with which it
+    would be taken along: then the next call has to do it. The write-ahead log may have the bytes until it is recycled,
+    and so may backups.
     """
     purges = [row[0] for row in await database.fetch_tuples(queries["fetch_unscrubbed"])]
     if not purges:
@@ -38,6 +39,8 @@ async def scrub(database: Database, *, attempts: int = ATTEMPTS) -> bool:
     for attempt in range(attempts):
         if attempt:
             await asyncio.sleep(_PAUSE_SECONDS)
+        if await database.fetch_tuples(queries["fetch_onlookers"], {"purge_ids": purges}):
+            continue
         if await _write_anew(database, left):
             await database.execute(queries["note_scrubbed"], {"purge_ids": purges})
             await database.execute(queries["delete_purges"])

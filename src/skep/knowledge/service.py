@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from skep.access import Principal, require_role
-from skep.errors import ConflictError, UnavailableError
+from skep.errors import ConflictError, SkepError, UnavailableError
 from skep.knowledge.chunking import CHUNKER_VERSION
 from skep.knowledge.following import CollectionRow, LexicalFollower
 from skep.knowledge.indexing import IndexTask, run_index
@@ -279,11 +279,18 @@ class Knowledge:
 
         Raises LexicalWriteError when something on this machine cannot be removed, and the errors of the store.
         """
-        try:
-            await sweep(self._database, self._lexical_folder)
-        finally:
-            await expire_everywhere(self._database, keep=self._options.retention)
-            await scrub(self._database, attempts=1)
+        failures: list[SkepError] = []
+        for work in (
+            partial(sweep, self._database, self._lexical_folder),
+            partial(expire_everywhere, self._database, keep=self._options.retention),
+            partial(scrub, self._database, attempts=1),
+        ):
+            try:
+                await work()
+            except SkepError as error:  # the others are done all the same
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def _purge_index(self, principal: Principal, collection: CollectionRow, *, whole: bool) -> str:
         """Take what was purged out of this machine's lexical index; in words what is left to do, or nothing."""
@@ -296,12 +303,13 @@ class Knowledge:
                     principal.project_id, collection.collection_id, timeout_seconds=_REMOVAL_WAIT_SECONDS, rebuild=""
                 ) as advance:
                     await advance(True)
-            await sweep(self._database, self._lexical_folder)
         except (ConflictError, UnavailableError) as error:
             return self._tell(
                 f"Erased, and no search shows it any more; but its terms stay in the lexical index of {collection.name} on "
                 f"this machine until that can be written: {error}"
             )
+        self._has_swept = False
+        await self._sweep_once()
         return ""
 
     async def _scrub_later(self, *, attempts: int = ATTEMPTS) -> str:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from skep.knowledge.lexical import LexicalLockedError, LexicalWriteError, LexicalWriter
@@ -30,19 +30,28 @@ async def sweep(database: Database, folder: Path) -> None:
     """Remove the indexes of purged collections below ``folder``, and what killed processes left there.
 
     Only what this database says was purged: other databases may keep their indexes in the same folder. What somebody is
-    writing at this moment stays until the next time. Raises LexicalWriteError when something cannot be removed.
+    writing at this moment stays until the next time. Raises LexicalWriteError when something cannot be removed, after all
+    that can be.
     """
+    failures: list[LexicalWriteError] = []
     names = await asyncio.to_thread(_names, folder)
     for name in names:
         if name.startswith(_SCRATCH):
-            await asyncio.to_thread(_remove_scratch, folder / name)
+            try:
+                await asyncio.to_thread(_remove_scratch, folder / name)
+            except LexicalWriteError as error:
+                failures.append(error)
     uids = [name for name in names if _UID.fullmatch(name)]
-    if not uids:
-        return
-    for (uid,) in await database.fetch_tuples(queries["fetch_purged"], {"uids": uids}):
-        # Its writer will hear that the collection is gone, and then let go.
-        with suppress(LexicalLockedError):
+    purged = await database.fetch_tuples(queries["fetch_purged"], {"uids": uids}) if uids else []
+    for (uid,) in purged:
+        try:
             await asyncio.to_thread(remove_index, folder / uid)
+        except LexicalLockedError:
+            continue  # its writer will hear that the collection is gone, and then let go
+        except LexicalWriteError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def remove_index(folder: Path, *, timeout_seconds: float = 0.0) -> None:

@@ -125,7 +125,11 @@ class _Aside(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(self.format(record))
+        try:
+            self._lines.append(self.format(record))
+        except Exception:  # noqa: BLE001 -- a faulty line must not fail who says it; told like in every handler
+            self.handleError(record)
+            return
         if not self._waiting.is_set():
             self._waiting.set()
 
@@ -138,11 +142,14 @@ class _Aside(logging.Handler):
         super().close()
 
     def _write(self) -> None:
-        while not self._ending:
+        ending = False
+        while not ending:
             self._waiting.wait()
             if not self._ending:
                 time.sleep(_WRITE_SECONDS)
             self._waiting.clear()
+            # Read before the lines are taken, so that what was said before `close` is written.
+            ending = self._ending
             lines = "".join(f"{self._lines.popleft()}\n" for _ in range(len(self._lines)))
             with suppress(OSError, ValueError):
                 self._stream.write(lines)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from contextlib import ExitStack
 from functools import partial
 
 from skep.app import chores, job_handlers, open_skep
 from skep.errors import SkepError
-from skep.jobs import Worker, WorkerOptions, do_chores, queue_of
+from skep.jobs import Worker, WorkerOptions, do_chores, end_task, queue_of
 from skep.observe import event
-from skep.priority import step_back
+from skep.priority import AGAIN_SECONDS, step_back
 from skep.server.orders import Orders
 from skep.server.running import claim, find_running
 from skep.server.signals import on_end
@@ -28,7 +29,9 @@ _log = logging.getLogger(__name__)
 
 def do_jobs(settings: Settings, orders: Orders) -> None:
     """Do jobs until told to end; a database that is not there is waited for."""
-    step_back(os.getpid(), _NICE)
+    if not step_back(os.getpid(), _NICE):
+        time.sleep(AGAIN_SECONDS)
+        step_back(os.getpid(), _NICE)
     asyncio.run(_work(settings, orders))
 
 
@@ -67,9 +70,8 @@ async def _work_once(settings: Settings, orders: Orders, ending: asyncio.Event) 
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            tidying.cancel()
             worker.stop()
-            await asyncio.gather(tidying, return_exceptions=True)
+            await end_task(tidying)
             await working
 
 

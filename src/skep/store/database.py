@@ -13,6 +13,7 @@ from psycopg.rows import AsyncRowFactory, class_row, tuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from skep.errors import SkepError
+from skep.priority import AGAIN_SECONDS
 from skep.store.interfaces import (
     MINIMUM_SERVER_VERSION,
     DatabaseBusyError,
@@ -26,6 +27,8 @@ from skep.store.queries import Queries
 
 _SECOND_TRY_SECONDS = 0.2
 """Before a first connection is tried once more: longer than a server takes from its last answer to giving up its lock."""
+
+_PRIORITY_ATTEMPTS = 5
 
 _IDLE_TRANSACTION_MS = 60_000
 """For a database whose statements have no limit."""
@@ -115,8 +118,10 @@ class Database:
         await self._pool.open(wait=False)
 
     async def _configure(self, connection: Connection) -> None:
-        if self._niceness:
-            self._server.lower_priority(connection.info.backend_pid, self._niceness)
+        for _ in range(_PRIORITY_ATTEMPTS if self._niceness else 0):
+            if self._server.lower_priority(connection.info.backend_pid, self._niceness):
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def _probe(self) -> None:
         conninfo = await self.conninfo()

@@ -79,5 +79,8 @@ class Server(Protocol):
         Raises an UnavailableError when there is none and none can be started.
         """
 
-    def lower_priority(self, backend_pid: int, niceness: int) -> None:
-        """Let a session's server process step back behind others, where it is ours to say; else nothing happens."""
+    def lower_priority(self, backend_pid: int, niceness: int, /) -> bool:
+        """Let a session's server process step back behind others, where it is ours to say; else nothing happens.
+
+        False when that is to be asked once more a tenth of a second later.
+        """

@@ -24,8 +24,9 @@ class ExternalServer:
         """The URL as it was given."""
         return self._url
 
-    def lower_priority(self, backend_pid: int, niceness: int) -> None:
+    def lower_priority(self, _backend_pid: int, _niceness: int, /) -> bool:
         """Nothing: its processes are not ours, nor perhaps on this machine."""
+        return True
 
 
 class OwnServer:
@@ -43,6 +44,6 @@ class OwnServer:
         """Start the server if need be. Raises what `EmbeddedServer.ensure_running` raises."""
         return conninfo.make_conninfo(**self._embedded.ensure_running().conninfo())
 
-    def lower_priority(self, backend_pid: int, niceness: int) -> None:
+    def lower_priority(self, backend_pid: int, niceness: int, /) -> bool:
         """The process goes with the session: the next one gets a process of its own."""
-        step_back(backend_pid, niceness)
+        return step_back(backend_pid, niceness)

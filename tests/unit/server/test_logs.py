@@ -100,9 +100,11 @@ class SlowStream(io.StringIO):
     def __init__(self) -> None:
         super().__init__()
         self.may_go_on = threading.Event()
+        self.is_writing = threading.Event()
 
     @override
     def write(self, text: str) -> int:
+        self.is_writing.set()
         self.may_go_on.wait(10)
         return super().write(text)
 
@@ -124,6 +126,34 @@ def test_lines_written_aside_hold_nobody_up_and_keep_their_trace(monkeypatch: py
         last()
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(line["count"], line["trace"]) for line in lines] == [(number, f"{number:032x}") for number in range(100)]
+
+
+def test_what_is_said_while_a_write_is_under_way_is_written_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    stream = SlowStream()
+    configure_logging("info", "json", stream, aside=True)
+    logger = logging.getLogger("skep.test")
+    event(logger, logging.INFO, "first")
+    assert stream.is_writing.wait(10)
+    event(logger, logging.INFO, "last")
+    threading.Timer(0.05, stream.may_go_on.set).start()
+    at_exit[0]()
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["first", "last"]
+
+
+def test_a_faulty_line_does_not_fail_who_says_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    stream = io.StringIO()
+    configure_logging("info", "json", stream, aside=True)
+    logging.getLogger("skep.test").info("%d", "no number")
+    logging.getLogger("skep.test").info("whole")
+    at_exit[0]()
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["whole"]
+    assert "no number" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -160,11 +160,13 @@ create table purge (
     project_id bigint not null references project,
     collection_uid uuid unique,
     purged_at timestamptz not null default now(),
+    purged_xid xid8 not null default pg_current_xact_id(),
     scrubbed_at timestamptz
 );
 create index purge_unscrubbed on purge (purge_id) where scrubbed_at is null;
 comment on table purge is 'What still has to be done for what was erased; names nothing of it.';
 comment on column purge.collection_uid is 'Of a whole collection: its followers'' folders, on any machine, are to be removed. Null for documents.';
+comment on column purge.purged_xid is 'The transaction that erased; as long as a session is older, a table written anew takes along what was erased.';
 comment on column purge.scrubbed_at is 'When the tables were written anew without what was erased; null as long as its bytes may stay in their files.';
 
 create table job (
