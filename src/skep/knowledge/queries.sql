@@ -153,25 +153,37 @@ update version v set modified_at = to_timestamp(t.modified_at)
 from unnest(%(version_ids)s::bigint[], %(modified)s::bigint[]) as t (version_id, modified_at)
 where v.project_id = %(project_id)s and v.version_id = t.version_id;
 
--- name: copy_versions
--- New versions, in bulk.
-copy version (
+-- name: insert_versions
+-- New versions. Like all that is written under a lock no COPY: a process that is stopped in the middle of one would hold
+-- its locks for ever, because the server heeds no time limit while it waits for the rest.
+insert into version (
     version_id, project_id, collection_id, document_id, blob_sha256, chunker, language, kind, chunks, modified_at)
-from stdin (format binary);
+select t.version_id, %(project_id)s, %(collection_id)s, t.document_id, t.blob_sha256, %(chunker)s, t.language, t.kind,
+    t.chunks, to_timestamp(t.modified_at)
+from unnest(
+    %(version_ids)s::bigint[], %(document_ids)s::bigint[], %(sha256s)b::bytea[], %(languages)b::text[],
+    %(kinds)b::text[], %(chunks)s::int[], %(modified)s::bigint[])
+    as t (version_id, document_id, blob_sha256, language, kind, chunks, modified_at);
 
--- name: copy_placements
--- Where the passages of new versions stand, in bulk.
-copy placement (project_id, version_id, ordinal, chunk_sha256, start_line, end_line, heading, symbol)
-from stdin (format binary);
+-- name: insert_placements
+-- Where the passages of new versions stand.
+insert into placement (project_id, version_id, ordinal, chunk_sha256, start_line, end_line, heading, symbol)
+select %(project_id)s, * from unnest(
+    %(version_ids)s::bigint[], %(ordinals)s::int[], %(sha256s)b::bytea[], %(start_lines)s::int[], %(end_lines)s::int[],
+    %(headings)b::text[], %(symbols)b::text[]);
 
--- name: copy_symbols
--- What new versions define, in bulk.
-copy symbol (project_id, version_id, ordinal, name, qualified_name, kind, start_line, end_line)
-from stdin (format binary);
+-- name: insert_symbols
+-- What new versions define.
+insert into symbol (project_id, version_id, ordinal, name, qualified_name, kind, start_line, end_line)
+select %(project_id)s, * from unnest(
+    %(version_ids)s::bigint[], %(ordinals)s::int[], %(names)b::text[], %(qualified_names)b::text[], %(kinds)b::text[],
+    %(start_lines)s::int[], %(end_lines)s::int[]);
 
--- name: copy_change_log
--- What followers have to apply, in bulk.
-copy change_log (project_id, collection_id, seq, version_id, change) from stdin (format binary);
+-- name: insert_changes
+-- What followers have to apply.
+insert into change_log (project_id, collection_id, seq, version_id, change)
+select %(project_id)s, %(collection_id)s, %(last_seq)s + t.place, t.version_id, t.change
+from unnest(%(version_ids)s::bigint[], %(changes)b::text[]) with ordinality as t (version_id, change, place);
 
 -- name: fetch_donors
 -- For contents that need no cutting: a version of the project that has the passages.

@@ -5,21 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
-
-from psycopg import AsyncCursor
 
 from skep.knowledge.interfaces import CollectionGoneError
 from skep.knowledge.preparing import PreparedFile
 from skep.store import Connection, Database, Queries
 
 queries = Queries("skep.knowledge")
-
-_VERSION_TYPES = ("int8", "int8", "int8", "int8", "bytea", "text", "text", "text", "int4", "timestamptz")
-_PLACEMENT_TYPES = ("int8", "int8", "int4", "bytea", "int4", "int4", "text", "text")
-_SYMBOL_TYPES = ("int8", "int8", "int4", "text", "text", "text", "int4", "int4")
-_CHANGE_TYPES = ("int8", "int8", "int8", "int8", "text")
 
 _LAST_SECOND = 253_402_300_799
 """9999-12-31 23:59:59 UTC, the last that Python's and PostgreSQL's times share; files may claim to be from later."""
@@ -198,11 +190,16 @@ async def append_changes(
     """Number the changes after ``last_seq`` and write them; the caller holds the collection's lock."""
     if not changes:
         return
-    rows = (
-        (project_id, collection_id, last_seq + offset, version_id, change)
-        for offset, (version_id, change) in enumerate(changes, 1)
+    await connection.execute(
+        queries["insert_changes"],
+        {
+            "project_id": project_id,
+            "collection_id": collection_id,
+            "last_seq": last_seq,
+            "version_ids": [version_id for version_id, _ in changes],
+            "changes": [change for _, change in changes],
+        },
     )
-    await _copy(connection, "copy_change_log", _CHANGE_TYPES, rows)
     await connection.execute(
         queries["advance_collection"],
         {"project_id": project_id, "collection_id": collection_id, "last_seq": last_seq + len(changes)},
@@ -333,41 +330,37 @@ async def _write_versions(
     document_ids: dict[str, int],
     donors: Donors,
 ) -> None:
-    rows = (
-        (
-            version_id,
-            target.project_id,
-            target.collection_id,
-            document_ids[file.path],
-            file.sha256,
-            target.chunker,
-            file.language,
-            file.kind,
-            donors[file.sha256, file.language].chunks if file.reuses else len(file.chunks),
-            datetime.fromtimestamp(modified_second(file.stat.mtime_ns), UTC),
-        )
-        for version_id, file in zip(version_ids, files, strict=True)
+    await connection.execute(
+        queries["insert_versions"],
+        target.bound(
+            version_ids=version_ids,
+            document_ids=[document_ids[file.path] for file in files],
+            sha256s=[file.sha256 for file in files],
+            languages=[file.language for file in files],
+            kinds=[file.kind for file in files],
+            chunks=[donors[file.sha256, file.language].chunks if file.reuses else len(file.chunks) for file in files],
+            modified=[modified_second(file.stat.mtime_ns) for file in files],
+        ),
     )
-    await _copy(connection, "copy_versions", _VERSION_TYPES, rows)
 
 
 async def _write_placements(
     connection: Connection, target: Target, files: list[PreparedFile], version_ids: list[int], counts: StoreCounts
 ) -> None:
     pairs = list(zip(version_ids, files, strict=True))
-    placements = (
-        (target.project_id, version_id, ordinal, sha256, start, end, heading, symbol)
+    placements = [
+        (version_id, ordinal, sha256, start, end, heading, symbol)
         for version_id, file in pairs
         for ordinal, (sha256, _, start, end, heading, symbol) in enumerate(file.chunks)
-    )
-    counts.chunks_placed += sum(len(file.chunks) for file in files)
-    await _copy(connection, "copy_placements", _PLACEMENT_TYPES, placements)
-    symbols = (
-        (target.project_id, version_id, ordinal, *symbol)
-        for version_id, file in pairs
-        for ordinal, symbol in enumerate(file.symbols)
-    )
-    await _copy(connection, "copy_symbols", _SYMBOL_TYPES, symbols)
+    ]
+    counts.chunks_placed += len(placements)
+    columns = ("version_ids", "ordinals", "sha256s", "start_lines", "end_lines", "headings", "symbols")
+    await _insert(connection, target, "insert_placements", columns, placements)
+    symbols = [
+        (version_id, ordinal, *symbol) for version_id, file in pairs for ordinal, symbol in enumerate(file.symbols)
+    ]
+    columns = ("version_ids", "ordinals", "names", "qualified_names", "kinds", "start_lines", "end_lines")
+    await _insert(connection, target, "insert_symbols", columns, symbols)
 
 
 async def _clone(
@@ -391,9 +384,10 @@ async def _clone(
     await connection.execute(queries["clone_symbols"], bound)
 
 
-async def _copy(connection: Connection, name: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    cursor: AsyncCursor[tuple[Any, ...]] = connection.cursor()
-    async with cursor.copy(queries[name]) as copy:
-        copy.set_types(types)
-        for row in rows:
-            await copy.write_row(row)
+async def _insert(
+    connection: Connection, target: Target, name: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Run a statement that takes rows as one array for each column."""
+    if rows:
+        arrays = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
+        await connection.execute(queries[name], target.bound(**arrays))
