@@ -28,26 +28,29 @@ class Rounds(Generic[Key, Answer]):
     def __init__(self, fetch: Callable[[frozenset[Key]], Awaitable[Answer]]) -> None:
         self._fetch = fetch
         self._next: _Round[Key, Answer] | None = None
+        self._is_busy = False
         self._running: asyncio.Task[None] | None = None
 
     async def ask(self, keys: Iterable[Key]) -> Answer:
         """What ``fetch`` answers for these keys, and perhaps for others'. Raises what it raises."""
-        if self._next is None:
-            self._next = _Round()
-        joined = self._next
-        joined.keys.update(keys)
-        if self._running is None:
-            self._running = asyncio.create_task(self._run(), name="skep-rounds")
-        # An asker that is cancelled leaves; the others still get their answer.
-        return await asyncio.shield(joined.answer)
-
-    async def _run(self) -> None:
+        if self._is_busy:
+            if self._next is None:
+                self._next = _Round()
+            joined = self._next
+            joined.keys.update(keys)
+            # An asker that is cancelled leaves; the others still get their answer.
+            return await asyncio.shield(joined.answer)
+        self._is_busy = True
         try:
-            while self._next is not None:
-                current, self._next = self._next, None
-                await self._answer(current)
+            return await self._fetch(frozenset(keys))
         finally:
-            self._running = None
+            self._go_on()
+
+    def _go_on(self) -> None:
+        current, self._next = self._next, None
+        self._is_busy = current is not None
+        if current is not None:
+            self._running = asyncio.create_task(self._answer(current), name="skep-rounds")
 
     async def _answer(self, current: _Round[Key, Answer]) -> None:
         try:
@@ -60,3 +63,5 @@ class Rounds(Generic[Key, Answer]):
             current.answer.exception()  # seen, should all who asked be gone
         else:
             current.answer.set_result(answer)
+        finally:
+            self._go_on()

@@ -42,20 +42,35 @@ async def test_who_comes_while_a_statement_is_under_way_shares_the_next() -> Non
 
 async def test_an_error_reaches_those_who_asked_and_nobody_later() -> None:
     source = Source()
-    source.may_answer.set()
     rounds = Rounds(source.fetch)
-    asked = await asyncio.gather(rounds.ask([1]), rounds.ask([13]), return_exceptions=True)
-    assert [str(error) for error in asked] == ["unlucky", "unlucky"]
+    asking = asyncio.gather(*(rounds.ask([key]) for key in (1, 2, 13)), return_exceptions=True)
+    await asyncio.sleep(0.01)
+    source.may_answer.set()
+    asked = await asking
+    assert [str(answer) for answer in asked] == ["{1: 10}", "unlucky", "unlucky"]
+    with pytest.raises(ValueError, match="unlucky"):
+        await rounds.ask([13])
     assert await rounds.ask([2]) == {2: 20}
 
 
 async def test_one_who_leaves_does_not_take_the_answer_from_the_others() -> None:
     source = Source()
     rounds = Rounds(source.fetch)
-    stays, leaves = (asyncio.create_task(rounds.ask([key])) for key in (1, 2))
+    first, stays, leaves = (asyncio.create_task(rounds.ask([key])) for key in (1, 2, 3))
     await asyncio.sleep(0.01)
     leaves.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaves
     source.may_answer.set()
-    assert await stays == {1: 10, 2: 20}
+    assert (await first, await stays) == ({1: 10}, {2: 20, 3: 30})
+
+
+async def test_one_who_leaves_in_the_middle_of_a_statement_of_its_own_lets_the_next_begin() -> None:
+    source = Source()
+    rounds = Rounds(source.fetch)
+    leaves, stays = (asyncio.create_task(rounds.ask([key])) for key in (1, 2))
+    await asyncio.sleep(0.01)
+    leaves.cancel()
+    source.may_answer.set()
+    assert await stays == {2: 20}
+    assert source.asked == [{1}, {2}]
