@@ -91,7 +91,9 @@ class Command:
         """What it sees."""
         url = {} if self.url is None else {"SKEP_DATABASE_URL": self.url}
         outer = {name: value for name, value in os.environ.items() if not name.startswith("SKEP_")}
-        return {**outer, "PYTHONPATH": SOURCE, **url, **self.more}
+        # Every index run would start a process that embeds; tests of that switch it on.
+        embedding = {"SKEP_EMBEDDING_ENABLED": "false"}
+        return {**outer, "PYTHONPATH": SOURCE, **url, **embedding, **self.more}
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from skep.access import Principal, Role
 from skep.app import Skep, open_skep
 from skep.knowledge import IndexReport, SearchRequest, SearchResponse, VerifyReport
-from skep.settings import DatabaseSettings, IndexSettings, SearchSettings, Secret, Settings
+from skep.settings import DatabaseSettings, EmbeddingSettings, IndexSettings, SearchSettings, Secret, Settings
 
 STATE = """
 select 'placement', d.path, v.language, v.kind, v.blob_sha256, p.ordinal, c.text, p.start_line, p.end_line, p.heading,
@@ -44,8 +44,12 @@ def settings_for(
     index: IndexSettings | None = None,
     search: SearchSettings | None = None,
     statement_timeout_seconds: int = 60,
+    embedding: bool = False,
 ) -> Settings:
-    """Settings as a file would give them: on the database at ``url``, or the data folder's own."""
+    """Settings as a file would give them: on the database at ``url``, or the data folder's own.
+
+    Without vectors unless asked for: loading the model takes longer than most tests.
+    """
     database = DatabaseSettings(
         url=None if url is None else Secret(url),
         pool_max_connections=6,
@@ -56,6 +60,7 @@ def settings_for(
         database=database,
         index=index or IndexSettings(jobs=1),
         search=search or SearchSettings(),
+        embedding=EmbeddingSettings(enabled=embedding, threads=1),
     )
 
 

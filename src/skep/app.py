@@ -14,7 +14,14 @@ from pathlib import Path
 from skep.access import Access, Principal
 from skep.errors import UnavailableError
 from skep.jobs import Chore, JobHandler, Jobs, queue_of
-from skep.knowledge import Knowledge, KnowledgeOptions, ReportNotice
+from skep.knowledge import (
+    VECTOR_SESSION_SETTINGS,
+    Embedder,
+    Knowledge,
+    KnowledgeOptions,
+    ReportNotice,
+    open_local_embedder,
+)
 from skep.knowledge.tasks import knowledge_tasks
 from skep.settings import Settings
 from skep.store import Database, EmbeddedServer, ExternalServer, OwnServer, Server, ensure_schema
@@ -67,7 +74,12 @@ async def open_skep(
         access = Access(database, key_file=settings.data_folder / KEY_FILE)
         if await ensure_schema(database) or not (settings.key or access.key_file.exists()):
             await access.ensure_first_key()
-        knowledge = Knowledge(database, knowledge_options(settings, node), notice=notice)
+        knowledge = Knowledge(
+            database,
+            knowledge_options(settings, node),
+            notice=notice,
+            embedder=make_embedder(settings, niceness=niceness),
+        )
         stack.push_async_callback(knowledge.close)
         jobs = Jobs(database, queue=queue_of(node))
         yield Skep(settings=settings, database=database, access=access, knowledge=knowledge, jobs=jobs, node=node)
@@ -92,7 +104,19 @@ def make_database(settings: Settings, *, name: str, niceness: int = 0) -> Databa
         statement_timeout_seconds=settings.database.statement_timeout_seconds,
         application_name=name,
         niceness=niceness,
+        session_settings=VECTOR_SESSION_SETTINGS,
     )
+
+
+def make_embedder(settings: Settings, *, niceness: int = 0) -> Embedder | None:
+    """The model that passages and questions are embedded with, not loaded; None when that is switched off.
+
+    Raises EmbeddingModelMissingError, EmbeddingModelDamagedError.
+    """
+    if not settings.embedding.enabled:
+        return None
+    threads = settings.embedding.threads or max(1, (os.cpu_count() or 1) // 2)
+    return open_local_embedder(threads=threads, niceness=niceness)
 
 
 def database_server(settings: Settings) -> Server:

@@ -175,6 +175,7 @@ def test_status_and_verify_and_removal(skep_on: Command) -> None:
         "last_seq",
         "lexical_seq",
         "lexical_state",
+        "embeddings",
     }
     assert (status["files"], status["lexical_state"], status["last_seq"]) == (4, "current", status["lexical_seq"])
     assert [source["root"] for source in status["sources"]] == [str(skep_on.folder)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import typer
 
 from skep.access import Principal
 from skep.app import Skep
+from skep.cli.config_commands import command_line
 from skep.cli.knowledge_output import (
     index_lines,
     removal_line,
@@ -22,7 +24,7 @@ from skep.cli.knowledge_output import (
     verify_lines,
 )
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
-from skep.knowledge import Kind, SearchRequest, SearchResponse
+from skep.knowledge import IndexReport, Kind, SearchRequest, SearchResponse
 from skep.terminal import Terminal
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -78,11 +80,14 @@ def index(
         def report(phase: str, done: int, total: int) -> None:
             bar.update(description=phase, completed=done, total=total or None)
 
-        result = with_skep(
-            settings,
-            terminal,
-            lambda skep, who: skep.knowledge.index(who, path, collection=collection, jobs=jobs, report=report),
-        )
+        async def work(skep: Skep, who: Principal) -> tuple[IndexReport, bool]:
+            made = await skep.knowledge.index(who, path, collection=collection, jobs=jobs, report=report)
+            return made, await skep.knowledge.has_embedding_work()
+
+        result, to_embed = with_skep(settings, terminal, work)
+    if to_embed:
+        server = importlib.import_module("skep.server")  # 20 ms that only those runs pay that stored something
+        server.begin_embedding(command_line(context, config, data_dir), settings.data_folder)
     terminal.result(result, lambda: index_lines(result))
 
 
@@ -268,6 +273,11 @@ def _show_search(
         place.terminal.warn(
             f"{collection.collection} is being indexed: {collection.applied_seq} of {collection.last_seq} changes"
             " are searchable yet"
+        )
+    fraction = response.embedded_fraction
+    if fraction is not None and fraction < 1.0:
+        place.terminal.say(
+            f"{fraction:.0%} of what was searched can be found by its meaning yet; `skep embed` waits for the rest"
         )
     place.terminal.result(search_object(response), lambda: search_lines(response))
 

@@ -50,7 +50,9 @@ def _file_lines(title: str, files: Sequence[FailedFile]) -> list[str]:
 
 
 def search_object(response: SearchResponse) -> dict[str, object]:
-    """The answer as JSON has it: explanations only when they were asked for, ``behind`` only when something is."""
+    """The answer as JSON has it: explanations only when they were asked for, ``behind`` only when something is,
+    ``embedded_fraction`` only where meanings are searched.
+    """
     results = [
         {
             "collection": result.collection,
@@ -68,6 +70,8 @@ def search_object(response: SearchResponse) -> dict[str, object]:
         for result in response.results
     ]
     found: dict[str, object] = {"results": results, "took_ms": response.took_ms}
+    if response.embedded_fraction is not None:
+        found["embedded_fraction"] = round(response.embedded_fraction, 3)
     return found | ({"behind": response.behind} if response.behind else {})
 
 
@@ -114,6 +118,10 @@ def status_lines(collections: Sequence[CollectionStatus]) -> str:
             lines.append(f"  {languages}")
         applied = "none" if collection.lexical_seq is None else str(collection.lexical_seq)
         lines.append(f"  lexical index: {collection.lexical_state} (change {applied} of {collection.last_seq})")
+        lines += [
+            f"  meanings: {status.embedded} of {status.total} passages ({status.model}, {status.state})"
+            for status in collection.embeddings
+        ]
     return "\n".join(lines)
 
 

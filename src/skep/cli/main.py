@@ -29,6 +29,7 @@ COMMANDS = (
     LazyCommand("verify", KNOWLEDGE, "Compare the index with one rebuilt from the stored originals."),
     LazyCommand("forget", KNOWLEDGE, "Make documents unfindable; a later index run may bring them back."),
     LazyCommand("purge", KNOWLEDGE, "Erase documents for good, with all their versions."),
+    LazyCommand("embed", "skep.cli.embedding_commands", "Wait until what is indexed can be found by its meaning."),
     LazyCommand("up", SERVER, "Start the HTTP API and the background worker."),
     LazyCommand("down", SERVER, "Stop the server and the embedded database of the data folder."),
     LazyCommand("worker", SERVER, "Run background jobs until stopped."),

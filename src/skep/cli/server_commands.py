@@ -66,7 +66,7 @@ def down(
     running = find_running(_settings(said, terminal).data_folder)
     # Servers first: they end their workers; and all before the database, which they would start again.
     stop([process for process in running if process.role == "server"], timeout_seconds=_STOP_SECONDS)
-    stop([process for process in running if process.role == "worker"], timeout_seconds=_STOP_SECONDS)
+    stop([process for process in running if process.role != "server"], timeout_seconds=_STOP_SECONDS)
     stopped = stop_database(said)
     answer = {"processes": [asdict(process) for process in running], "database": stopped}
     terminal.result(answer, lambda: _stopped_line(running, database=stopped))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skep.knowledge.embedding import Embedder, EmbeddingDisabledError, open_local_embedder
 from skep.knowledge.interfaces import (
     CollectionGoneError,
     CollectionNameError,
@@ -24,6 +25,7 @@ from skep.knowledge.models import (
     KINDS,
     CollectionFreshness,
     CollectionStatus,
+    EmbeddingStatus,
     FailedFile,
     IndexReport,
     IndexSeconds,
@@ -37,15 +39,20 @@ from skep.knowledge.models import (
     VerifyReport,
 )
 from skep.knowledge.service import Knowledge, KnowledgeOptions
+from skep.knowledge.vectors import SESSION_SETTINGS as VECTOR_SESSION_SETTINGS
 
 __all__ = [
     "KINDS",
+    "VECTOR_SESSION_SETTINGS",
     "CollectionFreshness",
     "CollectionGoneError",
     "CollectionNameError",
     "CollectionNotFoundError",
     "CollectionStatus",
     "DocumentNotFoundError",
+    "Embedder",
+    "EmbeddingDisabledError",
+    "EmbeddingStatus",
     "FailedFile",
     "FolderTakenError",
     "IndexReport",
@@ -71,4 +78,5 @@ __all__ = [
     "TopKOutOfRangeError",
     "UnknownFilterError",
     "VerifyReport",
+    "open_local_embedder",
 ]

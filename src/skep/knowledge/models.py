@@ -147,6 +147,8 @@ class SearchResponse:
     took_ms: float
     behind: tuple[CollectionFreshness, ...] = ()
     """Collections whose newest changes were not yet searchable; empty is the rule."""
+    embedded_fraction: float | None = None
+    """How much of what was searched could be found by its meaning, 0.0 to 1.0; None when only words are searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,20 @@ class SourceStatus:
     node: str
     scanned_at: str | None
     """ISO 8601, UTC; None when no run has finished yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingStatus:
+    """How far an embedding model is with a collection, as was last counted."""
+
+    model: str
+    embedded: int
+    """Passages that can be found by their meaning."""
+    total: int
+    embedded_fraction: float
+    """1.0 only when nothing was stored since that it does not have."""
+    state: str
+    """``complete``, ``embedding`` or ``paused``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,8 @@ class CollectionStatus:
     """What this machine's lexical index has applied; None when it has none yet."""
     lexical_state: str
     """``current``, ``behind``, ``missing`` or ``damaged``."""
+    embeddings: tuple[EmbeddingStatus, ...] = ()
+    """How far each model is that ever began with it."""
 
 
 @dataclass(frozen=True, slots=True)

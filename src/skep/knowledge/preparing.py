@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep.knowledge.chunking import language_of_file, parse_file
+from skep.knowledge.embedding_inputs import embedding_input
+from skep.knowledge.models import ChunkDraft
 from skep.knowledge.walking import (
     FileStat,
     RootIsFileError,
@@ -24,8 +26,8 @@ from skep.knowledge.walking import (
 _DEFLATE_LEVEL = 1
 """zlib level of stored originals: source text shrinks to 30 % at 90 MB/s per core; level 6 gains 5 % more at 30 MB/s."""
 
-PreparedChunk = tuple[bytes, str, int, int, str, str]
-"""SHA-256 of the text, text, first line, last line, heading path, symbol."""
+PreparedChunk = tuple[bytes, str, int, int, str, str, bytes]
+"""SHA-256 of the text, text, first line, last line, heading path, symbol, SHA-256 of what is embedded."""
 
 PreparedSymbol = tuple[str, str, str, int, int]
 """Name, qualified name, kind, first line, last line."""
@@ -119,10 +121,7 @@ def prepare_file(
         note=read.note or "",
         reuses=False,
         deflated=zlib.compress(read.data, _DEFLATE_LEVEL),
-        chunks=tuple(
-            (hash_text(chunk.text), chunk.text, chunk.start_line, chunk.end_line, chunk.heading, chunk.symbol)
-            for chunk in parsed.chunks
-        ),
+        chunks=tuple(map(prepare_chunk, parsed.chunks)),
         symbols=tuple(
             (symbol.name, symbol.qualified_name, symbol.kind, symbol.start_line, symbol.end_line)
             for symbol in parsed.symbols
@@ -130,8 +129,22 @@ def prepare_file(
     )
 
 
+def prepare_chunk(chunk: ChunkDraft) -> PreparedChunk:
+    """A passage as it is stored."""
+    embedded = embedding_input(chunk.text, symbol=chunk.symbol, heading=chunk.heading)
+    return (
+        hash_text(chunk.text),
+        chunk.text,
+        chunk.start_line,
+        chunk.end_line,
+        chunk.heading,
+        chunk.symbol,
+        hash_text(embedded),
+    )
+
+
 def hash_text(text: str) -> bytes:
-    """The identity of a passage: SHA-256 of its UTF-8, 32 bytes."""
+    """The identity of a text: SHA-256 of its UTF-8, 32 bytes."""
     return hashlib.sha256(text.encode()).digest()
 
 

@@ -9,6 +9,15 @@ returning collection_id;
 select collection_id, uid::text, name, last_seq, pruned_seq from collection
 where project_id = %(project_id)s order by name;
 
+-- name: fetch_searchable
+-- Every collection of the principal's project with how far a model is with its vectors, by name.
+select c.collection_id, c.uid::text, c.name, c.last_seq, c.pruned_seq,
+    coalesce(p.space_id, 0), coalesce(p.complete_seq, -1), coalesce(p.embedded, 0), coalesce(p.total, 0)
+from collection c
+left join embedding_space s on s.project_id = c.project_id and s.model = %(model)s
+left join embedding_progress p on p.collection_id = c.collection_id and p.space_id = s.space_id
+where c.project_id = %(project_id)s order by c.name;
+
 -- name: fetch_collection
 -- One collection, by its number.
 select collection_id, uid::text, name, last_seq, pruned_seq from collection
@@ -167,10 +176,11 @@ from unnest(
 
 -- name: insert_placements
 -- Where the passages of new versions stand.
-insert into placement (project_id, version_id, ordinal, chunk_sha256, start_line, end_line, heading, symbol)
+insert into placement (
+    project_id, version_id, ordinal, chunk_sha256, start_line, end_line, heading, symbol, input_sha256)
 select %(project_id)s, * from unnest(
     %(version_ids)s::bigint[], %(ordinals)s::int[], %(sha256s)b::bytea[], %(start_lines)s::int[], %(end_lines)s::int[],
-    %(headings)b::text[], %(symbols)b::text[]);
+    %(headings)b::text[], %(symbols)b::text[], %(input_sha256s)b::bytea[]);
 
 -- name: insert_symbols
 -- What new versions define.
@@ -193,8 +203,9 @@ order by blob_sha256, language, version_id desc;
 
 -- name: clone_placements
 -- The passages of versions with the same content, for new versions.
-insert into placement (project_id, version_id, ordinal, chunk_sha256, start_line, end_line, heading, symbol)
-select p.project_id, t.version_id, p.ordinal, p.chunk_sha256, p.start_line, p.end_line, p.heading, p.symbol
+insert into placement (
+    project_id, version_id, ordinal, chunk_sha256, start_line, end_line, heading, symbol, input_sha256)
+select p.project_id, t.version_id, p.ordinal, p.chunk_sha256, p.start_line, p.end_line, p.heading, p.symbol, p.input_sha256
 from unnest(%(version_ids)s::bigint[], %(donor_ids)s::bigint[]) as t (version_id, donor_id)
 join placement p on p.version_id = t.donor_id and p.project_id = %(project_id)s;
 
@@ -365,6 +376,11 @@ delete from document d where d.project_id = %(project_id)s and d.collection_id =
 delete from chunk c where c.project_id = %(project_id)s
   and not exists (select from placement p where p.project_id = c.project_id and p.chunk_sha256 = c.sha256);
 
+-- name: collect_embeddings
+-- Delete vectors of what is written nowhere any more. Needs the content lock.
+delete from embedding e where e.project_id = %(project_id)s
+  and not exists (select from placement p where p.project_id = e.project_id and p.input_sha256 = e.input_sha256);
+
 -- name: collect_blobs
 -- Delete original bytes that no version has. Needs the content lock.
 delete from blob b where b.project_id = %(project_id)s
@@ -439,6 +455,10 @@ vacuum (full) blob;
 -- Write the table anew, without deleted headings.
 vacuum (full) placement;
 
+-- name: vacuum_embeddings
+-- Write the table anew, with its indexes, without deleted vectors: something of a text can be guessed from its vector.
+vacuum (full) embedding;
+
 -- name: vacuum_symbols
 -- Write the table anew, without deleted names.
 vacuum (full) symbol;
@@ -453,7 +473,8 @@ vacuum (full) document;
 
 -- name: fetch_placed_chunks
 -- The passages of some versions as verify compares them: with the hash of the text that is really there.
-select p.version_id, sha256(convert_to(c.text, 'UTF8')), c.text, p.start_line, p.end_line, p.heading, p.symbol
+select p.version_id, sha256(convert_to(c.text, 'UTF8')), c.text, p.start_line, p.end_line, p.heading, p.symbol,
+    p.input_sha256
 from placement p join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
 where p.project_id = %(project_id)s and p.version_id = any(%(version_ids)s)
 order by p.version_id, p.ordinal;
@@ -463,3 +484,129 @@ order by p.version_id, p.ordinal;
 select version_id, name, qualified_name, kind, start_line, end_line from symbol
 where project_id = %(project_id)s and version_id = any(%(version_ids)s)
 order by version_id, ordinal;
+
+-- name: open_space
+-- The space of a model in the project, made at its first use.
+select open_embedding_space(%(project_id)s, %(model)s, %(dimensions)s);
+
+-- name: fetch_spaces
+-- The spaces of the principal's project, by model.
+select model, space_id from embedding_space where project_id = %(project_id)s;
+
+-- name: fetch_embedding_work
+-- Collections of every project with passages that a model may not have embedded yet.
+select c.project_id, c.collection_id, c.name, c.last_seq
+from collection c
+left join embedding_space s on s.project_id = c.project_id and s.model = %(model)s
+left join embedding_progress p on p.collection_id = c.collection_id and p.space_id = s.space_id
+where not c.embedding_paused and c.last_seq > greatest(coalesce(p.complete_seq, 0), 0)
+order by p.updated_at nulls first, c.collection_id;
+
+-- name: fetch_unembedded
+-- What a model has not embedded yet of a collection's findable passages, from a version on, in order.
+select p.version_id, p.input_sha256, c.text, p.symbol, p.heading
+from document d join version v using (version_id) join placement p using (version_id)
+join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
+where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s and p.version_id > %(after)s
+  and not exists (select from embedding e where e.space_id = %(space_id)s and e.input_sha256 = p.input_sha256)
+order by p.version_id, p.ordinal limit %(limit)s;
+
+-- name: insert_embeddings
+-- Vectors of what is still written somewhere. Needs the contents held, so that nothing is erased in between.
+insert into embedding (space_id, project_id, input_sha256, vector)
+select %(space_id)s, %(project_id)s, t.input_sha256, t.vector::halfvec
+from unnest(%(sha256s)b::bytea[], %(vectors)s::text[]) as t (input_sha256, vector)
+where exists (select from placement p where p.project_id = %(project_id)s and p.input_sha256 = t.input_sha256)
+on conflict do nothing;
+
+-- name: count_embedded
+-- How many of a collection's findable passages there are, and how many of them a model has embedded.
+select count(*), count(e.input_sha256)
+from document d join version v using (version_id) join placement p using (version_id)
+left join embedding e on e.space_id = %(space_id)s and e.input_sha256 = p.input_sha256
+where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s;
+
+-- name: sample_embedded
+-- Some of a collection's findable passages that have a vector, others each time, with it.
+select d.path, c.text, p.symbol, p.heading, e.vector::text
+from (
+    select version_id, path, project_id from document
+    where project_id = %(project_id)s and collection_id = %(collection_id)s and version_id is not null
+    order by random() limit %(limit)s
+) d
+cross join lateral (
+    select * from placement where version_id = d.version_id order by random() limit greatest(1, %(limit)s / 100)
+) p
+join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
+join embedding e on e.space_id = %(space_id)s and e.input_sha256 = p.input_sha256
+limit %(limit)s;
+
+-- name: upsert_embedding_progress
+-- How far a model is with a collection; nothing when that was purged meanwhile. What is complete stays so.
+insert into embedding_progress (project_id, collection_id, space_id, complete_seq, embedded, total)
+select project_id, collection_id, %(space_id)s, %(complete_seq)s, %(embedded)s, %(total)s from collection
+where project_id = %(project_id)s and collection_id = %(collection_id)s for key share
+on conflict (collection_id, space_id) do update set
+    complete_seq = greatest(embedding_progress.complete_seq, excluded.complete_seq),
+    embedded = excluded.embedded, total = excluded.total, updated_at = now();
+
+-- name: add_embedding_progress
+-- So many more passages have a vector.
+update embedding_progress set embedded = least(embedded + %(added)s, total), updated_at = now()
+where project_id = %(project_id)s and collection_id = %(collection_id)s and space_id = %(space_id)s;
+
+-- name: fetch_embedding_progress
+-- How far each model is with each collection of the project.
+select c.collection_id, c.last_seq, c.embedding_paused as is_paused, s.model, p.complete_seq, p.embedded, p.total
+from collection c
+join embedding_progress p using (collection_id) join embedding_space s using (space_id)
+where c.project_id = %(project_id)s order by c.name, s.model;
+
+-- name: pause_embedding
+-- Whether passages of a collection get vectors for now.
+update collection set embedding_paused = %(is_paused)s
+where project_id = %(project_id)s and collection_id = any(%(collection_ids)s);
+
+-- name: count_matching
+-- How many findable passages of some collections pass the filters.
+select coalesce(sum(v.chunks), 0)::bigint from version v
+where v.project_id = %(project_id)s and v.collection_id = any(%(collection_ids)s) and v.removed_at is null
+  and (%(languages)s::text[] is null or v.language = any(%(languages)s))
+  and (%(kinds)s::text[] is null or v.kind = any(%(kinds)s))
+  and (%(modified_since)s::bigint is null or v.modified_at >= to_timestamp(%(modified_since)s))
+  and (%(modified_until)s::bigint is null or v.modified_at <= to_timestamp(%(modified_until)s))
+  and (%(path_pattern)s::text is null
+    or exists (select from document d where d.document_id = v.document_id and d.path ~ %(path_pattern)s));
+
+-- name: nearest_passages
+-- Findable passages that pass the filters by the nearness of their vectors, through the index, which goes on until there
+-- are enough. :dimensions is filled in, a plain number, because the index is on that type.
+select p.version_id, p.ordinal, v.collection_id, -(e.vector::halfvec(:dimensions) <#> %(vector)s::halfvec(:dimensions)) as similarity
+from embedding e
+join placement p on p.project_id = e.project_id and p.input_sha256 = e.input_sha256
+join version v on v.version_id = p.version_id
+where e.space_id = %(space_id)s and e.project_id = %(project_id)s and v.removed_at is null
+  and v.collection_id = any(%(collection_ids)s)
+  and (%(languages)s::text[] is null or v.language = any(%(languages)s))
+  and (%(kinds)s::text[] is null or v.kind = any(%(kinds)s))
+  and (%(modified_since)s::bigint is null or v.modified_at >= to_timestamp(%(modified_since)s))
+  and (%(modified_until)s::bigint is null or v.modified_at <= to_timestamp(%(modified_until)s))
+  and (%(path_pattern)s::text is null
+    or exists (select from document d where d.document_id = v.document_id and d.path ~ %(path_pattern)s))
+order by e.vector::halfvec(:dimensions) <#> %(vector)s::halfvec(:dimensions) limit %(limit)s;
+
+-- name: nearest_passages_exactly
+-- The same without the index: every vector of what passes the filters is looked at.
+select p.version_id, p.ordinal, v.collection_id, -(e.vector <#> %(vector)s::halfvec) as similarity
+from version v
+join placement p on p.version_id = v.version_id
+join embedding e on e.project_id = p.project_id and e.input_sha256 = p.input_sha256
+where v.project_id = %(project_id)s and v.collection_id = any(%(collection_ids)s) and v.removed_at is null
+  and e.space_id = %(space_id)s
+  and (%(languages)s::text[] is null or v.language = any(%(languages)s))
+  and (%(kinds)s::text[] is null or v.kind = any(%(kinds)s))
+  and (%(modified_since)s::bigint is null or v.modified_at >= to_timestamp(%(modified_since)s))
+  and (%(modified_until)s::bigint is null or v.modified_at <= to_timestamp(%(modified_until)s))
+  and (%(path_pattern)s::text is null
+    or exists (select from document d where d.document_id = v.document_id and d.path ~ %(path_pattern)s))
+order by e.vector <#> %(vector)s::halfvec limit %(limit)s;

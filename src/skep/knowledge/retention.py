@@ -155,6 +155,7 @@ async def _collect_contents(connection: Connection, project_id: int) -> tuple[in
     bound = {"project_id": project_id}
     chunks = (await connection.execute(queries["collect_chunks"], bound)).rowcount
     blobs = (await connection.execute(queries["collect_blobs"], bound)).rowcount
+    await connection.execute(queries["collect_embeddings"], bound)
     return chunks, blobs
 
 

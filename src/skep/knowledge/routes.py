@@ -120,11 +120,15 @@ def knowledge_endpoints(services: Callable[[], Services], *, default_top_k: int)
 
 
 def search_object(response: SearchResponse) -> dict[str, object]:
-    """The answer as JSON has it: explanations only when they were asked for, ``behind`` only when something is."""
+    """The answer as JSON has it: explanations only when they were asked for, ``behind`` only when something is,
+    ``embedded_fraction`` only where meanings are searched.
+    """
     found: dict[str, object] = {
         "results": [_result_object(result) for result in response.results],
         "took_ms": response.took_ms,
     }
+    if response.embedded_fraction is not None:
+        found["embedded_fraction"] = round(response.embedded_fraction, 3)
     return found | {"behind": response.behind} if response.behind else found
 
 

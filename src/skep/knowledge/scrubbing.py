@@ -11,6 +11,7 @@ _TABLES = (
     "vacuum_chunks",
     "vacuum_blobs",
     "vacuum_placements",
+    "vacuum_embeddings",
     "vacuum_symbols",
     "vacuum_versions",
     "vacuum_documents",

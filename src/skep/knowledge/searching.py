@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -23,6 +24,7 @@ from skep.knowledge.interfaces import (
     UnknownFilterError,
 )
 from skep.knowledge.lexical import Hit, LexicalDamagedError, LexicalFilters, LexicalHits
+from skep.knowledge.meaning import MeaningSearch, Meant
 from skep.knowledge.models import KINDS, CollectionFreshness, SearchRequest, SearchResponse, SearchResult
 from skep.knowledge.ranking import Passage, PassageKey, Question, Ranked, analyze, rank
 from skep.knowledge.rounds import Rounds
@@ -75,11 +77,15 @@ class SearchLimits:
 class Searcher:
     """Answers searches from the lexical indexes of this machine."""
 
-    def __init__(self, database: Database, follower: LexicalFollower, limits: SearchLimits) -> None:
+    def __init__(
+        self, database: Database, follower: LexicalFollower, limits: SearchLimits, meaning: MeaningSearch | None
+    ) -> None:
+        """``meaning``: finds by vectors too; None leaves it at words."""
         self._database = database
         self._follower = follower
         self._limits = limits
-        self._views = Views(database, follower)
+        self._meaning = meaning
+        self._views = Views(database, follower, model=meaning.model if meaning else "")
         self._describer = Describer(database)
         self._texts: dict[int, Rounds[PassageKey, _Shown]] = {}
 
@@ -187,11 +193,16 @@ class Searcher:
         without: PassageKey | None = None,
     ) -> SearchResponse:
         aside = request.path_glob is not None or request.top_k > _QUICK_TOP_K
-        hits, origin = await _call(aside, self._candidates, question, request, views)
-        keys = {(hit.version_id, hit.ordinal) for hit in (*hits.passages, *hits.definitions)} - {without}
+        async with self._asking_for_meaning(principal, request, views) as asked:
+            hits, origin = await _call(aside, self._candidates, question, request, views)
+            meant = await asked
+        names = {view.collection.collection_id: view.collection.name for view in views}
+        origin |= {near.version_id: names[near.collection_id] for near in meant.near}
+        near = {(one.version_id, one.ordinal): one.similarity for one in meant.near}
+        keys = {*((hit.version_id, hit.ordinal) for hit in (*hits.passages, *hits.definitions)), *near} - {without}
         described = await self._describer.describe(principal, {version_id for version_id, _ in keys})
         known = {key: described[key[0]][key[1]] for key in keys if _is_described(described, key)}
-        ranked = await _call(aside, rank, question, hits, known, request.top_k)
+        ranked = await _call(aside, rank, question, hits, known, request.top_k, near)
         results = await self._results(principal, ranked, known, origin, explain=request.explain)
         return SearchResponse(
             results=tuple(results),
@@ -201,20 +212,32 @@ class Searcher:
                 for view in views
                 if view.is_behind
             ),
+            embedded_fraction=meant.embedded_fraction if self._meaning else None,
         )
+
+    @asynccontextmanager
+    async def _asking_for_meaning(
+        self, principal: Principal, request: SearchRequest, views: Sequence[View]
+    ) -> AsyncIterator[asyncio.Task[Meant]]:
+        """Look for the nearest passages while somebody does something else; nobody waits for it who left."""
+        asked = asyncio.create_task(self._meant(principal, request, views), name="skep-meaning")
+        try:
+            await asyncio.sleep(0)  # so that it is on its way before this thread is busy
+            yield asked
+        finally:
+            asked.cancel()
+
+    async def _meant(self, principal: Principal, request: SearchRequest, views: Sequence[View]) -> Meant:
+        if self._meaning is None:
+            return Meant()
+        filters = _filters_of(request)
+        return await self._meaning.find(principal.project_id, request.query, views, filters, top_k=request.top_k)
 
     def _candidates(
         self, question: Question, request: SearchRequest, views: Sequence[View]
     ) -> tuple[LexicalHits, dict[int, str]]:
         """What each index finds, put together, and the collection of each version."""
-        filters = LexicalFilters(
-            languages=request.languages,
-            kinds=request.kinds,
-            path_glob=request.path_glob,
-            modified_since=request.modified_since,
-            modified_until=request.modified_until,
-        )
-        query = question.lexical_query(request.top_k, filters)
+        query = question.lexical_query(request.top_k, _filters_of(request))
         passages: list[Hit] = []
         definitions: list[Hit] = []
         origin: dict[int, str] = {}
@@ -273,6 +296,16 @@ class Searcher:
                 )
             )
         return results
+
+
+def _filters_of(request: SearchRequest) -> LexicalFilters:
+    return LexicalFilters(
+        languages=request.languages,
+        kinds=request.kinds,
+        path_glob=request.path_glob,
+        modified_since=request.modified_since,
+        modified_until=request.modified_until,
+    )
 
 
 async def _call(aside: bool, work: Callable[_Given, _Made], *given: _Given.args, **more: _Given.kwargs) -> _Made:

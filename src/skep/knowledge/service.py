@@ -14,10 +14,13 @@ from pathlib import Path
 from skep.access import Principal, require_role
 from skep.errors import ConflictError, SkepError, UnavailableError
 from skep.knowledge.chunking import CHUNKER_VERSION
+from skep.knowledge.embedding import Embedder
+from skep.knowledge.embedding_work import EmbeddingWork
 from skep.knowledge.following import CollectionRow, LexicalFollower
 from skep.knowledge.indexing import IndexTask, run_index
 from skep.knowledge.interfaces import CollectionGoneError, LexicalBusyError, ReportNotice, ReportProgress
 from skep.knowledge.lexical import LexicalIndex, LexicalIndexError, LexicalWriteError
+from skep.knowledge.meaning import MeaningSearch
 from skep.knowledge.models import (
     CollectionStatus,
     IndexReport,
@@ -41,6 +44,7 @@ from skep.knowledge.searching import Searcher, SearchLimits, parse_location
 from skep.knowledge.sources import Place, SourceRow, below, check_name, find_place, innermost
 from skep.knowledge.storing import Target, queries
 from skep.knowledge.sweeping import remove_index, sweep
+from skep.knowledge.vectors import EmbeddingRow, Vectors, embedding_status
 from skep.knowledge.verifying import verify_collection
 from skep.knowledge.views import choose
 from skep.knowledge.walking import RootIsFileError, RootMissingError, WalkOptions, decode_path, encode_path
@@ -88,14 +92,22 @@ class _LanguageRow:
 class Knowledge:
     """Collections of files: indexing, searching, verifying, taking away. Every call is bound to its principal's project."""
 
-    def __init__(self, database: Database, options: KnowledgeOptions, *, notice: ReportNotice) -> None:
+    def __init__(
+        self, database: Database, options: KnowledgeOptions, *, notice: ReportNotice, embedder: Embedder | None = None
+    ) -> None:
+        """``embedder``: makes the vectors by which passages are found too; None searches words alone."""
         self._database = database
         self._options = options
         self._notice = notice
         self._has_swept = False
         self._follower = LexicalFollower(database, self._lexical_folder, options.node, notice)
+        self._vectors = Vectors(database)
+        self._embedder = embedder
         self._searcher = Searcher(
-            database, self._follower, SearchLimits(max_top_k=options.max_top_k, max_query_bytes=options.max_query_bytes)
+            database,
+            self._follower,
+            SearchLimits(max_top_k=options.max_top_k, max_query_bytes=options.max_query_bytes),
+            None if embedder is None else MeaningSearch(self._vectors, embedder),
         )
 
     async def close(self) -> None:
@@ -196,6 +208,7 @@ class Knowledge:
         sources = await self._sources(principal)
         counts = await self._database.fetch_all(_CountsRow, queries["count_contents"], bound)
         languages = await self._database.fetch_all(_LanguageRow, queries["count_languages"], bound)
+        progress = await self._database.fetch_all(EmbeddingRow, queries["fetch_embedding_progress"], bound)
         counted = {row.collection_id: row for row in counts}
         result = []
         for collection in collections:
@@ -217,6 +230,9 @@ class Knowledge:
                     last_seq=collection.last_seq,
                     lexical_seq=seq,
                     lexical_state=state,
+                    embeddings=tuple(
+                        embedding_status(row) for row in progress if row.collection_id == collection.collection_id
+                    ),
                 )
             )
         return tuple(result)
@@ -232,7 +248,9 @@ class Knowledge:
         await self._sweep_once()
         return tuple(
             [
-                await verify_collection(self._database, self._follower, principal.project_id, row, report)
+                await verify_collection(
+                    self._database, self._follower, principal.project_id, row, report, embedder=self._embedder
+                )
                 for row in await self._chosen(principal, () if collection is None else (collection,))
             ]
         )
@@ -273,6 +291,28 @@ class Knowledge:
         # From here on it is erased, and nothing that goes wrong may say otherwise: what is left is done later.
         notices = (await self._purge_index(principal, row, whole=path is None), await self._scrub_later())
         return replace(removed, notices=tuple(notice for notice in notices if notice))
+
+    async def embed(self, ending: asyncio.Event, *, until_done: bool = False) -> None:
+        """Give passages of every project their vectors, until told to end, or until none is left without.
+
+        Raises nothing that the database or the model does, unless ``until_done``; it tries again.
+        """
+        if self._embedder is not None:
+            await EmbeddingWork(self._database, self._vectors, self._embedder).run(ending, until_done=until_done)
+
+    async def has_embedding_work(self) -> bool:
+        """Whether passages of any project wait for their vectors."""
+        if self._embedder is None:
+            return False
+        return bool(await self._database.fetch_tuples(queries["fetch_embedding_work"], {"model": self._embedder.name}))
+
+    async def pause_embedding(self, principal: Principal, collections: Sequence[str], *, is_paused: bool) -> None:
+        """Leave collections (all for none) without new vectors for now, or go on. Raises CollectionNotFoundError."""
+        require_role(principal, "member")
+        rows = await self._chosen(principal, collections)
+        bound = {"project_id": principal.project_id, "is_paused": is_paused}
+        collection_ids = [row.collection_id for row in rows]
+        await self._database.execute(queries["pause_embedding"], bound | {"collection_ids": collection_ids})
 
     async def tidy(self) -> None:
         """What has to be done now and then for every project: expire what was kept long enough, and finish purges.

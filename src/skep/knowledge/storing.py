@@ -349,18 +349,18 @@ async def _write_placements(
 ) -> None:
     pairs = list(zip(version_ids, files, strict=True))
     placements = [
-        (version_id, ordinal, sha256, start, end, heading, symbol)
+        (version_id, ordinal, sha256, start, end, heading, symbol, embedded)
         for version_id, file in pairs
-        for ordinal, (sha256, _, start, end, heading, symbol) in enumerate(file.chunks)
+        for ordinal, (sha256, _, start, end, heading, symbol, embedded) in enumerate(file.chunks)
     ]
     counts.chunks_placed += len(placements)
-    columns = ("version_ids", "ordinals", "sha256s", "start_lines", "end_lines", "headings", "symbols")
+    columns = ("version_ids", "ordinals", "sha256s", "start_lines", "end_lines", "headings", "symbols", "input_sha256s")
     await _insert(connection, target, "insert_placements", columns, placements)
     symbols = [
         (version_id, ordinal, *symbol) for version_id, file in pairs for ordinal, symbol in enumerate(file.symbols)
     ]
-    columns = ("version_ids", "ordinals", "names", "qualified_names", "kinds", "start_lines", "end_lines")
-    await _insert(connection, target, "insert_symbols", columns, symbols)
+    symbol_columns = ("version_ids", "ordinals", "names", "qualified_names", "kinds", "start_lines", "end_lines")
+    await _insert(connection, target, "insert_symbols", symbol_columns, symbols)
 
 
 async def _clone(

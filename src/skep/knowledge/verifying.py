@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skep.knowledge.chunking import CHUNKER_VERSION, parse_file
+from skep.knowledge.embedding import Embedder
 from skep.knowledge.following import CollectionRow, LexicalFollower, VersionRow, fetch_documents, is_behind
 from skep.knowledge.interfaces import LexicalBusyError, ReportProgress
 from skep.knowledge.lexical import (
@@ -23,9 +24,10 @@ from skep.knowledge.lexical import (
     compare,
 )
 from skep.knowledge.models import VerifyReport
-from skep.knowledge.preparing import PreparedChunk, PreparedSymbol, hash_text
+from skep.knowledge.preparing import PreparedSymbol, prepare_chunk
 from skep.knowledge.storing import modified_second, queries
 from skep.knowledge.sweeping import scratch_folder
+from skep.knowledge.verifying_vectors import vector_differences
 from skep.knowledge.walking import SkipReason, decode_text
 from skep.store import Database
 
@@ -73,7 +75,13 @@ class _Findings:
 
 
 async def verify_collection(
-    database: Database, follower: LexicalFollower, project_id: int, collection: CollectionRow, report: ReportProgress
+    database: Database,
+    follower: LexicalFollower,
+    project_id: int,
+    collection: CollectionRow,
+    report: ReportProgress,
+    *,
+    embedder: Embedder | None = None,
 ) -> VerifyReport:
     """Compare placements, passages and symbols with what the stored originals give, and the lexical index with those.
 
@@ -87,6 +95,9 @@ async def verify_collection(
         collection = await _caught_up(follower, project_id, collection)
         findings = _Findings()
         await _compare_collection(database, follower, project_id, collection, findings, report)
+        if embedder is not None:
+            async for difference in vector_differences(database, embedder, project_id, collection):
+                findings.tell(difference)
         if not findings.total or (await follower.fetch(project_id, collection.collection_id)) == collection:
             break
     if findings.index_is_wrong:
@@ -179,10 +190,7 @@ def _differences(
     parsed = parse_file(file.path, text)
     if (parsed.language, parsed.kind) != (file.language, file.kind):
         yield f"it is stored as {file.language}/{file.kind}, not {parsed.language}/{parsed.kind}"
-    chunks: list[PreparedChunk] = [
-        (hash_text(chunk.text), chunk.text, chunk.start_line, chunk.end_line, chunk.heading, chunk.symbol)
-        for chunk in parsed.chunks
-    ]
+    chunks = [prepare_chunk(chunk) for chunk in parsed.chunks]
     yield from _first_difference("passage", chunks, stored_chunks)
     if file.chunks != len(chunks):
         yield f"it is said to have {file.chunks} passages instead of {len(chunks)}"

@@ -20,11 +20,16 @@ from skep.knowledge.interfaces import (
 from skep.knowledge.lexical import LexicalIndex, LexicalIndexError, LexicalWriteError, is_locked
 from skep.knowledge.rounds import Rounds
 from skep.knowledge.storing import queries
+from skep.knowledge.vectors import Embedded
 from skep.observe import event
 from skep.store import Database
 
 _BUSY_PAUSE_SECONDS = 0.25
 """After another process was found writing an index, how long we answer from what is there before asking again."""
+
+_NOTHING_EMBEDDED = Embedded()
+
+_Row = tuple[CollectionRow, Embedded]
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +42,8 @@ class View:
     index: LexicalIndex
     applied_seq: int
     """The last change it knows; -1 when there is no index that can be read."""
+    embedded: Embedded = _NOTHING_EMBEDDED
+    """How far the model that searches use is with it."""
 
     @property
     def is_behind(self) -> bool:
@@ -57,16 +64,18 @@ class _Reader:
 class _Project:
     """What is kept of a project between searches: its readers by uid, and the statement under way."""
 
-    rows: Rounds[None, list[CollectionRow]]
+    rows: Rounds[None, list[_Row]]
     readers: dict[str, _Reader] = field(default_factory=dict)
 
 
 class Views:
     """Opens the lexical indexes of this machine for searching, and keeps them open."""
 
-    def __init__(self, database: Database, follower: LexicalFollower) -> None:
+    def __init__(self, database: Database, follower: LexicalFollower, *, model: str) -> None:
+        """``model``: whose vectors the searches use; empty for none."""
         self._database = database
         self._follower = follower
+        self._model = model
         self._projects: dict[int, _Project] = {}
 
     def close(self) -> None:
@@ -86,23 +95,26 @@ class Views:
             self._projects[project_id] = _Project(Rounds(partial(self._fetch_rows, project_id)))
         project = self._projects[project_id]
         rows = await project.rows.ask((None,))
-        known = {row.uid for row in rows}
+        known = {row.uid for row, _ in rows}
         for uid in [uid for uid in project.readers if uid not in known]:
             # Purged, perhaps by another process. Files that are held open would keep their place on the disk; searches
             # that are at it keep them a little longer.
             del project.readers[uid]
-        chosen = choose(rows, names, project=principal.project_name)
-        views = [await self._view(project_id, project, row) for row in chosen]
+        embedded = {row.collection_id: far for row, far in rows}
+        chosen = choose([row for row, _ in rows], names, project=principal.project_name)
+        views = [await self._view(project_id, project, row, embedded[row.collection_id]) for row in chosen]
         return [view for view in views if view is not None]
 
     def refresh(self, view: View) -> None:
         """See what was built anew."""
         _refreshed(view.index)
 
-    async def _fetch_rows(self, project_id: int, _: frozenset[None]) -> list[CollectionRow]:
-        return await self._database.fetch_all(CollectionRow, queries["fetch_collections"], {"project_id": project_id})
+    async def _fetch_rows(self, project_id: int, _: frozenset[None]) -> list[_Row]:
+        bound = {"project_id": project_id, "model": self._model}
+        rows = await self._database.fetch_tuples(queries["fetch_searchable"], bound)
+        return [(CollectionRow(*row[:5]), Embedded(*row[5:])) for row in rows]
 
-    async def _view(self, project_id: int, project: _Project, row: CollectionRow) -> View | None:
+    async def _view(self, project_id: int, project: _Project, row: CollectionRow, embedded: Embedded) -> View | None:
         """The index, caught up unless another process is busy writing it; None when it was purged a moment ago."""
         if row.uid not in project.readers:
             project.readers[row.uid] = _Reader(LexicalIndex(self._follower.folder_of(row)))
@@ -121,7 +133,7 @@ class Views:
                     if applied != row.last_seq:
                         await self._catch_up(project_id, reader, row)
                         applied = _refreshed(reader.index)
-        return View(row, reader.index, -1 if applied is None else applied)
+        return View(row, reader.index, -1 if applied is None else applied, embedded)
 
     def _is_being_written(self, reader: _Reader, row: CollectionRow) -> bool:
         """Whether another process is just catching up. Asked cheaply, since in that time every search comes by here."""

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from skep.server.errands import run_examination, stop_database
+from skep.server.errands import begin_embedding, run_examination, stop_database
 from skep.server.orders import Orders
 from skep.server.running import Running, find_running, stop
 from skep.server.supervisor import Started, run_server
 
-__all__ = ["Orders", "Running", "Started", "find_running", "run_examination", "run_server", "stop", "stop_database"]
+__all__ = [
+    "Orders",
+    "Running",
+    "Started",
+    "begin_embedding",
+    "find_running",
+    "run_examination",
+    "run_server",
+    "stop",
+    "stop_database",
+]

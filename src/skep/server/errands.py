@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 from skep.server.interfaces import DatabaseStopError
 from skep.server.orders import Orders
+from skep.server.running import find_running
 from skep.settings import CommandLine
 
 _SECONDS = 60.0
@@ -41,6 +43,20 @@ def stop_database(said: CommandLine) -> bool:
         error = answer.get("error", {"message": child.stderr.strip(), "fix": ""})
         raise DatabaseStopError(what="the embedded database", reason=error["message"], advice=error["fix"])
     return bool(answer["stopped"])
+
+
+def begin_embedding(said: CommandLine, data_folder: Path) -> None:
+    """Have what was indexed embedded by a process that goes on when this one ends; nothing when one is at it."""
+    if any(running.role == "embedder" for running in find_running(data_folder)):
+        return
+    subprocess.Popen(
+        Orders.for_command("embedder", said, until_done=True).command(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
 
 
 def run_child(orders: Orders) -> subprocess.CompletedProcess[str]:

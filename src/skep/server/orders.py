@@ -11,12 +11,12 @@ from typing import Literal
 
 from skep.settings import CommandLine
 
-Task = Literal["http", "worker", "examine", "stop"]
+Task = Literal["http", "worker", "embedder", "examine", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """``role``: serve HTTP on the inherited socket ``listener``, do jobs, examine the installation, or stop the
+    """``role``: serve HTTP on the inherited socket ``listener``, do jobs, embed passages, examine the installation, or stop the
     embedded database.
     """
 
@@ -27,6 +27,8 @@ class Orders:
     supervised: bool = False
     """Standard input is a pipe that closes when our parent is gone; then we end too."""
     concurrency: int = 1
+    until_done: bool = False
+    """Of the embedder: end when nothing is left to embed."""
 
     @staticmethod
     def for_command(
@@ -36,11 +38,12 @@ class Orders:
         listener: int = -1,
         supervised: bool = False,
         concurrency: int = 1,
+        until_done: bool = False,
     ) -> Orders:
         """Orders that make a child read the same settings as this command did."""
         overrides = {name: str(value) if isinstance(value, Path) else value for name, value in said.overrides.items()}
         config = None if said.config is None else str(said.config)
-        return Orders(role, config, overrides, listener, supervised, concurrency)
+        return Orders(role, config, overrides, listener, supervised, concurrency, until_done)
 
     @property
     def said(self) -> CommandLine:

@@ -8,6 +8,7 @@ import sys
 from skep.app import embedded_server
 from skep.errors import SkepError
 from skep.observe import configure_logging
+from skep.server.embedding_process import embed_passages
 from skep.server.examining import examine
 from skep.server.http_process import serve_http
 from skep.server.orders import Orders
@@ -31,6 +32,8 @@ def main(argument: str) -> int:
             terminal.result({"stopped": own and embedded_server(settings).stop()}, "")
         elif orders.role == "worker":
             do_jobs(settings, orders)
+        elif orders.role == "embedder":
+            embed_passages(settings, orders)
         else:
             serve_http(settings, orders)
     except SkepError as error:

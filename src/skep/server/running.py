@@ -22,7 +22,7 @@ import psutil
 
 from skep.server.interfaces import RunFolderError, StopFailedError
 
-Role = Literal["server", "worker"]
+Role = Literal["server", "worker", "embedder"]
 
 _CREATE_TIME_TOLERANCE_SECONDS = 2.0
 """psutil works the start out from the boot time, which moves a little when the clock is set."""
@@ -43,7 +43,7 @@ class Running:
     started: float
     """Unix seconds, as psutil says."""
     url: str
-    """Where a server listens; empty for a worker."""
+    """Where a server listens; empty for the others."""
 
 
 class RunFile:
@@ -60,10 +60,13 @@ class RunFile:
         os.pwrite(self._descriptor, json.dumps(asdict(us)).encode(), 0)
 
     def close(self) -> None:
-        """Take the file away, then let go of the lock, so that nobody finds it without its holder."""
+        """Take the file away, then let go of the lock, so that nobody finds it without its holder. Safe to call twice."""
+        if self._descriptor < 0:
+            return
         with suppress(FileNotFoundError):
             self._path.unlink()
         os.close(self._descriptor)
+        self._descriptor = -1
 
 
 def claim(data_folder: Path, name: str) -> RunFile | None:

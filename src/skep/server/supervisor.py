@@ -138,7 +138,9 @@ class _Crew:
         http = Orders.for_command("http", said, listener=listener.fileno(), supervised=True)
         names = [f"http {number}" for number in range(1, settings.server.workers + 1)]
         self._servers = [_Child(name, http, listener) for name in names]
-        self._worker = _Child("worker", replace(http, role="worker", listener=-1), listener)
+        self._others = [_Child("worker", replace(http, role="worker", listener=-1), listener)]
+        if settings.embedding.enabled:
+            self._others.append(_Child("embedder", replace(http, role="embedder", listener=-1), listener))
         self._ending = asyncio.Event()
 
     async def run(self, url: str, report: Callable[[Started], None]) -> None:
@@ -147,8 +149,8 @@ class _Crew:
             try:
                 keeping += [self._keep(child, restart_first=False) for child in self._servers]
                 await self._until_answering(keeping, url, report)
-                # Only now: on a small machine its start would slow down that of the server.
-                keeping.append(self._keep(self._worker, restart_first=True))
+                # Only now: on a small machine their start would slow down that of the server.
+                keeping += [self._keep(child, restart_first=True) for child in self._others]
                 await self._until_end(keeping)
             finally:
                 await self._stop(keeping)
@@ -210,7 +212,7 @@ class _Crew:
 
     async def _stop(self, keeping: list[asyncio.Task[None]]) -> None:
         self._ending.set()
-        children = [*self._servers, self._worker]
+        children = [*self._servers, *self._others]
         for child in children:
             child.end()
         if not keeping:

@@ -182,6 +182,22 @@ class SearchSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingSettings:
+    """Vectors of passages, by which searches find what is meant and not only what is written."""
+
+    enabled: bool = setting(
+        True, "Embeds what is indexed, in the background, and searches by meaning too; the model is part of Skep."
+    )
+    threads: int = setting(
+        0,
+        "Processor cores that embedding takes, at the lowest priority.",
+        zero="half of them",
+        minimum=0,
+        maximum=256,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """What Skep says about its own work, on standard error."""
 
@@ -236,6 +252,7 @@ class Settings:
     server: ServerSettings = ServerSettings()
     index: IndexSettings = IndexSettings()
     search: SearchSettings = SearchSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
     log: LogSettings = LogSettings()
 
     file: Path | None = None

@@ -35,6 +35,8 @@ _IDLE_TRANSACTION_MS = 60_000
 
 _queries = Queries("skep.store")
 
+_NO_SETTINGS: Mapping[str, str] = {}
+
 Row = TypeVar("Row")
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 Connection = AsyncConnection[tuple[Any, ...]]
@@ -57,6 +59,7 @@ class Database:
         statement_timeout_seconds: float = 60.0,
         application_name: str = "skep",
         niceness: int = 0,
+        session_settings: Mapping[str, str] = _NO_SETTINGS,
     ) -> None:
         self._server = server
         self._max_connections = max_connections
@@ -64,6 +67,7 @@ class Database:
         self._statement_timeout_seconds = statement_timeout_seconds
         self._application_name = application_name
         self._niceness = niceness
+        self._session_settings = session_settings
         self._pool: AsyncConnectionPool[Connection] | None = None
 
     @property
@@ -87,7 +91,8 @@ class Database:
             connect_timeout=max(2, round(self._connect_timeout_seconds)),
             application_name=self._application_name,
             options=f"-c statement_timeout={round(self._statement_timeout_seconds * 1000)} -c timezone=UTC"
-            f" -c idle_in_transaction_session_timeout={self._idle_transaction_ms}",
+            f" -c idle_in_transaction_session_timeout={self._idle_transaction_ms}"
+            + "".join(f" -c {name}={value}" for name, value in self._session_settings.items()),
         )
 
     async def open(self) -> None:

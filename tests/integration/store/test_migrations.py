@@ -38,6 +38,7 @@ UNBOUND = {
     "reserve_version_ids",
     "lift_statement_timeout",
     "vacuum_chunks",
+    "vacuum_embeddings",
     "vacuum_blobs",
     "vacuum_placements",
     "vacuum_symbols",
@@ -51,6 +52,7 @@ UNBOUND = {
     "delete_purges",
     "fetch_purged",
     "fetch_collection_ids",
+    "fetch_embedding_work",
 }
 """Statements of knowledge that read nothing of anybody's but numbers: the housekeeping goes through all projects."""
 
@@ -209,6 +211,7 @@ async def test_contents_do_not_get_into_the_planners_statistics(database_url: st
         ("blob", "sha256"),
         ("chunk", "sha256"),
         ("placement", "chunk_sha256"),
+        ("placement", "input_sha256"),
         ("symbol", "kind"),
     }
 

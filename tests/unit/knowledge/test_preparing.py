@@ -41,8 +41,9 @@ def test_a_file_becomes_what_is_stored(tmp_path: Path) -> None:
     assert (prepared.path, prepared.language, prepared.kind, prepared.note) == ("a.py", "python", "code", "")
     assert (prepared.sha256, prepared.size_bytes) == (hashlib.sha256(SOURCE).digest(), len(SOURCE))
     assert zlib.decompress(prepared.deflated) == SOURCE
-    ((sha256, text, start, end, heading, symbol),) = prepared.chunks
+    ((sha256, text, start, end, heading, symbol, embedded),) = prepared.chunks
     assert (sha256, start, end, heading, symbol) == (hash_text(text), 1, 3, "", "Heron")
+    assert embedded == hash_text("Heron\n" + text)
     assert [row[1:] for row in prepared.symbols] == [("Heron", "class", 1, 3), ("Heron.wade", "method", 2, 3)]
 
 

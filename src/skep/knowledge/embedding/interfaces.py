@@ -1,5 +1,7 @@
 """What turns texts into vectors, and how that fails.
 
+UsageError
+└── EmbeddingDisabledError         a setting says so
 UnavailableError
 ├── EmbeddingRuntimeMissingError   onnxruntime, tokenizers or numpy cannot be imported
 ├── EmbeddingModelMissingError     the model's folder or a file of it is not there
@@ -12,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from skep.errors import UnavailableError
+from skep.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +54,12 @@ class Embedder(Protocol):
             UnavailableError: one of the above; nothing was computed.
         """
         ...
+
+
+class EmbeddingDisabledError(UsageError):
+    """Embedding is switched off by the setting embedding.enabled."""
+
+    fix = "Leave the setting out, or set it to true."
 
 
 class EmbeddingRuntimeMissingError(UnavailableError):

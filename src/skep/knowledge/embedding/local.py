@@ -25,7 +25,7 @@ from skep.knowledge.embedding.interfaces import (
     EmbeddingModelMissingError,
     EmbeddingRuntimeMissingError,
 )
-from skep.knowledge.embedding.models import MODEL_FILE, TOKENIZER_FILE, Manifest
+from skep.knowledge.embedding.models import MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE, Manifest
 from skep.knowledge.embedding.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class LocalEmbedder:
 
     @property
     def name(self) -> str:
-        """The model and its revision: ``all-MiniLM-L6-v2-int8@0123456789ab``."""
-        return f"{self._manifest.name}@{self._manifest.revision}"
+        """The model and its revision."""
+        return self._manifest.full_name
 
     @property
     def dimensions(self) -> int:
@@ -126,9 +126,9 @@ def load_local_embedder(folder: Path = BUNDLED_MODEL, *, threads: int = 1, nicen
     """
     _import("numpy")
     onnxruntime, tokenizers = _import("onnxruntime"), _import("tokenizers")
-    path = folder / "manifest.json"
+    path = folder / MANIFEST_FILE
     try:
-        manifest = Manifest.parse(_read(path))
+        manifest = Manifest.parse(read_model_file(path))
     except ValueError as error:
         raise EmbeddingModelDamagedError(path=path, reason=str(error)) from error
     graph = _read_checked(folder / MODEL_FILE, manifest)
@@ -175,7 +175,8 @@ def _import(package: str) -> ModuleType:
         raise EmbeddingRuntimeMissingError(package=package, reason=str(error)) from error
 
 
-def _read(path: Path) -> bytes:
+def read_model_file(path: Path) -> bytes:
+    """Raises EmbeddingModelMissingError."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -183,7 +184,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_checked(path: Path, manifest: Manifest) -> bytes:
-    content = _read(path)
+    content = read_model_file(path)
     found, stated = hashlib.sha256(content).hexdigest(), manifest.sha256.get(path.name)
     if found != stated:
         raise EmbeddingModelDamagedError(path=path, reason=f"its SHA-256 is {found}, not {stated}")

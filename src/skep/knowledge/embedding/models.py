@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-MODEL_FILE, TOKENIZER_FILE = "model.onnx", "tokenizer.json"
+MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE = "manifest.json", "model.onnx", "tokenizer.json"
 
 _REVISION_DIGITS = 12
 
@@ -27,6 +27,11 @@ class Manifest:
         """Changes with all that changes a vector: the bytes of either file, and where a text is cut."""
         parts = (self.sha256[MODEL_FILE], self.sha256[TOKENIZER_FILE], str(self.max_tokens))
         return hashlib.sha256(" ".join(parts).encode("ascii")).hexdigest()[:_REVISION_DIGITS]
+
+    @property
+    def full_name(self) -> str:
+        """The model and its revision: ``all-MiniLM-L6-v2-int8@0123456789ab``."""
+        return f"{self.name}@{self.revision}"
 
     @classmethod
     def parse(cls, content: bytes) -> Manifest:

@@ -6,21 +6,30 @@ from collections.abc import Mapping
 
 from skep.knowledge.lexical import LexicalHits
 from skep.knowledge.models import ScoreStep
+from skep.knowledge.ranking.fusion import Fused, fuse
 from skep.knowledge.ranking.models import Passage, PassageKey, Question, Ranked
 from skep.knowledge.ranking.rules import RULES, Amounts, Rule, Standing
 
+_NOTHING: Mapping[PassageKey, float] = {}
 
-def rank(question: Question, hits: LexicalHits, passages: Mapping[PassageKey, Passage], top_k: int) -> list[Ranked]:
+
+def rank(
+    question: Question,
+    hits: LexicalHits,
+    passages: Mapping[PassageKey, Passage],
+    top_k: int,
+    near: Mapping[PassageKey, float] = _NOTHING,
+) -> list[Ranked]:
     """The best ``top_k`` of what was found, each with the steps that made its score.
 
-    ``passages`` describes the hits by version and ordinal; a hit it does not know is left out. Scores start from BM25
-    relative to the best hit; equal ones keep the order of version and ordinal, so that an answer can be repeated.
+    ``passages`` describes what was found by version and ordinal; what it does not know is left out. ``near`` are the
+    passages nearest by meaning, with their cosines. Scores start from both, see `fuse`; equal ones keep the order of
+    version and ordinal, so that an answer can be repeated.
     """
     found = {(hit.version_id, hit.ordinal): hit.score for hit in (*hits.definitions, *hits.passages)}
-    candidates = {key: passages[key] for key in sorted(found) if key in passages}
-    best = max((found[key] for key in candidates), default=0.0) or 1.0
-    scores = {key: found[key] / best for key in candidates}
-    start = dict(scores)
+    candidates = {key: passages[key] for key in sorted({*found, *near}) if key in passages}
+    fused = fuse(question, candidates, found, near)
+    scores = {key: parts.score for key, parts in fused.items()}
     trail: list[tuple[Rule, Amounts]] = []
     for rule in RULES:
         amounts = rule.apply(Standing(question, candidates, scores))
@@ -29,14 +38,16 @@ def rank(question: Question, hits: LexicalHits, passages: Mapping[PassageKey, Pa
             scores[key] = scores[key] + amount if rule.operation == "add" else scores[key] * amount
     order = sorted(scores, key=scores.__getitem__, reverse=True)[:top_k]
     return [
-        Ranked(version_id=key[0], ordinal=key[1], score=scores[key], steps=_steps(key, start[key], found[key], trail))
+        Ranked(version_id=key[0], ordinal=key[1], score=scores[key], steps=_steps(key, fused[key], trail))
         for key in order
     ]
 
 
-def _steps(key: PassageKey, start: float, bm25: float, trail: list[tuple[Rule, Amounts]]) -> tuple[ScoreStep, ...]:
-    score = start
-    steps = [ScoreStep(rule="words", effect=f"BM25 {bm25:.2f}", score=score)]
+def _steps(key: PassageKey, fused: Fused, trail: list[tuple[Rule, Amounts]]) -> tuple[ScoreStep, ...]:
+    steps = [ScoreStep(rule="words", effect=f"BM25 {fused.bm25:.2f}", score=fused.words)]
+    score = fused.score
+    if fused.cosine is not None:
+        steps.append(ScoreStep(rule="meaning", effect=f"cosine {fused.cosine:.2f}", score=score))
     for rule, amounts in trail:
         amount = amounts.get(key)
         if amount is None:

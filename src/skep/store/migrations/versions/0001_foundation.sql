@@ -118,9 +118,12 @@ create table placement (
     end_line integer not null,
     heading text not null,
     symbol text not null,
+    input_sha256 bytea not null,
     primary key (version_id, ordinal)
 );
+create index placement_input on placement (project_id, input_sha256);
 create index placement_chunk on placement (project_id, chunk_sha256);
+comment on column placement.input_sha256 is 'Of what is embedded of the passage where it stands here; the key of its vectors.';
 comment on table placement is 'Where a chunk stands. Chunks are shared by content; no foreign key, because collection runs under the project''s content lock.';
 
 create table symbol (
@@ -206,3 +209,68 @@ alter table blob alter column deflated set statistics 0;
 alter table chunk alter column text set statistics 0;
 alter table placement alter column heading set statistics 0, alter column symbol set statistics 0;
 alter table symbol alter column name set statistics 0, alter column qualified_name set statistics 0;
+
+-- Meanings: what an embedding model makes of passages, beside their words.
+
+create table embedding_space (
+    space_id integer generated always as identity primary key,
+    project_id bigint not null references project,
+    model text not null,
+    dimensions integer not null check (dimensions between 1 and 4000),
+    created_at timestamptz not null default now(),
+    unique (project_id, model)
+);
+comment on table embedding_space is 'One model''s vectors of one project: a partition of embedding with an index of its own, so that neither projects nor models are ever mixed.';
+comment on column embedding_space.dimensions is 'Of its vectors; 4000 is the most that an HNSW index takes as halfvec.';
+
+create table embedding (
+    space_id integer not null,
+    project_id bigint not null,
+    input_sha256 bytea not null check (length(input_sha256) = 32),
+    vector halfvec not null,
+    primary key (space_id, input_sha256)
+) partition by list (space_id);
+-- Inline, never toasted: a search without an index reads them all.
+alter table embedding alter column vector set storage plain, alter column vector set statistics 0;
+comment on column embedding.input_sha256 is 'Of exactly what was embedded; placement.input_sha256.';
+comment on column embedding.vector is 'Of length 1, so that the inner product is the cosine.';
+
+create table embedding_progress (
+    project_id bigint not null,
+    collection_id bigint not null references collection on delete cascade,
+    space_id integer not null references embedding_space,
+    complete_seq bigint not null default -1,
+    embedded bigint not null default 0,
+    total bigint not null default 0,
+    updated_at timestamptz not null default now(),
+    primary key (collection_id, space_id)
+);
+comment on column embedding_progress.complete_seq is 'Every passage of the collection as it was after this change has its vector; -1 before the first time.';
+comment on column embedding_progress.embedded is 'Passages with a vector, of total, when that was last counted.';
+
+alter table collection add column embedding_paused boolean not null default false;
+comment on column collection.embedding_paused is 'Whether somebody asked to leave its passages without vectors for now.';
+
+create function open_embedding_space(wanted_project bigint, wanted_model text, wanted_dimensions integer)
+returns integer language plpgsql as $$
+declare
+    found integer;
+    part text;
+begin
+    perform pg_advisory_xact_lock(7117003, wanted_project::int);
+    select space_id into found from embedding_space where project_id = wanted_project and model = wanted_model;
+    if found is not null then
+        return found;
+    end if;
+    insert into embedding_space (project_id, model, dimensions)
+    values (wanted_project, wanted_model, wanted_dimensions) returning space_id into found;
+    part := 'embedding_' || found;
+    execute format('create table %I (like embedding including all)', part);
+    execute format(
+        'create index on %I using hnsw ((vector::halfvec(%s)) halfvec_ip_ops) with (m = 24, ef_construction = 128)',
+        part, wanted_dimensions);
+    -- Attached, not created as a partition: that would wait for every search, and every search for that.
+    execute format('alter table embedding attach partition %I for values in (%s)', part, found);
+    return found;
+end $$;
+comment on function open_embedding_space is 'The space of a model in a project; made at its first use.';

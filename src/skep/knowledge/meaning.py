@@ -1,0 +1,89 @@
+"""Candidates by meaning: a question's vector, and the passages whose vectors are nearest."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from skep.errors import SkepError
+from skep.knowledge.embedding import Embedder
+from skep.knowledge.lexical import LexicalFilters
+from skep.knowledge.vectors import Near, VectorQuery, Vectors
+from skep.knowledge.views import View
+from skep.observe import event
+
+CANDIDATES = 100
+"""Nearest passages looked at for a question; more found no more right ones on the development questions."""
+
+_REMEMBERED = 256
+"""Vectors of questions kept: the same one is often asked again, with other filters, or by the page that shows it."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The nearest passages, best first, and how much of what was searched has vectors (0.0 to 1.0)."""
+
+    near: tuple[Near, ...] = ()
+    embedded_fraction: float = 0.0
+
+
+class MeaningSearch:
+    """Finds passages by what they mean, with one embedding model. Never the reason why a search fails."""
+
+    def __init__(self, vectors: Vectors, embedder: Embedder) -> None:
+        self._vectors = vectors
+        self._embedder = embedder
+        self._remembered: OrderedDict[str, list[float]] = OrderedDict()
+
+    @property
+    def model(self) -> str:
+        """The model's name, under which vectors are kept."""
+        return self._embedder.name
+
+    async def find(
+        self, project_id: int, text: str, views: Sequence[View], filters: LexicalFilters, *, top_k: int
+    ) -> Meant:
+        """The passages nearest to a text. When the model or the database fails, none: words alone answer then."""
+        embedded = [view for view in views if view.embedded.passages]
+        if not embedded:
+            return Meant()
+        passages = sum(view.embedded.total for view in embedded)
+        try:
+            query = VectorQuery(
+                space_id=embedded[0].embedded.space_id,
+                vector=await self._vector(text),
+                collection_ids=[view.collection.collection_id for view in embedded],
+                passages=passages,
+                filters=filters,
+                limit=max(CANDIDATES, top_k),
+            )
+            near = await self._vectors.nearest(project_id, query)
+        except SkepError as error:
+            event(_log, logging.WARNING, "searched without meanings", reason=str(error))
+            return Meant()
+        return Meant(tuple(near), fraction_of(views))
+
+    async def _vector(self, text: str) -> list[float]:
+        known = self._remembered.get(text)
+        if known is None:
+            known = (await asyncio.to_thread(self._embedder.embed, [text]))[0].tolist()
+            self._remembered[text] = known
+            if len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
+        else:
+            self._remembered.move_to_end(text)
+        return known
+
+
+def fraction_of(views: Sequence[View]) -> float:
+    """How much of some collections has vectors, by passages; 1.0 only when all of it has."""
+    if all(view.embedded.is_complete(view.collection.last_seq) for view in views):
+        return 1.0
+    total = sum(view.embedded.total for view in views)
+    passages = sum(view.embedded.passages for view in views)
+    return min(passages / total, 0.999) if total else 0.0

@@ -1,0 +1,155 @@
+"""Vectors in the database: put there, and found again by nearness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skep.knowledge.embedding import Embedder
+from skep.knowledge.lexical import LexicalFilters, glob_to_regex
+from skep.knowledge.models import EmbeddingStatus
+from skep.knowledge.storing import queries
+from skep.store import Database
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+EXACT_PASSAGES = 20_000
+"""Up to so many passages every vector is looked at: the index would have to be gone through far from the question for
+those few that pass a filter, and might miss one."""
+
+SESSION_SETTINGS: Mapping[str, str] = {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "120"}
+"""What a session needs for `nearest_passages`: the index is read on until enough passages pass the filters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """How far a model is with a collection, as was last counted."""
+
+    space_id: int = 0
+    """0 when it has not begun."""
+    complete_seq: int = -1
+    """All that the collection had after this change has its vectors."""
+    passages: int = 0
+    """With a vector, of ``total``."""
+    total: int = 0
+
+    def is_complete(self, last_seq: int) -> bool:
+        """Whether that still holds for a change log that ends there."""
+        return self.complete_seq >= last_seq
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A passage and how near it is."""
+
+    version_id: int
+    ordinal: int
+    collection_id: int
+    similarity: float
+    """Cosine, -1 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorQuery:
+    """What is looked for in one space."""
+
+    space_id: int
+    vector: Sequence[float]
+    collection_ids: Sequence[int]
+    passages: int
+    """How many findable passages these collections have, about."""
+    filters: LexicalFilters
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRow:
+    """How far a model is with a collection, as the database says it."""
+
+    collection_id: int
+    last_seq: int
+    is_paused: bool
+    model: str
+    complete_seq: int
+    embedded: int
+    total: int
+
+
+def embedding_status(row: EmbeddingRow) -> EmbeddingStatus:
+    """The same in words for people. Pure."""
+    is_complete = row.complete_seq >= row.last_seq
+    fraction = 1.0 if is_complete else min(row.embedded / row.total, 0.999) if row.total else 0.0
+    state = "complete" if is_complete else "paused" if row.is_paused else "embedding"
+    return EmbeddingStatus(row.model, row.embedded, row.total, round(fraction, 3), state)
+
+
+class Vectors:
+    """The vectors of every project, each model's in a space of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._spaces: dict[tuple[int, str], int] = {}
+
+    async def open_space(self, project_id: int, embedder: Embedder) -> int:
+        """The space of a model in a project; made at its first use."""
+        known = self._spaces.get((project_id, embedder.name))
+        if known is not None:
+            return known
+        bound = {"project_id": project_id, "model": embedder.name, "dimensions": embedder.dimensions}
+        ((space_id,),) = await self._database.fetch_tuples(queries["open_space"], bound)
+        return self._spaces.setdefault((project_id, embedder.name), int(space_id))
+
+    async def add(self, project_id: int, space_id: int, vectors: Mapping[bytes, NDArray[np.float32]]) -> int:
+        """Keep vectors by the SHA-256 of what was embedded; returns how many are new.
+
+        What was erased since it was read is left out, so that nothing of it comes back.
+        """
+        bound = {
+            "project_id": project_id,
+            "space_id": space_id,
+            "sha256s": list(vectors),
+            "vectors": [vector_text(vector.tolist()) for vector in vectors.values()],
+        }
+        async with self._database.transaction() as connection:
+            await connection.execute(queries["hold_contents"], bound)
+            return (await connection.execute(queries["insert_embeddings"], bound)).rowcount
+
+    async def nearest(self, project_id: int, query: VectorQuery) -> list[Near]:
+        """The passages nearest to a vector, best first; fewer than asked for only where no more pass the filters."""
+        bound = {
+            "project_id": project_id,
+            "space_id": query.space_id,
+            "vector": vector_text(query.vector),
+            "collection_ids": list(query.collection_ids),
+            "limit": query.limit,
+            **_filter_columns(query.filters),
+        }
+        matching = query.passages
+        if query.filters != LexicalFilters():
+            ((matching,),) = await self._database.fetch_tuples(queries["count_matching"], bound)
+        if matching > EXACT_PASSAGES:
+            statement = queries["nearest_passages"].replace(b":dimensions", b"%d" % len(query.vector))
+            rows = await self._database.fetch_tuples(statement, bound)
+            if len(rows) >= query.limit:
+                return [Near(*row) for row in rows]
+        rows = await self._database.fetch_tuples(queries["nearest_passages_exactly"], bound)
+        return [Near(*row) for row in rows]
+
+
+def vector_text(vector: Sequence[float]) -> str:
+    """A vector as PostgreSQL reads it; five digits are more than a 16-bit number keeps."""
+    return "[" + ",".join([f"{value:.5g}" for value in vector]) + "]"
+
+
+def _filter_columns(filters: LexicalFilters) -> dict[str, Any]:
+    pattern = None if filters.path_glob is None else f"^(?:{glob_to_regex(filters.path_glob)})$"
+    return {
+        "languages": list(filters.languages) or None,
+        "kinds": list(filters.kinds) or None,
+        "modified_since": filters.modified_since,
+        "modified_until": filters.modified_until,
+        "path_pattern": pattern,
+    }
