@@ -595,6 +595,21 @@ where e.space_id = %(space_id)s and e.project_id = %(project_id)s and v.removed_
     or exists (select from document d where d.document_id = v.document_id and d.path ~ %(path_pattern)s))
 order by e.vector::halfvec(:dimensions) <#> %(vector)s::halfvec(:dimensions) limit %(limit)s;
 
+-- name: nearest_passages_of_all
+-- Findable passages of collections among the nearest vectors of a whole small space, each of which is looked at; perhaps
+-- too few, when the space has much besides these collections.
+with near as materialized (
+    select e.project_id, e.input_sha256, e.vector <#> %(vector)s::halfvec as distance
+    from embedding e where e.space_id = %(space_id)s and e.project_id = %(project_id)s
+    order by distance limit 2 * %(limit)s
+)
+select p.version_id, p.ordinal, v.collection_id, -n.distance as similarity
+from near n
+join placement p on p.project_id = n.project_id and p.input_sha256 = n.input_sha256
+join version v on v.version_id = p.version_id
+where v.removed_at is null and v.collection_id = any(%(collection_ids)s) and v.project_id = %(project_id)s
+order by n.distance limit %(limit)s;
+
 -- name: nearest_passages_exactly
 -- The same without the index: every vector of what passes the filters is looked at.
 select p.version_id, p.ordinal, v.collection_id, -(e.vector <#> %(vector)s::halfvec) as similarity

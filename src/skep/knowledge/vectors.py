@@ -128,14 +128,17 @@ class Vectors:
             **_filter_columns(query.filters),
         }
         matching = query.passages
-        if query.filters != LexicalFilters():
+        is_filtered = query.filters != LexicalFilters()
+        if is_filtered:
             ((matching,),) = await self._database.fetch_tuples(queries["count_matching"], bound)
+        statement = b""
         if matching > EXACT_PASSAGES:
             statement = queries["nearest_passages"].replace(b":dimensions", b"%d" % len(query.vector))
-            rows = await self._database.fetch_tuples(statement, bound)
-            if len(rows) >= query.limit:
-                return [Near(*row) for row in rows]
-        rows = await self._database.fetch_tuples(queries["nearest_passages_exactly"], bound)
+        elif not is_filtered:
+            statement = queries["nearest_passages_of_all"]
+        rows = await self._database.fetch_tuples(statement, bound) if statement else []
+        if len(rows) < query.limit:
+            rows = await self._database.fetch_tuples(queries["nearest_passages_exactly"], bound)
         return [Near(*row) for row in rows]
 
 

@@ -51,7 +51,7 @@ def test_every_step_is_told_and_leads_to_the_score() -> None:
     ]
     assert best.steps[-1].score == pytest.approx(best.score) == pytest.approx(5.9 * 0.3)
     assert [step.rule for step in second.steps] == ["words", "file coherence", "path penalties", "saturation"]
-    assert second.steps[-1].score == pytest.approx(second.score) == pytest.approx(0.7 * 0.3 * 0.6)
+    assert second.steps[-1].score == pytest.approx(second.score) == pytest.approx(0.7 * 0.3 * 0.5)
 
 
 def test_hits_that_nobody_describes_are_left_out() -> None:

@@ -143,4 +143,4 @@ def test_rules_about_code_leave_prose_alone() -> None:
 
 def test_all_passages_of_a_file_but_its_best_step_back() -> None:
     now = standing("x", code("a.py"), code("b.py"), code("a.py"), code("a.py"), scores=(0.4, 0.5, 0.9, 0.6))
-    assert amounts_of(SATURATION, now) == {3: rules.SATURATION, 0: rules.SATURATION}
+    assert amounts_of(SATURATION, now) == {3: rules.SATURATION, 0: rules.SATURATION**2}
