@@ -164,8 +164,8 @@ def _show(text: str) -> None:
 
 
 @asynccontextmanager
-async def local_backend(data_folder: Path) -> AsyncIterator[LocalBackend]:
+async def local_backend(data_folder: Path, *, embedding: bool = False) -> AsyncIterator[LocalBackend]:
     """Skep opened in this process on a data folder."""
-    settings = load_settings(CommandLine(None, {"data_folder": data_folder}))
+    settings = load_settings(CommandLine(None, {"data_folder": data_folder, "embedding.enabled": embedding}))
     async with open_skep(settings, notice=_show, name="skep benchmark") as skep:
         yield LocalBackend(skep, await skep.local_principal())

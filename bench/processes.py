@@ -63,9 +63,15 @@ def plain_environment(**more: str) -> dict[str, str]:
 class Skep:
     """The `skep` of this checkout on a data folder of its own. A context manager that stops what was started."""
 
-    def __init__(self, data_folder: Path) -> None:
+    def __init__(self, data_folder: Path, *, embedding: bool = False) -> None:
+        """Without ``embedding`` nothing is embedded, and words alone are searched."""
         self.data_folder = data_folder
-        self._environment = plain_environment(SKEP_HOME=str(data_folder), PYTHONPATH=str(REPOSITORY / "src"))
+        self.embedding = embedding
+        self._environment = plain_environment(
+            SKEP_HOME=str(data_folder),
+            PYTHONPATH=str(REPOSITORY / "src"),
+            SKEP_EMBEDDING_ENABLED="true" if embedding else "false",
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -1,10 +1,12 @@
-"""How well we find: NDCG@10 on the development questions, lexical only, against semble 0.7.0 without vectors.
+"""How well we find, against semble 0.7.0 without vectors and with our embedding model in the place of its own.
 
     bench/peers.sh PEERS && ../shared/retrieval/fetch_corpora.sh CORPORA
-    python -m bench.quality --corpora CORPORA --peer-python PEERS/bin/python
+    python -m bench.quality --corpora CORPORA --peer-python PEERS/bin/python [--sets]
 
-Prints each repository, each category and the macro average of both, then, with --leave-one-out, what our ranking gives on
-each repository with its constants chosen on the other eight: what is tuned to one repository shows there as a loss.
+Questions about nine repositories: NDCG@10 by words alone and by words and meanings, with the interval of the difference to the
+peer (paired bootstrap over the questions), and how often the right files are within 2,000 tokens of results. With --sets also
+CoSQA and Anthropic's passages. With --leave-one-out what our ranking gives on each repository with its constants chosen on the
+other eight: what is tuned to one repository shows there as a loss.
 """
 
 from __future__ import annotations
@@ -21,20 +23,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.retrieval.engines import Answer, LexicalEngine, semble_answers
-from bench.retrieval.passages import load_passages, report_passages
+from bench.retrieval.engines import Answer, Engine, files_below, semble_answers
+from bench.retrieval.sets import load_code_chunks, load_cosqa, load_docs, recall_at, reciprocal_rank
+from skep.knowledge.embedding import Embedder, load_local_embedder
 from skep.knowledge.lexical.index import FIELD_WEIGHTS
 from skep.knowledge.ranking import rules
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOP_K = 10
 
+_TOKENS, _CHARACTERS_PER_TOKEN, _OVERHEAD_CHARACTERS = 2_000, 4, 50
+"""What an agent reads of an answer, at four characters a token; place and score of a passage take the overhead."""
+
+_RESAMPLES = 10_000
+
 GRID: dict[str, tuple[float, ...]] = {
     "FILE_COHERENCE": (0.2, 0.4, 0.6),
     "PATH_WORDS": (0.75, 1.0),
     "MENTION": (0.5, 1.5),
     "FILE_COHERENCE_REST": (0.0, 0.2),
-    "SATURATION": (0.5, 0.6, 0.7),
+    "SATURATION": (0.4, 0.5, 0.6),
     "body": (1.0, 1.5, 2.0),
 }
 """The constants that were looked at, and the values tried for the leave-one-out figure: those of the ranking rules, and
@@ -106,7 +114,7 @@ def constants(values: dict[str, float]) -> Iterator[None]:
             homes[name][name] = value
 
 
-def leave_one_out(evaluate: ModuleType, engines: dict[Repository, LexicalEngine]) -> dict[str, Rows]:
+def leave_one_out(evaluate: ModuleType, engines: dict[Repository, Engine]) -> dict[str, Rows]:
     """Each repository's answers with the constants that are best on the others."""
     settings = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
     tried: list[dict[str, Rows]] = []
@@ -141,11 +149,58 @@ def report(title: str, results: dict[str, Rows]) -> dict[str, Any]:
     }
 
 
-def ask_semble(evaluate: ModuleType, repository: Repository, peer_python: Path) -> Rows:
+def ask_semble(evaluate: ModuleType, repository: Repository, peer_python: Path, *, vectors: bool) -> Rows:
     """The peer's NDCG@10 on one repository; it answers all questions in one process."""
-    answers = semble_answers(peer_python, repository.indexed, repository.questions, TOP_K)
+    answers = semble_answers(peer_python, repository.indexed, repository.questions, TOP_K, vectors=vectors)
     known = dict(zip(repository.questions, answers, strict=True))
     return measure(evaluate, repository, lambda text, _: known[text])
+
+
+def interval(ours: dict[str, Rows], theirs: dict[str, Rows]) -> tuple[float, float, float]:
+    """Difference of the means over repositories, and the 95 % interval of it: questions drawn anew in each repository."""
+    numpy = importlib.import_module("numpy")
+    random = numpy.random.default_rng(1)
+    means = []
+    for name, rows in ours.items():
+        differences = numpy.array([a[1] - b[1] for a, b in zip(rows, theirs[name], strict=True)])
+        drawn = random.integers(0, len(differences), (_RESAMPLES, len(differences)))
+        means.append(numpy.concatenate([[differences.mean()], differences[drawn].mean(axis=1)]))
+    samples = numpy.mean(means, axis=0)
+    low, high = numpy.percentile(samples[1:], [2.5, 97.5])
+    return float(samples[0]), float(low), float(high)
+
+
+def recall_within(evaluate: ModuleType, retrieval: Path, engines: dict[Repository, Engine]) -> float:
+    """Mean over all questions of the share of right files among the results that fit into the tokens."""
+    shares = []
+    for repository, engine in engines.items():
+        for item in json.loads((retrieval / "annotations" / f"{repository.name}.json").read_text()):
+            wanted = [one for one in evaluate.targets(item) if (repository.root / one[0]).exists()]
+            if not wanted:
+                continue
+            found = engine.within(item["query"], _TOKENS * _CHARACTERS_PER_TOKEN, _OVERHEAD_CHARACTERS)
+            shares.append(statistics.mean(any(evaluate.matches(path, one) for path in found) for one in wanted))
+    return statistics.mean(shares)
+
+
+def report_sets(retrieval: Path, embedder: Embedder) -> dict[str, float]:
+    """Print and return the figures of the judged sets besides the repositories."""
+    figures: dict[str, float] = {}
+    with Engine(load_cosqa(retrieval / "cosqa").files, embedder=embedder) as engine:
+        judged = load_cosqa(retrieval / "cosqa")
+        figures["cosqa_mrr"] = reciprocal_rank(judged, engine.paths)
+        figures["cosqa_mrr_vectors"] = reciprocal_rank(judged, lambda text, k: engine.paths(text, k, by_words=False))
+    judged = load_code_chunks(retrieval / "anthropic")
+    with Engine(judged.files, embedder=embedder) as engine:
+        for k in (5, 10, 20):
+            figures[f"code_chunks_pass_at_{k}"] = 100 * recall_at(judged, engine.paths, k)
+    judged = load_docs(retrieval / "anthropic")
+    with Engine(judged.files, kinds=frozenset({"docs"}), embedder=embedder) as engine:
+        figures["docs_recall_at_3"] = recall_at(judged, engine.paths, 3)
+        figures["docs_mrr"] = reciprocal_rank(judged, engine.paths)
+    for name, value in figures.items():
+        print(f"{name}: {value:.4f}")
+    return figures
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -158,32 +213,45 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--leave-one-out", action="store_true", help="also choose constants on eight, report on the ninth"
     )
-    parser.add_argument("--passages", action="store_true", help="also how often the one right passage is found")
+    parser.add_argument("--sets", action="store_true", help="also CoSQA and Anthropic's passages")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run both engines and print."""
+    """Run all engines and print."""
     options = parse_arguments()
     evaluate = load_measure(options.retrieval)
     repositories = load_repositories(options.retrieval, options.corpora, whole=options.whole)
     kinds = frozenset({"code", "docs", "config"} if options.whole else {"code"})
+    embedder = load_local_embedder(threads=2)
     figures: dict[str, Any] = {}
     with ExitStack() as stack:
-        engines = {repo: stack.enter_context(LexicalEngine(repo.indexed, kinds=kinds)) for repo in repositories}
-        ours = {repo.name: measure(evaluate, repo, engine.search) for repo, engine in engines.items()}
-        figures["skep"] = report("skep", ours)
+        words = {one: stack.enter_context(Engine(files_below(one.indexed), kinds=kinds)) for one in repositories}
+        both = {
+            one: stack.enter_context(Engine(files_below(one.indexed), kinds=kinds, embedder=embedder))
+            for one in repositories
+        }
+        lexical = {one.name: measure(evaluate, one, engine.search) for one, engine in words.items()}
+        hybrid = {one.name: measure(evaluate, one, engine.search) for one, engine in both.items()}
+        figures["lexical"] = report("skep, words alone", lexical)
+        figures["hybrid"] = report("skep", hybrid)
+        figures["recall_within_tokens"] = recall_within(evaluate, options.retrieval, both)
+        print(f"right files within {_TOKENS} tokens: {figures['recall_within_tokens']:.4f}")
         if options.peer_python:
-            peer = {repo.name: ask_semble(evaluate, repo, options.peer_python) for repo in repositories}
-            figures["semble"] = report("semble 0.7.0 without vectors", peer)
-            print(f"ratio {figures['skep']['ndcg_at_10'] / figures['semble']['ndcg_at_10']:.3f}")
+            for name, ours, vectors in (("lexical", lexical, False), ("hybrid", hybrid, True)):
+                peer = {
+                    one.name: ask_semble(evaluate, one, options.peer_python, vectors=vectors) for one in repositories
+                }
+                figures[f"semble_{name}"] = report(f"semble 0.7.0, {name}", peer)
+                difference, low, high = interval(ours, peer)
+                figures[f"difference_{name}"] = {"mean": difference, "low": low, "high": high}
+                print(f"difference {difference:+.4f}, 95 % of it {low:+.4f} to {high:+.4f}")
         if options.leave_one_out:
-            figures["skep_leave_one_out"] = report(
-                "skep, each repository with constants chosen on the others", leave_one_out(evaluate, engines)
-            )
-    if options.passages:
-        figures["passages"] = report_passages(load_passages(options.retrieval / "anthropic"))
+            title = "skep, words alone, each repository with constants chosen on the others"
+            figures["leave_one_out"] = report(title, leave_one_out(evaluate, words))
+    if options.sets:
+        figures["sets"] = report_sets(options.retrieval, embedder)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -1,6 +1,6 @@
 """All benchmarks one after the other, compared with the figures kept.
 
-    python -m bench.run [--only indexing,searching,quality,embedding] [--retrieval FOLDER --corpora FOLDER] [--save] [--strict]
+    python -m bench.run [--only indexing,searching,quality,embedding,meanings] [--retrieval FOLDER --corpora FOLDER] [--save] [--strict]
 
 Says what got better and worse since the figures were kept: by more than a tenth, and by more than the samples of either run
 differ among themselves. On another machine only the ratios to the peers are compared. *quality* needs the retrieval
@@ -17,15 +17,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import embedding, indexing, searching
+from bench import embedding, indexing, meanings, searching
 from bench.corpus import make_corpus
 from bench.processes import REPOSITORY
 from bench.results import Collector, Figure, Options, add_options, finish, options_of
 from bench.semble_command import Semble
 
-SCRIPTS = ("indexing", "searching", "quality", "embedding")
+SCRIPTS = ("indexing", "searching", "quality", "embedding", "meanings")
 
-_QUALITY_GOALS = {"ndcg_at_10": 0.86, "architecture": 0.80, "symbol": 0.96}
+_LEXICAL_GOALS = {"ndcg_at_10": 0.86, "architecture": 0.80, "symbol": 0.96}
+_HYBRID_GOALS = {"ndcg_at_10": 0.89, "architecture": 0.86, "symbol": 0.97}
+_DIFFERENCE_GOAL, _RECALL_GOAL = 0.02, 0.95
+_SETS = {
+    "cosqa_mrr": ("CoSQA, MRR", 0.56),
+    "cosqa_mrr_vectors": ("CoSQA, MRR by vectors alone", None),
+    "code_chunks_pass_at_5": ("Anthropic's code passages, pass@5", 87.0),
+    "code_chunks_pass_at_10": ("Anthropic's code passages, pass@10", 93.0),
+    "code_chunks_pass_at_20": ("Anthropic's code passages, pass@20", None),
+    "docs_recall_at_3": ("Anthropic's documentation, top-3 recall", 0.72),
+    "docs_mrr": ("Anthropic's documentation, MRR", 0.80),
+}
 
 
 def run_indexing(options: Options, collector: Collector) -> None:
@@ -39,6 +50,7 @@ def run_quality(options: Options, retrieval: Path, corpora: Path, collector: Col
     with TemporaryDirectory(prefix="skep-bench-") as folder:
         output = Path(folder, "quality.json")
         command = [sys.executable, "-m", "bench.quality", "--retrieval", str(retrieval), "--corpora", str(corpora)]
+        command += ["--sets", "--leave-one-out"]
         if options.peer:
             command += ["--peer-python", str(Semble(options.cache, options.peer_python).python)]
         subprocess.run([*command, "--json", str(output)], cwd=REPOSITORY, check=True)
@@ -48,33 +60,47 @@ def run_quality(options: Options, retrieval: Path, corpora: Path, collector: Col
 
 def quality_figures(report: dict[str, Any]) -> list[Figure]:
     """The figures in what `bench.quality --json` wrote. Pure."""
-    ours, theirs = report["skep"], report.get("semble")
-    peer_name = "semble without vectors" if theirs else ""
-    overall = Figure(
-        "quality.ndcg_at_10",
-        "NDCG@10, mean over repositories",
-        "",
-        "more",
-        (ours["ndcg_at_10"],),
-        goal=_QUALITY_GOALS["ndcg_at_10"],
-        peer=theirs["ndcg_at_10"] if theirs else None,
-        peer_name=peer_name,
-    )
+    figures = [
+        *_ndcg_figures(report, "lexical", "words alone", _LEXICAL_GOALS, "semble without vectors"),
+        *_ndcg_figures(report, "hybrid", "words and meaning", _HYBRID_GOALS, "semble with our model"),
+    ]
+    if "difference_hybrid" in report:
+        difference = report["difference_hybrid"]
+        samples = (difference["low"], difference["mean"], difference["high"])
+        title = "NDCG@10 over semble with our model; the range is the 95 % interval"
+        figures.append(Figure("quality.hybrid.difference", title, "", "more", samples, goal=_DIFFERENCE_GOAL))
+    if "recall_within_tokens" in report:
+        recall = (report["recall_within_tokens"],)
+        title = "Right files within 2,000 tokens of results"
+        figures.append(Figure("quality.recall_within_tokens", title, "", "more", recall, goal=_RECALL_GOAL))
+    sets = report.get("sets", {})
+    figures += [
+        Figure(f"quality.{n}", _SETS[n][0], "", "more", (value,), goal=_SETS[n][1]) for n, value in sets.items()
+    ]
+    if "leave_one_out" in report:
+        figures += _ndcg_figures(report, "leave_one_out", "constants of the other eight", {}, "")
+    return figures
+
+
+def _ndcg_figures(
+    report: dict[str, Any], which: str, words: str, goals: dict[str, float], peer_name: str
+) -> list[Figure]:
+    ours, theirs = report[which], report.get(f"semble_{which}")
+    values = {"ndcg_at_10": ours["ndcg_at_10"], **ours["categories"]}
+    peers = {"ndcg_at_10": theirs["ndcg_at_10"], **theirs["categories"]} if theirs else {}
+    titles = {"ndcg_at_10": "mean over repositories"}
     return [
-        overall,
-        *(
-            Figure(
-                f"quality.{category}",
-                f"NDCG@10, {category} questions",
-                "",
-                "more",
-                (value,),
-                goal=_QUALITY_GOALS.get(category),
-                peer=theirs["categories"].get(category) if theirs else None,
-                peer_name=peer_name,
-            )
-            for category, value in ours["categories"].items()
-        ),
+        Figure(
+            f"quality.{which}.{name}",
+            f"NDCG@10, {words}: {titles.get(name, f'{name} questions')}",
+            "",
+            "more",
+            (value,),
+            goal=goals.get(name),
+            peer=peers.get(name),
+            peer_name=peer_name if theirs else "",
+        )
+        for name, value in values.items()
     ]
 
 
@@ -107,6 +133,9 @@ def main() -> None:
             print("quality is left out: it needs --retrieval and --corpora", file=sys.stderr)
     if "embedding" in parsed.only:
         embedding.measure(make_corpus(options.cache), options.repeat, collector)
+    if "meanings" in parsed.only:
+        questions = searching.load_questions(parsed.retrieval)
+        meanings.measure(make_corpus(options.cache), options, questions, collector)
     finish(collector, options)
 
 

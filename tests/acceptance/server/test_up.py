@@ -369,7 +369,7 @@ def test_down_stops_everything(start: Start, data: Path, tree: Path) -> None:
     family = psutil.Process(up.process.pid).children(recursive=True)
     done = skep(data, "down", "--json")
     assert done.code == 0
-    assert {process["role"] for process in done.json["processes"]} == {"server", "worker"}
+    assert {process["role"] for process in done.json["processes"]} == {"server", "worker", "embedder"}
     assert done.json["database"] is True
     assert up.process.wait(5) == 0
     assert not [process for process in family if process.is_running()]

@@ -46,7 +46,7 @@ PLANTED = {
     ),
     "a missing placement": (f"delete from placement where {OF_THE_FILE}", "0 passages are stored instead of"),
     "an additional placement": (
-        f"insert into placement select project_id, version_id, 99, chunk_sha256, 1, 1, '', '' from placement "
+        f"insert into placement select project_id, version_id, 99, chunk_sha256, 1, 1, '', '', input_sha256 from placement "
         f"where {OF_THE_FILE} and ordinal = 0",
         "passages are stored instead of",
     ),
