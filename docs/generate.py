@@ -21,6 +21,7 @@ from skep.cli import COMMANDS
 from skep.cli.main import run
 from skep.errors import SkepError
 from skep.knowledge.chunking import LANGUAGES
+from skep.knowledge.edges import PROFILES
 from skep.settings import settings_reference
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -98,9 +99,23 @@ def languages_page() -> str:
     for language in sorted(LANGUAGES, key=lambda one: one.name):
         names = ", ".join(f"`{name}`" for name in (*language.extensions, *language.file_names))
         cut = "syntax tree" if language.grammar else "headings" if language.headings else "lines"
-        rows.append(f"| {language.name} | {language.kind} | {cut} | {names} |\n")
-    head = "# Languages\n\n" + _NOTE + "Files of any other name are `text`, of kind docs, cut by lines.\n\n"
-    return head + "| language | kind | cut by | files |\n| --- | --- | --- | --- |\n" + "".join(rows)
+        rows.append(f"| {language.name} | {language.kind} | {cut} | {_edges_of(language.name)} | {names} |\n")
+    head = (
+        "# Languages\n\n"
+        + _NOTE
+        + "Files of any other name are `text`, of kind docs, cut by lines.\n\n"
+        + "*Leads by* says what makes edges from such a file to others: the paths and modules it imports or links to, and the "
+        + "names it uses. Names lead to languages that can call each other (Java and Kotlin, C and C++), from prose to all. "
+        + "Tests lead to what they test by their names. Without an entry a file has no edges.\n\n"
+    )
+    return head + "| language | kind | cut by | leads by | files |\n| --- | --- | --- | --- | --- |\n" + "".join(rows)
+
+
+def _edges_of(language: str) -> str:
+    profile = PROFILES.get(language)
+    if profile is None:
+        return ""
+    return ", ".join([*["imports"] * bool(profile.imports), *["names"] * profile.has_names])
 
 
 def main() -> int:

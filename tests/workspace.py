@@ -24,6 +24,11 @@ select 'symbol', d.path, s.kind, s.name, null, s.ordinal, s.qualified_name, s.st
 from document d join symbol s using (version_id)
 where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s
 union all
+select 'mention', d.path, m.family, m.reach, null, null, m.module || array_to_string(m.subjects || m.imports || m.names, ' '),
+    null, null, '', '', null::bigint
+from document d join mention m using (version_id)
+where d.project_id = %(project_id)s and d.collection_id = %(collection_id)s
+union all
 select 'document', d.path, v.language, v.kind, v.blob_sha256, null, null, d.size_bytes, null, v.chunker, '',
     extract(epoch from v.modified_at)::bigint
 from document d join version v using (version_id)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
-from skep.knowledge.chunking import language_of_file, parse_file
+from skep.knowledge.chunking import code_of, language_of_file, parse_file
+from skep.knowledge.edges import Mentions, find_links, find_mentions
 from skep.knowledge.embedding_inputs import embedding_input
-from skep.knowledge.models import ChunkDraft
+from skep.knowledge.models import ChunkDraft, ParsedFile
 from skep.knowledge.walking import (
     FileStat,
     RootIsFileError,
@@ -46,10 +47,12 @@ class PreparedFile:
     kind: str
     note: str
     reuses: bool
-    """True when the same content is stored already: then the next three are empty and the stored ones are copied."""
+    """True when the same content is stored already: then the next three, and the names among the mentions, are empty and
+    the stored ones are copied."""
     deflated: bytes
     chunks: tuple[PreparedChunk, ...]
     symbols: tuple[PreparedSymbol, ...]
+    mentions: Mentions
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def prepare_file(
             deflated=b"",
             chunks=(),
             symbols=(),
+            mentions=find_links(language.name, entry.path, code_of(language, read.text)),
         )
     parsed = parse_file(entry.path, read.text)
     return PreparedFile(
@@ -126,6 +130,7 @@ def prepare_file(
             (symbol.name, symbol.qualified_name, symbol.kind, symbol.start_line, symbol.end_line)
             for symbol in parsed.symbols
         ),
+        mentions=mentions_of(entry.path, read.text, parsed),
     )
 
 
@@ -141,6 +146,12 @@ def prepare_chunk(chunk: ChunkDraft) -> PreparedChunk:
         chunk.symbol,
         hash_text(embedded),
     )
+
+
+def mentions_of(path: str, text: str, parsed: ParsedFile) -> Mentions:
+    """What a file that was cut says of other files."""
+    code = code_of(language_of_file(path, text), text)
+    return find_mentions(parsed.language, path, code, {symbol.name for symbol in parsed.symbols})
 
 
 def hash_text(text: str) -> bytes:
@@ -166,6 +177,7 @@ def to_plain(result: PreparedFile | UnreadableFile) -> tuple[Any, ...]:
         result.deflated,
         result.chunks,
         result.symbols,
+        astuple(result.mentions),
     )
 
 
@@ -173,4 +185,4 @@ def from_plain(plain: tuple[Any, ...]) -> PreparedFile | UnreadableFile:
     """The inverse of `to_plain`."""
     if len(plain) == 3:
         return UnreadableFile(*plain)
-    return PreparedFile(plain[0], FileStat(*plain[1]), *plain[2:])
+    return PreparedFile(plain[0], FileStat(*plain[1]), *(*plain[2:-1], Mentions(*plain[-1])))

@@ -184,10 +184,11 @@ select %(project_id)s, * from unnest(
 
 -- name: insert_symbols
 -- What new versions define.
-insert into symbol (project_id, version_id, ordinal, name, qualified_name, kind, start_line, end_line)
-select %(project_id)s, * from unnest(
+insert into symbol (
+    project_id, collection_id, version_id, ordinal, name, qualified_name, kind, start_line, end_line, family)
+select %(project_id)s, %(collection_id)s, * from unnest(
     %(version_ids)s::bigint[], %(ordinals)s::int[], %(names)b::text[], %(qualified_names)b::text[], %(kinds)b::text[],
-    %(start_lines)s::int[], %(end_lines)s::int[]);
+    %(start_lines)s::int[], %(end_lines)s::int[], %(families)b::text[]);
 
 -- name: insert_changes
 -- What followers have to apply.
@@ -211,10 +212,35 @@ join placement p on p.version_id = t.donor_id and p.project_id = %(project_id)s;
 
 -- name: clone_symbols
 -- The symbols of versions with the same content, for new versions.
-insert into symbol (project_id, version_id, ordinal, name, qualified_name, kind, start_line, end_line)
-select s.project_id, t.version_id, s.ordinal, s.name, s.qualified_name, s.kind, s.start_line, s.end_line
-from unnest(%(version_ids)s::bigint[], %(donor_ids)s::bigint[]) as t (version_id, donor_id)
+insert into symbol (
+    project_id, collection_id, version_id, ordinal, name, qualified_name, kind, start_line, end_line, family)
+select s.project_id, %(collection_id)s, t.version_id, s.ordinal, s.name, s.qualified_name, s.kind, s.start_line,
+    s.end_line, t.family
+from unnest(%(version_ids)s::bigint[], %(donor_ids)s::bigint[], %(families)b::text[]) as t (version_id, donor_id, family)
 join symbol s on s.version_id = t.donor_id and s.project_id = %(project_id)s;
+
+-- name: insert_mentions
+-- What new versions say of other files. What a version has in common with its donor is copied from there. Lists come joined
+-- by the separator, because arrays of arrays must be rectangles.
+insert into mention (project_id, collection_id, version_id, family, reach, module, subjects, imports, names)
+select %(project_id)s, %(collection_id)s, t.version_id, t.family, t.reach, nullif(t.module, ''),
+    string_to_array(t.subjects, %(separator)s), string_to_array(t.imports, %(separator)s),
+    coalesce(donor.names, string_to_array(t.names, %(separator)s))
+from unnest(
+    %(version_ids)s::bigint[], %(donor_ids)s::bigint[], %(families)b::text[], %(reaches)b::text[], %(modules)b::text[],
+    %(subjects)b::text[], %(imports)b::text[], %(names)b::text[])
+    as t (version_id, donor_id, family, reach, module, subjects, imports, names)
+left join mention donor on donor.version_id = t.donor_id and donor.project_id = %(project_id)s;
+
+-- name: retire_symbols
+-- Nobody means the names of replaced or deleted versions any more.
+update symbol set family = null
+where project_id = %(project_id)s and version_id = any(%(version_ids)s) and family is not null;
+
+-- name: retire_mentions
+-- Nobody means the paths of replaced or deleted versions any more.
+update mention set module = null
+where project_id = %(project_id)s and version_id = any(%(version_ids)s) and module is not null;
 
 -- name: retire_versions
 -- Versions that were replaced or deleted; kept for the retention time.
@@ -463,6 +489,10 @@ vacuum (full) embedding;
 -- Write the table anew, without deleted names.
 vacuum (full) symbol;
 
+-- name: vacuum_mentions
+-- Write the table anew, without deleted names and paths.
+vacuum (full) mention;
+
 -- name: vacuum_versions
 -- Write the table anew, without deleted states.
 vacuum (full) version;
@@ -481,7 +511,7 @@ order by p.version_id, p.ordinal;
 
 -- name: fetch_whole_symbols
 -- Everything stored about the symbols of some versions.
-select version_id, name, qualified_name, kind, start_line, end_line from symbol
+select version_id, name, qualified_name, kind, start_line, end_line, family from symbol
 where project_id = %(project_id)s and version_id = any(%(version_ids)s)
 order by version_id, ordinal;
 
@@ -625,3 +655,48 @@ where v.project_id = %(project_id)s and v.collection_id = any(%(collection_ids)s
   and (%(path_pattern)s::text is null
     or exists (select from document d where d.document_id = v.document_id and d.path ~ %(path_pattern)s))
 order by e.vector <#> %(vector)s::halfvec limit %(limit)s;
+
+-- name: fetch_mentions
+-- What some versions say of other files.
+select version_id, family, reach, coalesce(module, ''), subjects, imports, names from mention
+where project_id = %(project_id)s and version_id = any(%(version_ids)s);
+
+-- name: count_stray_targets
+-- Symbols and paths of a collection that can be meant although their version is not findable, or in another collection.
+select count(*) from version v
+where v.project_id = %(project_id)s and v.collection_id = %(collection_id)s and (
+    exists (select from symbol s where s.version_id = v.version_id
+        and (s.collection_id <> v.collection_id or v.removed_at is not null and s.family is not null))
+    or exists (select from mention m where m.version_id = v.version_id
+        and (m.collection_id <> v.collection_id or v.removed_at is not null and m.module is not null)));
+
+-- name: fetch_leads
+-- Where the module keys and names of some versions lead: to findable versions of the same collection. What leads to more than
+-- the limit shows by one more. Lateral subqueries with a limit leave one plan, whatever is known of the tables: one look into
+-- an index each, however many files have a name. The families of a version's reach are those from it to itself, or all.
+with asked as materialized (
+    select version_id, collection_id, reach, case reach when '' then '~' else reach end as last_family, subjects, imports, names
+    from mention
+    where project_id = %(project_id)s and collection_id = %(collection_id)s and version_id = any(%(version_ids)s::bigint[])
+)
+select a.version_id, k.kind, k.key, t.version_id
+from asked a
+cross join lateral (
+    select unnest(a.subjects) as key, 'test' as kind
+    union all
+    select unnest(a.imports), case a.reach when '' then 'mention' else 'import' end) k
+cross join lateral (
+    select m.version_id from mention m
+    where m.collection_id = a.collection_id and m.module is not null
+      and m.module collate "C" >= k.key and m.module collate "C" < left(k.key, -1) || '0'
+      and (right(k.key, 2) = '//' or m.family collate "C" between a.reach and a.last_family)
+    limit %(limit)s + 1) t
+union all
+select a.version_id, case a.reach when '' then 'mention' else 'reference' end, n.name, t.version_id
+from asked a
+cross join lateral unnest(a.names) as n (name)
+cross join lateral (
+    select distinct s.family collate "C", s.version_id from symbol s
+    where s.collection_id = a.collection_id and s.name collate "C" = n.name and s.family is not null
+      and s.family collate "C" between a.reach and a.last_family
+    limit %(limit)s + 1) t;

@@ -13,6 +13,7 @@ _TABLES = (
     "vacuum_placements",
     "vacuum_embeddings",
     "vacuum_symbols",
+    "vacuum_mentions",
     "vacuum_versions",
     "vacuum_documents",
 )

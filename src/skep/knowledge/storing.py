@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from skep.knowledge.edges import SEPARATOR, joined, symbol_family
 from skep.knowledge.interfaces import CollectionGoneError
 from skep.knowledge.preparing import PreparedFile
 from skep.store import Connection, Database, Queries
@@ -94,6 +95,17 @@ class _Donor:
     chunks: int
 
 
+_SYMBOL_COLUMNS = (
+    "version_ids",
+    "ordinals",
+    "names",
+    "qualified_names",
+    "kinds",
+    "start_lines",
+    "end_lines",
+    "families",
+)
+
 Donors = dict[tuple[bytes, str], _Donor]
 """By the content's SHA-256 and language."""
 
@@ -135,8 +147,9 @@ async def store_files(
         document_ids = await _write_documents(connection, target, batch, version_ids)
         await _write_versions(connection, target, batch.new, version_ids, document_ids, donors)
         await _write_placements(connection, target, batch.new, version_ids, counts)
+        await _write_mentions(connection, target, batch.new, version_ids, donors)
         await _clone(connection, target, batch.new, version_ids, donors, counts)
-        await connection.execute(queries["retire_versions"], target.bound(version_ids=batch.replaced))
+        await _retire(connection, target.bound(version_ids=batch.replaced))
         changes = [(version_id, "removed") for version_id in batch.replaced]
         # A version that is added once more is replaced in the indexes.
         changes += [(version_id, "added") for version_id in (*version_ids, *batch.retimed)]
@@ -174,10 +187,17 @@ async def remove_documents(
         )
         version_of = dict(documents)
         removed = [version_of[row[0]] for row in await cursor.fetchall()]
-        await connection.execute(queries["retire_versions"], bound | {"version_ids": removed})
+        await _retire(connection, bound | {"version_ids": removed})
         changes = [(version_id, "removed") for version_id in removed]
         await append_changes(connection, project_id, collection_id, locked.last_seq, changes)
     return len(removed)
+
+
+async def _retire(connection: Connection, bound: Mapping[str, object]) -> None:
+    """Make versions ones that were: nothing leads to them any more."""
+    if bound["version_ids"]:
+        for name in ("retire_versions", "retire_symbols", "retire_mentions"):
+            await connection.execute(queries[name], bound)
 
 
 async def append_changes(
@@ -357,10 +377,23 @@ async def _write_placements(
     columns = ("version_ids", "ordinals", "sha256s", "start_lines", "end_lines", "headings", "symbols", "input_sha256s")
     await _insert(connection, target, "insert_placements", columns, placements)
     symbols = [
-        (version_id, ordinal, *symbol) for version_id, file in pairs for ordinal, symbol in enumerate(file.symbols)
+        (version_id, ordinal, *symbol, symbol_family(file.mentions.family))
+        for version_id, file in pairs
+        for ordinal, symbol in enumerate(file.symbols)
     ]
-    symbol_columns = ("version_ids", "ordinals", "names", "qualified_names", "kinds", "start_lines", "end_lines")
-    await _insert(connection, target, "insert_symbols", symbol_columns, symbols)
+    await _insert(connection, target, "insert_symbols", _SYMBOL_COLUMNS, symbols)
+
+
+async def _write_mentions(
+    connection: Connection, target: Target, files: list[PreparedFile], version_ids: list[int], donors: Donors
+) -> None:
+    rows = [
+        (version_id, donors[file.sha256, file.language].version_id if file.reuses else None, *joined(file.mentions))
+        for version_id, file in zip(version_ids, files, strict=True)
+        if file.mentions.family
+    ]
+    columns = ("version_ids", "donor_ids", "families", "reaches", "modules", "subjects", "imports", "names")
+    await _insert(connection, target, "insert_mentions", columns, rows, separator=SEPARATOR)
 
 
 async def _clone(
@@ -372,22 +405,27 @@ async def _clone(
     counts: StoreCounts,
 ) -> None:
     clones = [
-        (version_id, donors[file.sha256, file.language].version_id)
+        (version_id, donors[file.sha256, file.language].version_id, symbol_family(file.mentions.family))
         for version_id, file in zip(version_ids, files, strict=True)
         if file.reuses
     ]
     if not clones:
         return
-    bound = target.bound(version_ids=[new for new, _ in clones], donor_ids=[donor for _, donor in clones])
+    bound = target.bound(version_ids=[new for new, *_ in clones], donor_ids=[donor for _, donor, _ in clones])
     cursor = await connection.execute(queries["clone_placements"], bound)
     counts.chunks_placed += cursor.rowcount
-    await connection.execute(queries["clone_symbols"], bound)
+    await connection.execute(queries["clone_symbols"], bound | {"families": [family for *_, family in clones]})
 
 
 async def _insert(
-    connection: Connection, target: Target, name: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    connection: Connection,
+    target: Target,
+    name: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    **more: object,
 ) -> None:
-    """Run a statement that takes rows as one array for each column."""
+    """Run a statement that takes rows as one array for each column, and ``more``."""
     if rows:
         arrays = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
-        await connection.execute(queries[name], target.bound(**arrays))
+        await connection.execute(queries[name], target.bound(**arrays, **more))

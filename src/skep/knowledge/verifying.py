@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skep.knowledge.chunking import CHUNKER_VERSION, parse_file
+from skep.knowledge.edges import joined, symbol_family
 from skep.knowledge.embedding import Embedder
 from skep.knowledge.following import CollectionRow, LexicalFollower, VersionRow, fetch_documents, is_behind
 from skep.knowledge.interfaces import LexicalBusyError, ReportProgress
@@ -24,7 +25,7 @@ from skep.knowledge.lexical import (
     compare,
 )
 from skep.knowledge.models import VerifyReport
-from skep.knowledge.preparing import PreparedSymbol, prepare_chunk
+from skep.knowledge.preparing import mentions_of, prepare_chunk
 from skep.knowledge.storing import modified_second, queries
 from skep.knowledge.sweeping import scratch_folder
 from skep.knowledge.verifying_vectors import vector_differences
@@ -140,6 +141,9 @@ async def _compare_collection(
         await _compare_files(database, project_id, files, findings)
         after = files[-1].version_id
         report("verify", findings.documents, 0)
+    ((strays,),) = await database.fetch_tuples(queries["count_stray_targets"], bound)
+    if strays:
+        findings.tell(f"{strays} versions that are not findable, or of another collection, can be reached by edges")
     await _compare_index(database, follower, project_id, collection, findings)
 
 
@@ -153,17 +157,24 @@ async def _compare_files(
         chunks[row[0]].append(row[1:])
     for row in await database.fetch_tuples(queries["fetch_whole_symbols"], bound):
         symbols[row[0]].append(row[1:])
+    said = {row[0]: row[1:] for row in await database.fetch_tuples(queries["fetch_mentions"], bound)}
     for file in files:
         findings.documents += 1
         findings.chunks += len(chunks[file.version_id])
         for sentence in await asyncio.to_thread(
-            lambda file: list(_differences(file, chunks[file.version_id], symbols[file.version_id])), file
+            lambda file: list(
+                _differences(file, chunks[file.version_id], symbols[file.version_id], said.get(file.version_id))
+            ),
+            file,
         ):
             findings.tell(f"{file.path}: {sentence}")
 
 
 def _differences(
-    file: _StoredFile, stored_chunks: list[tuple[Any, ...]], stored_symbols: list[tuple[Any, ...]]
+    file: _StoredFile,
+    stored_chunks: list[tuple[Any, ...]],
+    stored_symbols: list[tuple[Any, ...]],
+    stored_mentions: tuple[Any, ...] | None,
 ) -> Iterator[str]:
     """In words, how a stored file differs from what its original bytes give. Pure."""
     if not file.is_findable:
@@ -194,11 +205,16 @@ def _differences(
     yield from _first_difference("passage", chunks, stored_chunks)
     if file.chunks != len(chunks):
         yield f"it is said to have {file.chunks} passages instead of {len(chunks)}"
-    symbols: list[PreparedSymbol] = [
-        (symbol.name, symbol.qualified_name, symbol.kind, symbol.start_line, symbol.end_line)
+    mentions = mentions_of(file.path, text, parsed)
+    family = symbol_family(mentions.family)
+    symbols: list[tuple[Any, ...]] = [
+        (symbol.name, symbol.qualified_name, symbol.kind, symbol.start_line, symbol.end_line, family)
         for symbol in parsed.symbols
     ]
     yield from _first_difference("symbol", symbols, stored_symbols)
+    expected = (*joined(mentions)[:3], *map(list, (mentions.subjects, mentions.imports, mentions.names)))
+    if stored_mentions != (expected if mentions.family else None):
+        yield "what it says of other files is stored otherwise than it is read"
     if file.modified_at != modified_second(file.mtime_ns):
         yield f"it is said to be of second {file.modified_at}, its file was of second {modified_second(file.mtime_ns)}"
 

@@ -107,7 +107,7 @@ async def test_purge_leaves_no_bytes(workspace: Workspace, scratch_server: Scrat
     workspace.write(f"{MARKER}name.py", SECRET.replace("return 1", "return 2"))
     await workspace.index()
     deflated = zlib.compress(SECRET.encode(), 1)
-    for table in ("chunk", "blob", "placement", "symbol", "document", "version"):
+    for table in ("chunk", "blob", "placement", "symbol", "mention", "document", "version"):
         await workspace.execute(f"analyze {table}")
     ((oid,),) = await workspace.rows("select oid::text from pg_database where datname = current_database()")
     files = scratch_server.data / "base" / str(oid)

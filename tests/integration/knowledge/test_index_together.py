@@ -106,6 +106,7 @@ async def test_a_collection_purged_while_it_is_indexed(workspace: Workspace, mon
             "version",
             "placement",
             "symbol",
+            "mention",
             "blob",
             "chunk",
             "follower",

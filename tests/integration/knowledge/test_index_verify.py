@@ -64,6 +64,17 @@ PLANTED = {
         f"delete from symbol where {OF_THE_FILE} and ordinal = 2",
         "2 symbols are stored instead of 3",
     ),
+    "a symbol that nobody can mean": (
+        f"update symbol set family = null where {OF_THE_FILE} and ordinal = 1",
+        "symbol 1 is stored otherwise",
+    ),
+    "missing mentions": (f"delete from mention where {OF_THE_FILE}", "what it says of other files"),
+    "another name": ("update mention set names = '{x}' where family = 'python'", "what it says of other files"),
+    "another module": (f"update mention set module = 'x//' where {OF_THE_FILE}", "what it says of other files"),
+    "a symbol of another collection": (
+        f"update symbol set collection_id = -1 where {OF_THE_FILE}",
+        "or of another collection, can be reached by edges",
+    ),
     "another language": (
         f"update version set language = 'go' where {OF_THE_FILE}",
         "it is stored as go/code, not python",
@@ -105,6 +116,17 @@ async def test_damage_in_the_database_is_found(workspace: Workspace, what: str) 
     assert await workspace.execute(statement) > 0
     differences = await workspace.differences()
     assert any(sentence in difference for difference in differences), differences
+
+
+async def test_an_edge_to_what_was_replaced_is_found(workspace: Workspace) -> None:
+    await fill(workspace)
+    workspace.write("src/app.py", "def other():\n    return 3\n")
+    await workspace.index()
+    assert await workspace.differences() == []
+    await workspace.execute("update symbol set family = 'python' where family is null and name = 'Store'")
+    assert await workspace.differences() == [
+        "1 versions that are not findable, or of another collection, can be reached by edges"
+    ]
 
 
 Change = Callable[[LexicalWriter, list[LexicalDocument]], object]

@@ -42,6 +42,7 @@ UNBOUND = {
     "vacuum_blobs",
     "vacuum_placements",
     "vacuum_symbols",
+    "vacuum_mentions",
     "vacuum_versions",
     "vacuum_documents",
     "limit_lock_wait",
@@ -204,8 +205,8 @@ async def test_contents_do_not_get_into_the_planners_statistics(database_url: st
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
             "select attrelid::regclass::text, attname from pg_attribute"
-            " where attrelid = any(array['document', 'blob', 'chunk', 'placement', 'symbol']::regclass[])"
-            " and attnum > 0 and atttypid in ('text'::regtype, 'bytea'::regtype) and attstattarget is distinct from 0"
+            " where attrelid = any(array['document', 'blob', 'chunk', 'placement', 'symbol', 'mention']::regclass[])"
+            " and attnum > 0 and atttypid in ('text'::regtype, 'text[]'::regtype, 'bytea'::regtype) and attstattarget is distinct from 0"
         ).fetchall()
     assert set(rows) <= {
         ("blob", "sha256"),
@@ -213,6 +214,9 @@ async def test_contents_do_not_get_into_the_planners_statistics(database_url: st
         ("placement", "chunk_sha256"),
         ("placement", "input_sha256"),
         ("symbol", "kind"),
+        ("symbol", "family"),
+        ("mention", "family"),
+        ("mention", "reach"),
     }
 
 

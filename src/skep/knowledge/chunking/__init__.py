@@ -8,7 +8,7 @@ from __future__ import annotations
 from skep.knowledge.chunking.interfaces import DuplicateLanguageError
 from skep.knowledge.chunking.language import Grammar, Language
 from skep.knowledge.chunking.registry import LANGUAGES, Registry, build_registry, language_of
-from skep.knowledge.chunking.service import CHUNKER_VERSION, language_of_file, parse_file
+from skep.knowledge.chunking.service import CHUNKER_VERSION, code_of, language_of_file, parse_file
 
 __all__ = [
     "CHUNKER_VERSION",
@@ -18,6 +18,7 @@ __all__ = [
     "Language",
     "Registry",
     "build_registry",
+    "code_of",
     "language_of",
     "language_of_file",
     "parse_file",

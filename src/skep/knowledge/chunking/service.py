@@ -95,6 +95,12 @@ def language_of_file(path: str, text: str) -> Language:
     return language
 
 
+def code_of(language: Language, text: str) -> str:
+    """The part of a file that is written in its language: of a notebook the cells of code, else all of it."""
+    cells = language.cells(text.encode("utf-8", "surrogatepass"), "python") if language.cells is not None else None
+    return text if cells is None else "\n".join(cell.text for cell in cells if cell.language not in _NO_CODE)
+
+
 def _cut_tree(data: bytes, text: str, grammar: Grammar) -> tuple[list[int] | None, list[SymbolSpan]]:
     """Cuts and symbols by syntax tree; (None, []) when there is no tree."""
     # Lone surrogates are no UTF-8. The replacement character is three bytes long like them, so the offsets hold.

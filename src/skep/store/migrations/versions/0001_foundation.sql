@@ -128,6 +128,7 @@ comment on table placement is 'Where a chunk stands. Chunks are shared by conten
 
 create table symbol (
     project_id bigint not null,
+    collection_id bigint not null,
     version_id bigint not null references version on delete cascade,
     ordinal integer not null,
     name text not null,
@@ -135,8 +136,12 @@ create table symbol (
     kind text not null,
     start_line integer not null,
     end_line integer not null,
+    family text,
     primary key (version_id, ordinal)
 );
+create index symbol_target on symbol (collection_id, name collate "C", family collate "C", version_id)
+    where family is not null;
+comment on column symbol.family is 'The languages whose files can mean it by its name. Null: none, because its version was replaced or deleted, or always.';
 
 create table change_log (
     project_id bigint not null,
@@ -274,3 +279,26 @@ begin
     return found;
 end $$;
 comment on function open_embedding_space is 'The space of a model in a project; made at its first use.';
+
+-- Edges: what each version says of other files. Where it leads is looked up when somebody asks, so that it is never stale.
+create table mention (
+    version_id bigint primary key references version on delete cascade,
+    project_id bigint not null,
+    collection_id bigint not null,
+    family text not null,
+    reach text not null,
+    module text,
+    subjects text[] not null,
+    imports text[] not null,
+    names text[] not null
+);
+create index mention_target on mention (collection_id, module collate "C", family collate "C", version_id)
+    where module is not null;
+comment on column mention.family is 'Files of one family of languages can use each other''s names.';
+comment on column mention.reach is 'The family in which names and imports are looked up; empty: all, for prose.';
+comment on column mention.module is 'The path from its end to its start, by which others mean the file. Null: none can, because the version was replaced or deleted, or the path is too long.';
+comment on column mention.subjects is 'Starts of the modules that it tests, by its name.';
+comment on column mention.imports is 'Starts of the modules that it imports or links to.';
+comment on column mention.names is 'Names that it uses and does not define.';
+alter table mention alter column module set statistics 0, alter column subjects set statistics 0, alter column imports set statistics 0,
+    alter column names set statistics 0;
