@@ -244,6 +244,7 @@ _TITLES = {
     "searching": "Searching (`bench/searching.py`)",
     "quality": "Quality of search (`bench/quality.py`)",
     "embedding": "Embedding (`bench/embedding.py`)",
+    "freshness": "Freshness (`bench/freshness.py`)",
 }
 
 

@@ -1,6 +1,6 @@
 """All benchmarks one after the other, compared with the figures kept.
 
-    python -m bench.run [--only indexing,searching,quality,embedding,meanings] [--retrieval FOLDER --corpora FOLDER] [--save] [--strict]
+    python -m bench.run [--only NAME,NAME] [--retrieval FOLDER --corpora FOLDER] [--save] [--strict]
 
 Says what got better and worse since the figures were kept: by more than a tenth, and by more than the samples of either run
 differ among themselves. On another machine only the ratios to the peers are compared. *quality* needs the retrieval
@@ -17,13 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import embedding, indexing, meanings, searching
+from bench import embedding, freshness, indexing, meanings, searching
 from bench.corpus import make_corpus
 from bench.processes import REPOSITORY
 from bench.results import Collector, Figure, Options, add_options, finish, options_of
 from bench.semble_command import Semble
 
-SCRIPTS = ("indexing", "searching", "quality", "embedding", "meanings")
+SCRIPTS = ("indexing", "searching", "quality", "embedding", "meanings", "freshness")
 
 _LEXICAL_GOALS = {"ndcg_at_10": 0.86, "architecture": 0.80, "symbol": 0.96}
 _HYBRID_GOALS = {"ndcg_at_10": 0.89, "architecture": 0.86, "symbol": 0.97}
@@ -136,6 +136,8 @@ def main() -> None:
     if "meanings" in parsed.only:
         questions = searching.load_questions(parsed.retrieval)
         meanings.measure(make_corpus(options.cache), options, questions, collector)
+    if "freshness" in parsed.only:
+        freshness.measure(make_corpus(options.cache), freshness.EDITS, collector)
     finish(collector, options)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,10 +16,17 @@ from skep.errors import UnavailableError
 from skep.jobs import Chore, JobHandler, Jobs, queue_of
 from skep.knowledge import (
     VECTOR_SESSION_SETTINGS,
+    ChangeFeed,
     Embedder,
+    IndexedFolder,
     Knowledge,
     KnowledgeOptions,
+    Refresher,
     ReportNotice,
+    Watcher,
+    WatchOptions,
+    WatchTools,
+    fetch_folders,
     open_local_embedder,
 )
 from skep.knowledge.tasks import knowledge_tasks
@@ -44,6 +51,7 @@ class Skep:
     database: Database
     access: Access
     knowledge: Knowledge
+    changes: ChangeFeed
     jobs: Jobs
     node: str
     """Names this machine's data folder among those that share a database."""
@@ -82,7 +90,17 @@ async def open_skep(
         )
         stack.push_async_callback(knowledge.close)
         jobs = Jobs(database, queue=queue_of(node))
-        yield Skep(settings=settings, database=database, access=access, knowledge=knowledge, jobs=jobs, node=node)
+        changes = ChangeFeed(database)
+        stack.push_async_callback(changes.close)
+        yield Skep(
+            settings=settings,
+            database=database,
+            access=access,
+            knowledge=knowledge,
+            changes=changes,
+            jobs=jobs,
+            node=node,
+        )
 
 
 def job_handlers(skep: Skep) -> Mapping[str, JobHandler]:
@@ -93,6 +111,34 @@ def job_handlers(skep: Skep) -> Mapping[str, JobHandler]:
 def chores(skep: Skep) -> tuple[Chore, ...]:
     """What a worker does now and then, whoever asks for nothing."""
     return (skep.knowledge.tidy,)
+
+
+def make_watcher(
+    skep: Skep,
+    *,
+    notice: ReportNotice,
+    project_id: int | None = None,
+    wanted: Callable[[IndexedFolder], bool] | None = None,
+) -> Watcher:
+    """What keeps the indexed folders of this machine fresh; not begun. Of every project, or of one; all, or those wanted."""
+    watch = skep.settings.watch
+    tools = WatchTools(
+        database=skep.database,
+        knowledge=skep.knowledge,
+        refresher=Refresher(skep.database, knowledge_options(skep.settings, skep.node), notice),
+        options=WatchOptions(
+            use_events=watch.method == "events",
+            polling_seconds=watch.polling_seconds,
+            rescan_minutes=watch.rescan_minutes,
+        ),
+        notice=notice,
+    )
+    return Watcher(tools, node=skep.node, project_id=project_id, wanted=wanted)
+
+
+async def watched_folders(skep: Skep, *, project_id: int) -> list[IndexedFolder]:
+    """The folders of this machine that a project has indexed."""
+    return await fetch_folders(skep.database, skep.node, project_id)
 
 
 def make_database(settings: Settings, *, name: str, niceness: int = 0) -> Database:

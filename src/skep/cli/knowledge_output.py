@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skep.knowledge import (
+    ChangeNotice,
     CollectionStatus,
     FailedFile,
     IndexReport,
@@ -12,6 +13,7 @@ from skep.knowledge import (
     SearchResponse,
     SearchResult,
     VerifyReport,
+    WatchStatus,
 )
 from skep.terminal import printable
 
@@ -109,10 +111,11 @@ def status_lines(collections: Sequence[CollectionStatus]) -> str:
     lines = []
     for collection in collections:
         lines.append(f"{collection.collection}: {collection.files} files, {collection.chunks} passages")
-        lines += [
-            f"  {printable(source.root)} on {source.node}, indexed {source.scanned_at or 'never to the end'}"
-            for source in collection.sources
-        ]
+        for source in collection.sources:
+            indexed = f"indexed {source.scanned_at or 'never to the end'}"
+            lines.append(f"  {printable(source.root)} on {source.node}, {indexed}, {_watch_words(source.watch)}")
+            if source.watch is not None and source.watch.notice:
+                lines.append(f"    {printable(source.watch.notice)}")
         languages = ", ".join(f"{name} {count}" for name, count in list(collection.languages.items())[:8])
         if languages:
             lines.append(f"  {languages}")
@@ -123,6 +126,13 @@ def status_lines(collections: Sequence[CollectionStatus]) -> str:
             for status in collection.embeddings
         ]
     return "\n".join(lines)
+
+
+def _watch_words(watch: WatchStatus | None) -> str:
+    if watch is None:
+        return "not watched"
+    how = {"events": "watched", "polling": "looked through regularly"}.get(watch.method, "waited for")
+    return how if watch.lag_ms is None else f"{how} (the last change was searchable after {watch.lag_ms:.0f} ms)"
 
 
 def verify_lines(reports: Sequence[VerifyReport]) -> str:
@@ -146,3 +156,23 @@ def removal_line(verb: str, report: RemovalReport) -> str:
     if report.versions:
         line += f" ({report.versions} versions, {report.chunks} passages and {report.blobs} originals nobody else has)"
     return line
+
+
+def change_line(notice: ChangeNotice) -> str:
+    """A change notice as one line: ``10:15:02 app: changed src/a.py; removed src/b.py, src/c.py and 3 more``."""
+    if notice.event == "missed":
+        return f"{notice.collection}: more has changed than is remembered"
+    if notice.event == "gone":
+        return f"{notice.collection}: purged"
+    kinds = (
+        ("added", notice.added, notice.added_paths),
+        ("changed", notice.changed, notice.changed_paths),
+        ("removed", notice.removed, notice.removed_paths),
+    )
+    said = "; ".join(f"{kind} {_some(paths, count)}" for kind, count, paths in kinds if count)
+    return f"{(notice.at or '')[11:19]} {notice.collection}: {said}"
+
+
+def _some(paths: Sequence[str], count: int) -> str:
+    shown = [printable(path) for path in paths[:_SHOWN_FILES]]
+    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")

@@ -20,9 +20,11 @@ from skep.settings import CommandLine
 from skep.terminal import Terminal
 
 KNOWLEDGE, SERVER, CONFIG = "skep.cli.knowledge_commands", "skep.cli.server_commands", "skep.cli.config_commands"
+WATCH = "skep.cli.watch_commands"
 
 COMMANDS = (
     LazyCommand("index", KNOWLEDGE, "Index a folder, or bring its index up to date."),
+    LazyCommand("watch", WATCH, "Keep the index of folders fresh, and tell what changes, until stopped."),
     LazyCommand("search", KNOWLEDGE, "Search what was indexed."),
     LazyCommand("similar", KNOWLEDGE, "Find passages like the one at a line of a file."),
     LazyCommand("status", KNOWLEDGE, "Show what is indexed and how fresh it is."),

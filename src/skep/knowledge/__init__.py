@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from skep.knowledge.changes import ChangeFeed, ChangeNotice, Told
 from skep.knowledge.embedding import Embedder, EmbeddingDisabledError, open_local_embedder
+from skep.knowledge.folder_watch import WatchOptions, WatchTools
 from skep.knowledge.interfaces import (
     CollectionGoneError,
     CollectionNameError,
     CollectionNotFoundError,
+    CursorInvalidError,
     DocumentNotFoundError,
     FolderTakenError,
     LexicalBusyError,
     LineNotFoundError,
     LocationInvalidError,
     NothingIndexedError,
+    NothingToWatchError,
     ParserStartError,
     QueryEmptyError,
     QueryTooLongError,
@@ -37,18 +41,24 @@ from skep.knowledge.models import (
     SearchResult,
     SourceStatus,
     VerifyReport,
+    WatchStatus,
 )
+from skep.knowledge.refreshing import IndexedFolder, Refresher
 from skep.knowledge.service import Knowledge, KnowledgeOptions
 from skep.knowledge.vectors import SESSION_SETTINGS as VECTOR_SESSION_SETTINGS
+from skep.knowledge.watcher import Watcher, fetch_folders
 
 __all__ = [
     "KINDS",
     "VECTOR_SESSION_SETTINGS",
+    "ChangeFeed",
+    "ChangeNotice",
     "CollectionFreshness",
     "CollectionGoneError",
     "CollectionNameError",
     "CollectionNotFoundError",
     "CollectionStatus",
+    "CursorInvalidError",
     "DocumentNotFoundError",
     "Embedder",
     "EmbeddingDisabledError",
@@ -57,6 +67,7 @@ __all__ = [
     "FolderTakenError",
     "IndexReport",
     "IndexSeconds",
+    "IndexedFolder",
     "Kind",
     "Knowledge",
     "KnowledgeOptions",
@@ -64,9 +75,11 @@ __all__ = [
     "LineNotFoundError",
     "LocationInvalidError",
     "NothingIndexedError",
+    "NothingToWatchError",
     "ParserStartError",
     "QueryEmptyError",
     "QueryTooLongError",
+    "Refresher",
     "RemovalReport",
     "ReportNotice",
     "ReportProgress",
@@ -75,8 +88,14 @@ __all__ = [
     "SearchResponse",
     "SearchResult",
     "SourceStatus",
+    "Told",
     "TopKOutOfRangeError",
     "UnknownFilterError",
     "VerifyReport",
+    "WatchOptions",
+    "WatchStatus",
+    "WatchTools",
+    "Watcher",
+    "fetch_folders",
     "open_local_embedder",
 ]

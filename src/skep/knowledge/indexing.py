@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Self
@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from skep.knowledge.interfaces import LexicalBusyError, ReportProgress
 from skep.knowledge.models import FailedFile, IndexReport, IndexSeconds
 from skep.knowledge.parsing import ParseJob, SpareWorker, prepare_files
-from skep.knowledge.planning import KnownDocument, make_plan
+from skep.knowledge.planning import KnownDocument, Plan, make_plan
 from skep.knowledge.preparing import FAILURES, ROOT_GONE, PreparedFile, StoredContent, UnreadableFile
 from skep.knowledge.storing import StoreCounts, Target, queries, remove_documents, store_files
 from skep.knowledge.walking import (
@@ -52,7 +52,10 @@ OpenFollow = Callable[[], AbstractAsyncContextManager[Follow]]
 
 @dataclass(frozen=True, slots=True)
 class IndexTask:
-    """What a run is about. ``subpath`` restricts it to one file or folder below the root; empty means everything."""
+    """What a run is about. ``subpath`` restricts it to one file or folder below the root; empty means everything.
+
+    `run_parts` takes several, none inside another, in ``parts``.
+    """
 
     collection: str
     target: Target
@@ -61,6 +64,18 @@ class IndexTask:
     subpath: str
     options: WalkOptions
     workers: int
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartsReport:
+    """What a run over parts of a folder found and did."""
+
+    counts: StoreCounts
+    folders: tuple[bytes, ...]
+    """Every folder it listed, as the system spells it, relative to the root; those above the parts too."""
+    is_too_much: bool = False
+    """It found more to read than it was allowed to, and did nothing."""
 
 
 @dataclass(slots=True)
@@ -117,16 +132,7 @@ async def _run_index(
     clock.walk = time.perf_counter() - clock.started
     run = _Run(database, task, report, clock, spare)
     if plan.to_read or plan.gone:
-        async with AsyncExitStack() as stack:
-            try:
-                follow = await stack.enter_async_context(open_follow())
-            except LexicalBusyError:
-                follow = _follow_later
-            await run.store(plan.to_read, follow)
-            await run.store_outrun(follow)
-            left_out = [known[path] for path in run.left_out if path in known and known[path].version_id is not None]
-            await run.remove([*plan.gone, *left_out], observed_ns=scan_started_ns)
-            await run.settle(follow)
+        await run.work(plan, known, open_follow, observed_ns=scan_started_ns)
     await run.note_end(walked)
     chunks_total = await _count_chunks(database, task.target)
     return IndexReport(
@@ -145,6 +151,32 @@ async def _run_index(
         chunks_reused=run.counts.chunks_reused,
         seconds=clock.seconds(),
     )
+
+
+async def run_parts(
+    database: Database, task: IndexTask, open_follow: OpenFollow, spare: SpareWorker, *, most_files: int
+) -> PartsReport:
+    """What `run_index` does, for the parts of the task alone and without anything that costs when nothing changed.
+
+    With more than ``most_files`` to read nothing is done. A part that neither exists nor was indexed is no error. Raises
+    walking's errors when the root cannot be walked; then nothing was changed.
+    """
+    scan_started_ns = time.time_ns()
+    walked = WalkReport()
+    entries, known = await asyncio.gather(asyncio.to_thread(_walk, task, walked), _fetch_known(database, task))
+    plan = make_plan(entries, known, unknown_below=_unknown_folders(walked), chunker=task.target.chunker)
+    folders = tuple(walked.entered)
+    if len(plan.to_read) > most_files:
+        return PartsReport(StoreCounts(), folders, is_too_much=True)
+    run = _Run(database, task, _report_nothing, _Clock(), spare)
+    if plan.to_read or plan.gone:
+        await run.work(plan, known, open_follow, observed_ns=scan_started_ns)
+        await run.note_end(walked)
+    return PartsReport(run.counts, folders)
+
+
+def _report_nothing(phase: str, done: int, total: int) -> None:
+    """Nobody looks at the progress of a moment."""
 
 
 async def _follow_later(_settle: bool) -> int:
@@ -168,6 +200,21 @@ class _Run:
         self.left_out: list[str] = []
         """Paths that were walked but not read, whatever the reason: nothing of them is findable any more."""
         self._outrun: set[str] = set()
+
+    async def work(
+        self, plan: Plan, known: Mapping[str, KnownDocument], open_follow: OpenFollow, *, observed_ns: int
+    ) -> None:
+        """Store what is new, take away what is gone, and let the lexical index follow."""
+        async with AsyncExitStack() as stack:
+            try:
+                follow = await stack.enter_async_context(open_follow())
+            except LexicalBusyError:
+                follow = _follow_later
+            await self.store(plan.to_read, follow)
+            await self.store_outrun(follow)
+            left_out = [known[path] for path in self.left_out if path in known and known[path].version_id is not None]
+            await self.remove([*plan.gone, *left_out], observed_ns=observed_ns)
+            await self.settle(follow)
 
     async def store(self, entries: Sequence[WalkEntry], follow: Follow) -> None:
         """Cut and store files; the followers take up each batch while the next one is cut."""
@@ -212,7 +259,7 @@ class _Run:
     async def note_end(self, walked: WalkReport) -> None:
         """Note that the run has ended, and what it left out."""
         target = self._task.target
-        if not self._task.subpath:
+        if not self._task.subpath and self._task.parts in ((), ("",)):
             report = {"skipped": _skip_counts(walked), "failed": len(self.failed)}
             await self._database.execute(queries["finish_scan"], target.bound(report=Jsonb(report)))
         await self._database.execute(queries["mark_indexed"], target.bound())
@@ -323,7 +370,10 @@ class _Follower:
 
 
 async def _fetch_known(database: Database, task: IndexTask) -> dict[str, KnownDocument]:
-    rows = await database.fetch_tuples(queries["fetch_known_documents"], task.target.bound(subpath=task.subpath))
+    if task.parts and task.parts != ("",):
+        rows = await database.fetch_tuples(queries["fetch_known_parts"], task.target.bound(parts=list(task.parts)))
+    else:
+        rows = await database.fetch_tuples(queries["fetch_known_documents"], task.target.bound(subpath=task.subpath))
     return {
         path: KnownDocument(document_id, path, FileStat(size, mtime, ctime, inode), observed_ns, version_id, chunker)
         for document_id, path, size, mtime, ctime, inode, observed_ns, version_id, chunker in rows
@@ -348,7 +398,11 @@ async def _count_chunks(database: Database, target: Target) -> int:
 
 
 def _walk(task: IndexTask, walked: WalkReport) -> list[WalkEntry]:
-    return list(walk(task.root, task.options, subpath=task.subpath, report=walked))
+    return [
+        entry
+        for subpath in task.parts or (task.subpath,)
+        for entry in walk(task.root, task.options, subpath=subpath, report=walked)
+    ]
 
 
 def _check_subpath(task: IndexTask) -> None:

@@ -4,7 +4,8 @@ NotFoundError
 ├── CollectionNotFoundError   no such collection in this project
 ├── DocumentNotFoundError     no such document, or it was deleted
 ├── LineNotFoundError         the document ends before that line
-└── NothingIndexedError       this project has no collection yet
+├── NothingIndexedError       this project has no collection yet
+└── NothingToWatchError       this machine has no indexed folder
 UsageError
 ├── QueryEmptyError           nothing to search for
 ├── QueryTooLongError         more than the limit
@@ -12,6 +13,7 @@ UsageError
 ├── UnknownFilterError        a filter value that nothing has
 ├── LocationInvalidError      not PATH:LINE
 ├── CollectionNameError       not a name
+├── CursorInvalidError        no place in the change notices
 └── FolderNotAbsoluteError    a folder of the server's machine is named in full
 RefusedError
 └── FolderUnknownError        only an admin may have the server read a new folder
@@ -86,10 +88,22 @@ class LocationInvalidError(UsageError):
     fix = "Write PATH:LINE with a line from 1, for example src/app.py:42"
 
 
+class CursorInvalidError(UsageError):
+    """{value} is no place that change notices can go on from."""
+
+    fix = "Send the id of the last notice that was received, as it was; or none, to begin now."
+
+
 class CollectionNameError(UsageError):
     """{name} cannot be the name of a collection."""
 
     fix = "Use 1 to 200 letters, digits, dots, dashes or underscores, starting with a letter or digit."
+
+
+class NothingToWatchError(NotFoundError):
+    """No folder of this machine is indexed yet."""
+
+    fix = "Name one, then it is indexed first: skep watch ."
 
 
 class FolderTakenError(ConflictError):

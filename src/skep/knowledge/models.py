@@ -152,6 +152,20 @@ class SearchResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchStatus:
+    """How a folder is kept fresh."""
+
+    method: str
+    """``events``, ``polling``, or ``waiting`` when it cannot be looked at now."""
+    notice: str
+    """Why it is not watched by events, and what to do; empty when it is."""
+    lag_ms: float | None
+    """How long the last change took from its first sign until it was searchable; None before the first."""
+    looks: int
+    """How many times something was found to have changed, in all."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceStatus:
     """A folder that a collection was indexed from."""
 
@@ -159,6 +173,8 @@ class SourceStatus:
     node: str
     scanned_at: str | None
     """ISO 8601, UTC; None when no run has finished yet."""
+    watch: WatchStatus | None = None
+    """None when nobody watches it."""
 
 
 @dataclass(frozen=True, slots=True)

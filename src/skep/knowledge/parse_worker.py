@@ -1,7 +1,7 @@
 """The child process that reads and cuts files; `run_parse_worker.py` starts it.
 
-Frames on stdin and stdout: 4 bytes of length, then `marshal` data. First comes the job's root and options, then one
-frame per batch of files; one frame goes back per file, in order. `marshal` and not `pickle`: it can only ever produce
+Frames on stdin and stdout: 4 bytes of length, then `marshal` data. One frame per batch of files, with their root and the
+options; one frame goes back per file, in order. `marshal` and not `pickle`: it can only ever produce
 plain values, so a worker that fell to a hostile file cannot make its parent run anything.
 """
 
@@ -17,9 +17,6 @@ from typing import Any, BinaryIO
 
 from skep.knowledge.preparing import PARSER_CRASHED, PreparedFile, StoredContent, UnreadableFile, prepare_file, to_plain
 from skep.knowledge.walking import FileStat, WalkEntry, WalkOptions
-
-_NICENESS = 10
-"""Indexing gives way to whoever works at the machine."""
 
 _MEMORY_LIMIT_BYTES = 2 << 30
 """Address space of one worker: far above what 1 MiB files need, far below what hurts the machine."""
@@ -44,20 +41,20 @@ def read_frame(stream: BinaryIO) -> Any:  # noqa: ANN401 -- plain values, whose 
     return marshal.loads(stream.read(int.from_bytes(header, "big")))  # noqa: S302 -- written by our own parent
 
 
-def main() -> None:
-    """Serve until the parent closes our stdin."""
+def main(niceness: int = 0) -> None:
+    """Serve until the parent closes our stdin, stepped back by ``niceness``."""
     with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
+        os.nice(niceness)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     # Whatever a library prints must not fall between the frames.
     sys.stdout = sys.stderr
     with contextlib.suppress(EOFError, BrokenPipeError):
-        root, plain_options = read_frame(requests)
-        options = WalkOptions(**plain_options)
         while True:
-            for path, raw, stat, stored in read_frame(requests):
+            root, plain_options, batch = read_frame(requests)
+            options = WalkOptions(**plain_options)
+            for path, raw, stat, stored in batch:
                 signal.alarm(_FILE_SECONDS)
                 result = _cut(root, WalkEntry(path, raw, FileStat(*stat)), options, frozenset(stored))
                 signal.alarm(0)

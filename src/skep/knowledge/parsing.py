@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from skep.knowledge.interfaces import ParserStartError
 from skep.knowledge.preparing import (
     PARSER_CRASHED,
@@ -38,6 +40,9 @@ _ENDING_SECONDS = 1.0
 
 _QUEUED_RESULTS = 256
 """Cut files that wait to be stored, at most: bounds memory when the database is slower than the parsers."""
+
+_NICENESS = 10
+"""How far a worker steps back behind us: indexing gives way to whoever works at the machine."""
 
 _RUNNER = Path(__file__).with_name("run_parse_worker.py")
 
@@ -76,6 +81,10 @@ class SpareWorker:
         starting, self._starting = self._starting, None
         return None if starting is None else await starting
 
+    def give_back(self, process: asyncio.subprocess.Process) -> bool:  # noqa: ARG002 -- for those who keep it
+        """Whether a worker that has nothing to do is kept here; if not, it is to be ended."""
+        return False
+
     async def close(self) -> None:
         """End it if nobody took it."""
         with suppress(ParserStartError):
@@ -84,6 +93,39 @@ class SpareWorker:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
+
+
+class KeptWorker(SpareWorker):
+    """A worker that is kept from one job to the next: for one changed file its start would take longer than all else.
+
+    It steps back no further than we do: it computes for moments, and somebody waits for what comes of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: asyncio.subprocess.Process | None = None
+
+    @override
+    async def take(self) -> asyncio.subprocess.Process | None:
+        kept, self._kept = self._kept, None
+        if kept is not None and kept.returncode is None:
+            return kept
+        return await _start_worker(niceness=0)
+
+    @override
+    def give_back(self, process: asyncio.subprocess.Process) -> bool:
+        if self._kept is not None or process.returncode is not None:
+            return False
+        self._kept = process
+        return True
+
+    @override
+    async def close(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            with suppress(ProcessLookupError):
+                kept.kill()
+            await kept.wait()
 
 
 async def prepare_files(job: ParseJob, entries: Sequence[WalkEntry]) -> AsyncGenerator[Prepared, None]:
@@ -134,6 +176,7 @@ class _Worker:
         self._job = job
         self._process: asyncio.subprocess.Process | None = None
         self._suspect: WalkEntry | None = None
+        self._is_idle = False
 
     async def cut(self, batch: list[WalkEntry], results: asyncio.Queue[Prepared | None]) -> list[WalkEntry]:
         """Cut a batch; what comes back is still to do by a new process.
@@ -163,11 +206,15 @@ class _Worker:
                 await results.put(failure)
                 return batch[position + 1 :]
             await results.put(result)
+        self._is_idle = True
         return []
 
     async def close(self) -> None:
         process, self._process = self._process, None
         if process is None:
+            return
+        spare = self._job.spare
+        if self._is_idle and spare is not None and spare.give_back(process):
             return
         if process.returncode is None:
             with suppress(ProcessLookupError):
@@ -194,15 +241,15 @@ class _Worker:
         if self._process is None:
             spare = self._job.spare
             self._process = (await spare.take() if spare is not None else None) or await _start_worker()
-            await _send(self._process, (self._job.root, _plain_options(self._job.options)))
-        await _send(self._process, request)
+        self._is_idle = False
+        await _send(self._process, (self._job.root, _plain_options(self._job.options), request))
 
     async def _receive_result(self) -> Prepared:
         assert self._process is not None
         return from_plain(await _receive(self._process))
 
 
-async def _start_worker() -> asyncio.subprocess.Process:
+async def _start_worker(niceness: int = _NICENESS) -> asyncio.subprocess.Process:
     # The current folder may be the one that is indexed: its files must never be imported (-P, or -I as we ourselves).
     flag = "-I" if sys.flags.isolated else "-P"
     try:
@@ -210,6 +257,7 @@ async def _start_worker() -> asyncio.subprocess.Process:
             sys.executable,
             flag,
             str(_RUNNER),
+            str(niceness),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 20,

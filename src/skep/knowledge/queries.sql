@@ -85,6 +85,13 @@ from document d left join version v using (version_id)
 where d.project_id = %(project_id)s and d.source_id = %(source_id)s
   and (%(subpath)s = '' or d.path = %(subpath)s or starts_with(d.path, %(subpath)s || '/'));
 
+-- name: fetch_known_parts
+-- The same for some paths and what is below them.
+select d.document_id, d.path, d.size_bytes, d.mtime_ns, d.ctime_ns, d.inode, d.observed_ns, d.version_id, v.chunker
+from document d left join version v using (version_id)
+where d.project_id = %(project_id)s and d.source_id = %(source_id)s
+  and (d.path = any(%(parts)s) or d.path ^@ any (select part || '/' from unnest(%(parts)s::text[]) part));
+
 -- name: fetch_stored_contents
 -- Contents of some sizes whose passages are stored in the project: what need not be cut again.
 select b.size_bytes, v.blob_sha256, v.language
@@ -353,13 +360,16 @@ where project_id = %(project_id)s and collection_id = %(collection_id)s for key 
 on conflict (collection_id, node, kind) do update set applied_seq = excluded.applied_seq, seen_at = now();
 
 -- name: prune_change_log
--- Forget what every living follower has applied; returns the new first number that is kept minus one.
+-- Forget what every living follower has applied and nobody may still have to be told of; returns the new first number that
+-- is kept minus one.
 with floor as (
-    select least(c.last_seq, coalesce(min(f.applied_seq), c.last_seq)) as seq
+    select least(c.last_seq, coalesce(min(f.applied_seq), c.last_seq), coalesce((
+        select max(l.seq) from change_log l
+        where l.collection_id = c.collection_id and l.changed_at < now() - %(keep_changes)s::interval), 0)) as seq
     from collection c
     left join follower f on f.collection_id = c.collection_id and f.seen_at > now() - %(forget_followers)s::interval
     where c.project_id = %(project_id)s and c.collection_id = %(collection_id)s
-    group by c.last_seq
+    group by c.collection_id, c.last_seq
 ), gone as (
     delete from change_log l using floor
     where l.project_id = %(project_id)s and l.collection_id = %(collection_id)s and l.seq <= floor.seq
@@ -700,3 +710,49 @@ cross join lateral (
     where s.collection_id = a.collection_id and s.name collate "C" = n.name and s.family is not null
       and s.family collate "C" between a.reach and a.last_family
     limit %(limit)s + 1) t;
+
+-- name: fetch_watched_sources
+-- The folders of one machine that are indexed: of every project, or of one.
+select p.project_id, p.name as project, c.collection_id, c.name as collection, s.source_id, s.root
+from source s join collection c using (collection_id) join project p on p.project_id = s.project_id
+where s.node = %(node)s and (%(project_id)s::bigint is null or s.project_id = %(project_id)s)
+order by s.source_id;
+
+-- name: upsert_watch
+-- That somebody watches a folder, and how that goes. Nothing when it was purged meanwhile.
+insert into watch (source_id, project_id, method, notice, lag_ms, looks, seen_at)
+select source_id, project_id, %(method)s, %(notice)s, %(lag_ms)s, %(looks)s, now() from source
+where project_id = %(project_id)s and source_id = %(source_id)s
+on conflict (source_id) do update set method = excluded.method, notice = excluded.notice,
+    lag_ms = coalesce(excluded.lag_ms, watch.lag_ms), looks = watch.looks + excluded.looks, seen_at = excluded.seen_at;
+
+-- name: delete_watch
+-- That nobody watches a folder any more. Another watcher of the same folder notes itself again.
+delete from watch where project_id = %(project_id)s and source_id = %(source_id)s;
+
+-- name: fetch_watches
+-- How the folders of the principal's project are watched; a watch that was not seen for long is none.
+select source_id, method, notice, lag_ms, looks, extract(epoch from now() - seen_at)::float8 as silent_seconds
+from watch where project_id = %(project_id)s;
+
+-- name: listen_changes
+-- From here on this connection hears, by the number of its project, that a collection has changed.
+listen skep_change;
+
+-- name: fetch_change_window
+-- What the changes after one number and up to another come to: how many files were added, changed and removed, the last
+-- paths of each, and when. A file that came and went in between is none of them. A version that is older than its entry
+-- only got another time.
+with file as (
+    select d.path, max(c.seq) as seq, max(c.changed_at) as changed_at,
+        (array_agg(c.change = 'removed' or v.created_at < c.changed_at order by c.seq))[1] as was_there,
+        (array_agg(c.change = 'added' order by c.seq desc))[1] as is_there
+    from change_log c join version v using (version_id) join document d using (document_id)
+    where c.project_id = %(project_id)s and c.collection_id = %(collection_id)s
+      and c.seq > %(after)s and c.seq <= %(until)s
+    group by d.document_id, d.path
+)
+select case when not was_there then 'added' when is_there then 'changed' else 'removed' end as kind, count(*) as files,
+    (array_agg(path order by seq desc))[1:%(paths)s] as paths,
+    to_char(max(changed_at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
+from file where was_there or is_there group by 1;

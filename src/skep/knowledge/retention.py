@@ -20,6 +20,9 @@ _BATCH_DOCUMENTS = 1_000
 FORGET_FOLLOWERS = timedelta(days=7)
 """A follower that was not seen for so long does not hold the change log back; when it returns it rebuilds."""
 
+KEEP_CHANGES = timedelta(minutes=15)
+"""The change log is kept for so long in any case: who is told of changes may have been away for a moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class _DocumentRow:
@@ -106,7 +109,8 @@ async def expire(database: Database, *, project_id: int, collection_id: int, kee
     Also shortens the change log to what living followers still need.
     """
     bound = {"project_id": project_id, "collection_id": collection_id, "keep": keep}
-    await database.execute(queries["prune_change_log"], bound | {"forget_followers": FORGET_FOLLOWERS})
+    kept = {"forget_followers": FORGET_FOLLOWERS, "keep_changes": KEEP_CHANGES}
+    await database.execute(queries["prune_change_log"], bound | kept)
     # Nearly always there is nothing, and then nobody who is storing contents has to wait for us.
     ((has_expired,),) = await database.fetch_tuples(queries["has_expired_versions"], bound)
     if not has_expired:

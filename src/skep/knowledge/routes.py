@@ -361,7 +361,14 @@ _SEARCH_EXAMPLE = {
 }
 _STATUS_EXAMPLE = {
     "collection": "app",
-    "sources": [{"root": "/srv/app", "node": "build-1f3a", "scanned_at": "2026-11-20T10:13:00Z"}],
+    "sources": [
+        {
+            "root": "/srv/app",
+            "node": "build-1f3a",
+            "scanned_at": "2026-11-20T10:13:00Z",
+            "watch": {"method": "events", "notice": "", "lag_ms": 92.4, "looks": 17},
+        }
+    ],
     "files": 214,
     "chunks": 2310,
     "languages": {"python": 190, "markdown": 24},

@@ -1,4 +1,4 @@
-"""Starts the parse worker by this file's path: `python -P run_parse_worker.py`.
+"""Starts the parse worker by this file's path: `python -P run_parse_worker.py NICENESS`.
 
 `python -m` would put the current folder, which may be the one that is indexed, before all modules, and import the packages
 above, and with them the database and all else that cutting does not need (0.3 s and 40 MB for each worker). So the packages
@@ -23,4 +23,4 @@ def _enter_packages() -> None:
 
 if __name__ == "__main__":
     _enter_packages()
-    importlib.import_module("skep.knowledge.parse_worker").main()
+    importlib.import_module("skep.knowledge.parse_worker").main(int(sys.argv[1]))

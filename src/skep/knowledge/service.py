@@ -48,6 +48,7 @@ from skep.knowledge.vectors import EmbeddingRow, Vectors, embedding_status
 from skep.knowledge.verifying import verify_collection
 from skep.knowledge.views import choose
 from skep.knowledge.walking import RootIsFileError, RootMissingError, WalkOptions, decode_path, encode_path
+from skep.knowledge.watch_status import fetch_watches
 from skep.store import Database
 
 _WRITER_WAIT_SECONDS = 60.0
@@ -73,6 +74,18 @@ class KnowledgeOptions:
     """How long replaced and deleted versions are kept."""
     max_top_k: int
     max_query_bytes: int
+
+
+def walk_options(options: KnowledgeOptions) -> WalkOptions:
+    """What the options say about walking and reading."""
+    return WalkOptions(
+        max_file_bytes=options.max_file_bytes,
+        include_secrets=options.include_secrets,
+        include_generated=options.include_generated,
+        include_minified=options.include_generated,
+        extra_patterns=options.ignore,
+        data_folder=options.data_folder,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +152,7 @@ class Knowledge:
             root=decode_path(place.root),
             root_text=place.root,
             subpath=place.subpath,
-            options=self._walk_options(),
+            options=walk_options(self._options),
             workers=workers,
         )
         bound = {"project_id": principal.project_id, "collection_id": target.collection_id}
@@ -210,6 +223,7 @@ class Knowledge:
         languages = await self._database.fetch_all(_LanguageRow, queries["count_languages"], bound)
         progress = await self._database.fetch_all(EmbeddingRow, queries["fetch_embedding_progress"], bound)
         counted = {row.collection_id: row for row in counts}
+        watches = await fetch_watches(self._database, principal.project_id)
         result = []
         for collection in collections:
             count = counted.get(collection.collection_id, _CountsRow(collection.collection_id, 0, 0))
@@ -218,7 +232,7 @@ class Knowledge:
                 CollectionStatus(
                     collection=collection.name,
                     sources=tuple(
-                        SourceStatus(root=source.root, node=source.node, scanned_at=source.scanned_at)
+                        SourceStatus(source.root, source.node, source.scanned_at, watches.get(source.source_id))
                         for source in sources
                         if source.collection_id == collection.collection_id
                     ),
@@ -402,16 +416,6 @@ class Knowledge:
 
     async def _chosen(self, principal: Principal, names: Sequence[str]) -> list[CollectionRow]:
         return choose(await self._collections(principal), names, project=principal.project_name)
-
-    def _walk_options(self) -> WalkOptions:
-        return WalkOptions(
-            max_file_bytes=self._options.max_file_bytes,
-            include_secrets=self._options.include_secrets,
-            include_generated=self._options.include_generated,
-            include_minified=self._options.include_generated,
-            extra_patterns=self._options.ignore,
-            data_folder=self._options.data_folder,
-        )
 
     def _lexical_state(self, collection: CollectionRow) -> tuple[int | None, str]:
         index = LexicalIndex(self._follower.folder_of(collection))

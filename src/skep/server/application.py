@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from skep.app import make_database, open_skep
 from skep.knowledge import ReportNotice
 from skep.knowledge.routes import knowledge_endpoints
+from skep.server.change_routes import change_endpoints
 from skep.server.docs import docs_endpoints
 from skep.server.gate import Gate
 from skep.server.health import health_endpoints
@@ -47,6 +48,7 @@ def all_endpoints(opening: Opening, settings: Settings) -> tuple[Endpoint, ...]:
         *health_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *knowledge_endpoints(lambda: opening.skep, default_top_k=settings.search.default_top_k),
         *job_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
+        *change_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
     )
     return (*served, *docs_endpoints(served))
 

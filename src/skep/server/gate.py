@@ -15,12 +15,19 @@ from http import HTTPStatus
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from skep.access import Principal, Role, require_role
 from skep.errors import SkepError
 from skep.observe import event, trace_id_of, tracing
 from skep.server.credentials import bearer_key
-from skep.server.interfaces import HostRefusedError, MethodNotAllowedError, OriginRefusedError, UnforeseenError
+from skep.server.interfaces import (
+    HostRefusedError,
+    MethodNotAllowedError,
+    OriginRefusedError,
+    RouteNotFoundError,
+    UnforeseenError,
+)
 from skep.server.origins import Asked, Policy, host_is_ours, is_cross_origin_allowed, origin_is_allowed
 from skep.server.problems import MEDIA_TYPE, problem_bytes, problem_headers
 from skep.server.routing import Match, Router
@@ -34,6 +41,11 @@ _CLIENT_GONE = 499
 
 _SINGLE = frozenset({b"host", b"origin", b"authorization"})
 """Headers of which a second one would leave open which of the two counts."""
+
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+"""A page and the WebSockets it opens are of one origin."""
+
+_STARTS = ("http.response.start", "websocket.http.response.start")
 
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 _CORS_HEADERS = "authorization, content-type, last-event-id, traceparent"
@@ -51,7 +63,7 @@ class _Exchange:
     def __init__(self, scope: Scope, send: Send) -> None:
         headers, doubled = _headers(scope["headers"])
         self.scope = scope
-        self.method: str = scope["method"]
+        self.method: str = scope.get("method", "GET")
         self.trace_id = trace_id_of(headers.get(b"traceparent"))
         self.route = ""
         self.key_id: str | None = None
@@ -59,7 +71,7 @@ class _Exchange:
         self.asked = Asked(
             host=None if b"host" in doubled else headers.get(b"host"),
             origin="" if b"origin" in doubled else headers.get(b"origin"),
-            scheme=scope["scheme"],
+            scheme=_SCHEMES[scope["scheme"]],
             fetch_site=headers.get(b"sec-fetch-site"),
             fetch_mode=headers.get(b"sec-fetch-mode"),
             local_address=scope["server"][0] if scope.get("server") else None,
@@ -70,7 +82,9 @@ class _Exchange:
         self._send = send
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "websocket.accept":
+            self.status = HTTPStatus.SWITCHING_PROTOCOLS
+        if message["type"] in _STARTS:
             self.status = message["status"]
             headers = list(message.get("headers", ()))
             if not any(name == b"cache-control" for name, _ in headers):
@@ -90,13 +104,13 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return
         started = time.perf_counter()
         exchange = _Exchange(scope, send)
         with tracing(exchange.trace_id):
             try:
-                await self._answer(exchange, receive)
+                await (self._answer if scope["type"] == "http" else self._talk)(exchange, receive)
             finally:
                 event(
                     _log,
@@ -128,6 +142,27 @@ class Gate:
             if exchange.status:
                 raise
             await self._send_problem(exchange, receive, UnforeseenError(trace_id=exchange.trace_id))
+
+    async def _talk(self, exchange: _Exchange, receive: Receive) -> None:
+        """Let a WebSocket through by the rules of its route, or refuse it with an answer like any other's."""
+        websocket = WebSocket(exchange.scope, receive, exchange.send)
+        try:
+            self._check_origin(exchange)
+            match = self._router.match("GET", exchange.scope["path"])
+            if match.endpoint.socket is None:
+                raise RouteNotFoundError(what="route", name=exchange.scope["path"], path=exchange.scope["path"])
+            exchange.route = match.endpoint.path
+            principal = await self._principal(exchange, match)
+            scope = {**exchange.scope, "type": "http", "method": "GET", "path_params": match.parameters}
+            await match.endpoint.socket(Call(Request(scope, receive), self._max_body_bytes, principal), websocket)
+        except SkepError as error:
+            if exchange.status:
+                _log.exception("connection broken off")
+                raise
+            answer = Response(
+                problem_bytes(error, exchange.trace_id), error.http_status, dict(problem_headers(error)), MEDIA_TYPE
+            )
+            await websocket.send_denial_response(answer)
 
     async def _admit(self, exchange: _Exchange, receive: Receive) -> ASGIApp:
         """The answer, if the request may have one. Raises the error that says why not."""

@@ -26,6 +26,9 @@ from skep.terminal import Terminal
 _GRACE_SECONDS = 5
 """Requests that run when the server is told to end have so long to be answered."""
 
+_SOCKET_MESSAGE_BYTES = 65_536
+"""What a client may say in one message; so far nobody listens to what it says."""
+
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s after which the usual proxies stop using a connection, so that they and not we close it."""
 
@@ -74,7 +77,8 @@ async def _serve(settings: Settings, orders: Orders) -> None:
         uvicorn.Config(
             make_application(opening, settings),
             http="httptools",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=_SOCKET_MESSAGE_BYTES,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -11,13 +11,13 @@ from typing import Literal
 
 from skep.settings import CommandLine
 
-Task = Literal["http", "worker", "embedder", "examine", "stop"]
+Task = Literal["http", "worker", "embedder", "watcher", "examine", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """``role``: serve HTTP on the inherited socket ``listener``, do jobs, embed passages, examine the installation, or stop the
-    embedded database.
+    """``role``: serve HTTP on the inherited socket ``listener``, do jobs, embed passages, watch folders, examine the
+    installation, or stop the embedded database.
     """
 
     role: Task

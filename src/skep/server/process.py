@@ -12,6 +12,7 @@ from skep.server.embedding_process import embed_passages
 from skep.server.examining import examine
 from skep.server.http_process import serve_http
 from skep.server.orders import Orders
+from skep.server.watch_process import watch_folders
 from skep.server.worker_process import do_jobs
 from skep.settings import load_settings
 from skep.terminal import Terminal
@@ -34,6 +35,8 @@ def main(argument: str) -> int:
             do_jobs(settings, orders)
         elif orders.role == "embedder":
             embed_passages(settings, orders)
+        elif orders.role == "watcher":
+            watch_folders(settings, orders)
         else:
             serve_http(settings, orders)
     except SkepError as error:

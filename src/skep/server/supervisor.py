@@ -141,6 +141,8 @@ class _Crew:
         self._others = [_Child("worker", replace(http, role="worker", listener=-1), listener)]
         if settings.embedding.enabled:
             self._others.append(_Child("embedder", replace(http, role="embedder", listener=-1), listener))
+        if settings.watch.enabled:
+            self._others.append(_Child("watcher", replace(http, role="watcher", listener=-1), listener))
         self._ending = asyncio.Event()
 
     async def run(self, url: str, report: Callable[[Started], None]) -> None:

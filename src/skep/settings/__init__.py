@@ -27,6 +27,7 @@ from skep.settings.models import (
     Secret,
     ServerSettings,
     Settings,
+    WatchSettings,
 )
 from skep.settings.rows import Row, all_rows, shown
 from skep.settings.service import load_settings, value_of, with_overrides
@@ -54,6 +55,7 @@ __all__ = [
     "SettingsFileMissingError",
     "SettingsFileUnreadableError",
     "SettingsFileUnwritableError",
+    "WatchSettings",
     "all_rows",
     "commented_file",
     "load_settings",

@@ -169,6 +169,32 @@ class IndexSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    """How indexed folders are kept fresh."""
+
+    enabled: bool = setting(
+        True, "Whether `skep up` watches every indexed folder of this machine; `skep watch` does so in any case."
+    )
+    method: Literal["events", "polling"] = setting(
+        "events",
+        "events: the system tells what changed. polling: folders are looked through regularly, as network file systems need.",
+    )
+    polling_seconds: int = setting(
+        5,
+        "Pause between two looks at a folder that is watched by polling; longer for large ones.",
+        minimum=1,
+        maximum=3600,
+    )
+    rescan_minutes: int = setting(
+        30,
+        "How often a folder that is watched by events is looked through all the same.",
+        zero="only when watching begins",
+        minimum=0,
+        maximum=10_080,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
     """What a search may ask for."""
 
@@ -251,6 +277,7 @@ class Settings:
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
     index: IndexSettings = IndexSettings()
+    watch: WatchSettings = WatchSettings()
     search: SearchSettings = SearchSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     log: LogSettings = LogSettings()

@@ -149,6 +149,13 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def own_connection(self) -> AsyncIterator[Connection]:
+        """Make a connection in autocommit mode that is not one of the pool's, for whoever keeps it for long."""
+        conninfo = await self.conninfo()
+        async with self._translated(), await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+            yield connection
+
+    @asynccontextmanager
     async def patient_connection(self) -> AsyncIterator[Connection]:
         """Lend a connection in autocommit mode whose statements may take as long as they need."""
         async with self.connection() as connection:

@@ -53,7 +53,8 @@ class Terminal:
         self._stderr = stderr
 
     def result(self, value: object, human: str | Callable[[], str]) -> None:
-        """Writes what the command is for: ``value`` as JSON, or ``human`` (called only then) for people. Once per command.
+        """Writes what the command is for: ``value`` as JSON, or ``human`` (called only then) for people. Once per command; a
+        command that stays writes one for each thing that happens.
 
         Raises OutputError. A reader that has gone away (``| head``) is not an error.
         """

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
 
 from skep.access import Principal, Role
 from skep.errors import SkepError
@@ -80,6 +81,10 @@ Handler = Callable[[Call], Awaitable[ASGIApp]]
 """Does what a route is for; what it returns is sent as the answer (Starlette's responses are such)."""
 
 
+SocketHandler = Callable[[Call, WebSocket], Awaitable[None]]
+"""Talks over a WebSocket that was let through: accepts it, and closes it unless the client did."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """A route. One that does not say who may call it cannot be written."""
@@ -100,6 +105,8 @@ class Endpoint:
     media_type: str = "application/json"
     body_example: object = None
     answer_example: object = None
+    socket: SocketHandler | None = None
+    """What a WebSocket of the same address gets; None when it takes none."""
     errors: Sequence[type[SkepError]] = ()
     """What it may refuse with, besides what every route may."""
 

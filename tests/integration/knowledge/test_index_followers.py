@@ -8,16 +8,23 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from skep.app import knowledge_options
-from skep.knowledge import Knowledge, LexicalBusyError, SearchRequest, following, service, storing
+from skep.knowledge import Knowledge, LexicalBusyError, SearchRequest, following, retention, service, storing
 from skep.knowledge.following import LexicalFollower
 from skep.knowledge.lexical import LexicalWriter
 from skep.store import Connection
 from tests.workspace import Workspace, quiet
+
+
+@pytest.fixture(autouse=True)
+def _forget_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The change log is not kept for those who are told of changes."""
+    monkeypatch.setattr(retention, "KEEP_CHANGES", timedelta(0))
 
 
 @asynccontextmanager

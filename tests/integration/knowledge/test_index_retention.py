@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from skep.app import chores
-from skep.knowledge import SearchRequest
+from skep.knowledge import SearchRequest, retention
 from skep.settings import IndexSettings
 from tests.workspace import Workspace, open_workspace, settings_for
 
 TIME_PASSES = "update version set removed_at = removed_at - interval '8 days'"
+
+
+@pytest.fixture(autouse=True)
+def _forget_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The change log is not kept for those who are told of changes."""
+    monkeypatch.setattr(retention, "KEEP_CHANGES", timedelta(0))
 
 
 async def contents(workspace: Workspace) -> list[str]:

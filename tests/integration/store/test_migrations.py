@@ -37,6 +37,7 @@ WITHOUT_PROJECT = {"alembic_version"}
 UNBOUND = {
     "reserve_version_ids",
     "lift_statement_timeout",
+    "listen_changes",
     "vacuum_chunks",
     "vacuum_embeddings",
     "vacuum_blobs",

@@ -40,6 +40,7 @@ INVENTORY = {
     "GET /api/v1/jobs/{job_id}": "reader",
     "GET /api/v1/jobs/{job_id}/events": "reader",
     "DELETE /api/v1/jobs/{job_id}": "member",
+    "GET /api/v1/changes": "reader",
 }
 
 VOID = {"meta", "link"}

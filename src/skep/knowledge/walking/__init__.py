@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skep.knowledge.walking.defaults import MARKERS
 from skep.knowledge.walking.interfaces import (
     DocumentPathError,
     PathOutsideRootError,
@@ -26,6 +27,7 @@ from skep.knowledge.walking.walker import walk
 
 __all__ = [
     "DEFAULT_MAX_FILE_BYTES",
+    "MARKERS",
     "Decoded",
     "DocumentPathError",
     "FileStat",

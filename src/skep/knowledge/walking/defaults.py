@@ -122,6 +122,9 @@ BY_CONTENT: Mapping[bytes, str] = {
 }
 """Whatever its name, a folder that directly contains one of these is skipped."""
 
+MARKERS: frozenset[bytes] = frozenset(BY_CONTENT).union(*(judged.beside | judged.inside for judged in JUDGED.values()))
+"""Names whose being there decides about the folder they are in or about those beside them."""
+
 
 def skip_by_name(name: bytes, siblings: frozenset[bytes]) -> str | None:
     """Why a folder of this name is skipped next to these siblings; None when it is to be entered."""

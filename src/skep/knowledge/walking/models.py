@@ -109,6 +109,8 @@ class WalkReport:
     """Files handed out."""
     folders: int = 0
     """Folders listed."""
+    entered: list[bytes] = field(default_factory=list)
+    """Those folders, as the system spells them, relative to the root; the root is empty."""
     ignored_files: int = 0
     """Named by an ignore file."""
     ignored_folders: int = 0

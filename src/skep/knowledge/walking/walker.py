@@ -151,6 +151,7 @@ class _Walk:
                 self._report.default_folders[encode_path(folder.name)] += 1
                 return
             self._report.folders += 1
+            self._report.entered.append(self._raw.removesuffix(b"/"))
             rules = self._with_rules(descriptor, names, rules)
             items = self._items(listing, names, folder.name, rules)
             identity = status.st_dev, status.st_ino

@@ -149,6 +149,7 @@ create table change_log (
     seq bigint not null,
     version_id bigint not null,
     change text not null check (change in ('added', 'removed')),
+    changed_at timestamptz not null default now(),
     primary key (collection_id, seq)
 );
 comment on table change_log is 'What followers (the lexical indexes) have to apply, in the order of commits.';
@@ -302,3 +303,31 @@ comment on column mention.imports is 'Starts of the modules that it imports or l
 comment on column mention.names is 'Names that it uses and does not define.';
 alter table mention alter column module set statistics 0, alter column subjects set statistics 0, alter column imports set statistics 0,
     alter column names set statistics 0;
+
+-- Watched folders, and telling of changes.
+create table watch (
+    source_id bigint primary key references source on delete cascade,
+    project_id bigint not null references project,
+    method text not null check (method in ('events', 'polling', 'waiting')),
+    notice text not null default '',
+    lag_ms double precision,
+    looks bigint not null default 0,
+    seen_at timestamptz not null default now()
+);
+comment on table watch is 'How a folder is watched. A row that was not renewed for a while belongs to a process that is gone.';
+comment on column watch.method is 'events: the system tells of changes; polling: the folder is looked through regularly; waiting: it cannot be looked at now.';
+comment on column watch.notice is 'Why it is not watched by events, and what to do; empty when it is.';
+comment on column watch.lag_ms is 'How long the last change took from the first sign of it until it was searchable; null before the first.';
+comment on column watch.looks is 'How often something was looked at, in all.';
+
+comment on column change_log.changed_at is 'When the transaction began that made the change.';
+
+create function tell_change() returns trigger language plpgsql as $$
+begin
+    perform pg_notify('skep_change', coalesce(new.project_id, old.project_id)::text);
+    return null;
+end
+$$;
+create trigger collection_changed after update of last_seq on collection
+    for each row when (new.last_seq is distinct from old.last_seq) execute function tell_change();
+create trigger collection_gone after delete on collection for each row execute function tell_change();
