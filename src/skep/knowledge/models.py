@@ -236,3 +236,23 @@ class RemovalReport:
     blobs: int
     notices: tuple[str, ...] = ()
     """What is left to do, and will be done by itself; empty is the rule."""
+
+
+DiskState = Literal["same", "changed", "gone", "elsewhere"]
+"""How a document's file compares to what is stored of it; ``elsewhere``: it is on another machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentText:
+    """A document as the index has it."""
+
+    collection: str
+    path: str
+    language: str
+    text: str
+    """Line ends as they are in the file; without a byte order mark."""
+    indexed_at: str
+    """ISO 8601, UTC: when this state of it was stored."""
+    disk: DiskState
+    others: tuple[str, ...] = ()
+    """Other collections searched that have a document of this path; those of one collection count too."""

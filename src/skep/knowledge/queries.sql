@@ -756,3 +756,16 @@ select case when not was_there then 'added' when is_there then 'changed' else 'r
     (array_agg(path order by seq desc))[1:%(paths)s] as paths,
     to_char(max(changed_at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
 from file where was_there or is_there group by 1;
+
+-- name: fetch_originals
+-- Living documents at a path in some collections, the first with its original bytes; and where their files are.
+select c.name as collection, d.path, v.language, s.node, s.root, d.size_bytes, d.mtime_ns,
+    to_char(v.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as indexed_at,
+    case when row_number() over (order by c.name, s.root) = 1 then b.deflated end as deflated
+from source s
+join document d using (source_id)
+join collection c on c.collection_id = s.collection_id
+join version v on v.version_id = d.version_id
+join blob b on b.project_id = v.project_id and b.sha256 = v.blob_sha256
+where s.project_id = %(project_id)s and s.collection_id = any(%(collection_ids)s) and d.path = %(path)s
+order by c.name, s.root limit 20;

@@ -14,15 +14,23 @@ from pathlib import Path
 from skep.access import Principal, require_role
 from skep.errors import ConflictError, SkepError, UnavailableError
 from skep.knowledge.chunking import CHUNKER_VERSION
+from skep.knowledge.documents import read_document
 from skep.knowledge.embedding import Embedder
 from skep.knowledge.embedding_work import EmbeddingWork
 from skep.knowledge.following import CollectionRow, LexicalFollower
 from skep.knowledge.indexing import IndexTask, run_index
-from skep.knowledge.interfaces import CollectionGoneError, LexicalBusyError, ReportNotice, ReportProgress
+from skep.knowledge.interfaces import (
+    CollectionGoneError,
+    DocumentNotFoundError,
+    LexicalBusyError,
+    ReportNotice,
+    ReportProgress,
+)
 from skep.knowledge.lexical import LexicalIndex, LexicalIndexError, LexicalWriteError
 from skep.knowledge.meaning import MeaningSearch
 from skep.knowledge.models import (
     CollectionStatus,
+    DocumentText,
     IndexReport,
     RemovalReport,
     SearchRequest,
@@ -206,6 +214,29 @@ class Knowledge:
                 place = replace(place, path=below(absolute, source.root))
                 request = replace(request, collections=(source.collection,))
         return await self._searcher.similar(principal, place, request)
+
+    async def read(
+        self, principal: Principal, path: str, *, collections: Sequence[str] = (), folder: Path | None = None
+    ) -> DocumentText:
+        """A document as the index has it, from its stored original: what cannot be searched cannot be read either.
+
+        The path is a document path. With ``folder`` it may also be a path of this machine, relative to that folder;
+        links in it are followed. Raises CollectionNotFoundError, NothingIndexedError, DocumentNotFoundError.
+        """
+        require_role(principal, "reader")
+        node = self._options.node
+        chosen = await self._chosen(principal, collections)
+        try:
+            return await read_document(self._database, principal, chosen, path, node=node)
+        except DocumentNotFoundError:
+            if folder is None or "\0" in path:
+                raise
+            absolute = await asyncio.to_thread(_absolute, folder / path)
+            source = innermost(await self._sources(principal), absolute, node=node)
+            if source is None:
+                raise
+            chosen = await self._chosen(principal, (source.collection,))
+            return await read_document(self._database, principal, chosen, below(absolute, source.root), node=node)
 
     async def create_collection(self, principal: Principal, name: str) -> None:
         """Make an empty collection; nothing happens when it exists. Raises CollectionNameError, RoleTooLowError."""

@@ -13,6 +13,7 @@ from skep.server.docs import docs_endpoints
 from skep.server.gate import Gate
 from skep.server.health import health_endpoints
 from skep.server.job_routes import job_endpoints
+from skep.server.mcp_endpoint import mcp_endpoints
 from skep.server.opening import Opening
 from skep.server.origins import policy_of
 from skep.server.routing import Router
@@ -49,6 +50,7 @@ def all_endpoints(opening: Opening, settings: Settings) -> tuple[Endpoint, ...]:
         *knowledge_endpoints(lambda: opening.skep, default_top_k=settings.search.default_top_k),
         *job_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *change_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
+        *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
     )
     return (*served, *docs_endpoints(served))
 

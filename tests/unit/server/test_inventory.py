@@ -41,6 +41,7 @@ INVENTORY = {
     "GET /api/v1/jobs/{job_id}/events": "reader",
     "DELETE /api/v1/jobs/{job_id}": "member",
     "GET /api/v1/changes": "reader",
+    "POST /mcp": "reader",
 }
 
 VOID = {"meta", "link"}
@@ -61,7 +62,7 @@ def test_every_route_is_known_with_its_caller(endpoints: tuple[Endpoint, ...]) -
 
 def test_everything_that_changes_something_needs_more_than_a_reader(endpoints: tuple[Endpoint, ...]) -> None:
     found = [endpoint.path for endpoint in endpoints if endpoint.method != "GET" and endpoint.caller == "reader"]
-    assert found == ["/api/v1/search"]
+    assert found == ["/api/v1/search", "/mcp"]
 
 
 def test_the_description_is_complete(endpoints: tuple[Endpoint, ...]) -> None:

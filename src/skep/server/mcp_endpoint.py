@@ -1,0 +1,64 @@
+"""``/mcp``: the tools for agents, as a route like every other: same key, same hosts and origins."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp
+
+from skep.access import Principal
+from skep.mcp import HttpCarrier, load_http
+from skep.server.interfaces import NotReadyError
+from skep.server.opening import Opening
+from skep.settings import Settings
+from skep.web import Call, Endpoint
+
+
+class _Door:
+    """Loads what carries the protocol with the first request: few servers need it."""
+
+    def __init__(self, opening: Opening, settings: Settings, *, max_body_bytes: int) -> None:
+        self._opening = opening
+        self._default_top_k = settings.search.default_top_k
+        self._max_body_bytes = max_body_bytes
+        self._loading: asyncio.Task[HttpCarrier] | None = None
+
+    async def handle(self, call: Call) -> ASGIApp:
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load(), name="skep-mcp-loading")
+
+        async def who() -> Principal:
+            if call.asked_by is None:
+                await self._opening.check()
+                raise NotReadyError(what="Skep", reason="the database has only just come back")
+            return call.asked_by
+
+        # Others wait for it too.
+        return (await asyncio.shield(self._loading)).answer(who)
+
+    async def _load(self) -> HttpCarrier:
+        carrier = await load_http(
+            lambda: self._opening.skep.knowledge,
+            default_top_k=self._default_top_k,
+            max_body_bytes=self._max_body_bytes,
+        )
+        await carrier.start(self._opening.ending)
+        return carrier
+
+
+def mcp_endpoints(opening: Opening, settings: Settings, *, max_body_bytes: int) -> tuple[Endpoint, ...]:
+    """The route. Without sessions there is neither a stream to open (GET) nor a session to end (DELETE)."""
+    door = _Door(opening, settings, max_body_bytes=max_body_bytes)
+    return (
+        Endpoint(
+            method="POST",
+            path="/mcp",
+            caller="reader",
+            handle=door.handle,
+            summary="Search and read as tools for agents (Model Context Protocol, streamable HTTP)",
+            description="One JSON-RPC message a request; no sessions. While the database is away, what needs none is"
+            " answered all the same, and calls of tools say so",
+            answers_without_database=True,
+            body_example={"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
+        ),
+    )
