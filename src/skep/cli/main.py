@@ -22,6 +22,7 @@ from skep.terminal import Terminal
 KNOWLEDGE, SERVER, CONFIG = "skep.cli.knowledge_commands", "skep.cli.server_commands", "skep.cli.config_commands"
 WATCH = "skep.cli.watch_commands"
 MCP = "skep.cli.mcp_command"
+MCP, CONNECT = "skep.cli.mcp_command", "skep.cli.connect_command"
 
 COMMANDS = (
     LazyCommand("index", KNOWLEDGE, "Index a folder, or bring its index up to date."),
@@ -38,6 +39,7 @@ COMMANDS = (
     LazyCommand("worker", SERVER, "Run background jobs until stopped."),
     LazyCommand("doctor", SERVER, "Check everything Skep needs and say how to mend what is wrong."),
     LazyCommand("mcp", MCP, "Serve the index to an agent over standard input and output."),
+    LazyCommand("connect", CONNECT, "Show or write the configuration that gives an agent the tools of this Skep."),
     LazyCommand("config", CONFIG, "Check and show the settings."),
     LazyCommand(
         "init", CONFIG, "Write a skep.yaml that shows every setting, commented out, with its default and meaning."

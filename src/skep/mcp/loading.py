@@ -6,14 +6,16 @@ import asyncio
 import importlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias, cast
 
-from starlette.types import ASGIApp
-
-from skep.access import Principal
 from skep.settings import Settings
 
-Authenticated = Callable[[], Awaitable[Principal]]
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from skep.access import Principal
+
+Authenticated: TypeAlias = "Callable[[], Awaitable[Principal]]"
 """Who is asking. Raises the error that says why that cannot be known now."""
 
 

@@ -66,7 +66,7 @@ def _result_block(result: SearchResult, *, several: bool) -> Block:
     where = f"{one_line(result.path)}:{result.start_line}-{result.end_line}"
     name = one_line(result.symbol or result.heading or "")
     head = f"## {where}" + (f" {name}" if name else "") + (f" [{result.collection}]" if several else "")
-    return Block(head, tuple(result.text.rstrip().splitlines()))
+    return Block(head, tuple(line.removesuffix("\r") for line in result.text.rstrip().split("\n")))
 
 
 def document_text(document: DocumentText, start_line: int, end_line: int | None, max_tokens: int) -> str:

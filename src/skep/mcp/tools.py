@@ -23,6 +23,8 @@ _MOST_TOKENS = 50_000
 _PASSAGES_TOKENS = 2_000
 _READ_TOKENS = 4_000
 
+_NOISE = frozenset({"title", "minimum", "maximum"})
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -113,11 +115,13 @@ def _lean(schema: dict[str, Any]) -> dict[str, Any]:
     # What must be given comes first.
     ordered = {name: fields[name] for name in sorted(fields, key=lambda name: name not in required)}
     lean: dict[str, Any] = {"type": "object", "properties": ordered}
-    return lean | ({"required": required} if required else {}) | {"additionalProperties": False}
+    return lean | ({"required": required} if required else {})
 
 
 def _lean_field(field: dict[str, Any]) -> dict[str, Any]:
-    """An optional value is one that may be left out: that it may also be null need not be said."""
-    kept = {key: value for key, value in field.items() if key != "title" and (key, value) != ("default", None)}
+    """What an agent cannot do without. An optional value may be left out, so that it may be null need not be said; who
+    passes a bound is told of it then.
+    """
+    kept = {key: value for key, value in field.items() if key not in _NOISE and (key, value) != ("default", None)}
     choices = [choice for choice in kept.pop("anyOf", []) if choice.get("type") != "null"]
-    return {**(choices[0] if choices else {}), **kept}
+    return {**(_lean_field(choices[0]) if choices else {}), **kept}
