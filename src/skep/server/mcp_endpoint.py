@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skep.access import Principal
 from skep.mcp import HttpCarrier, load_http
@@ -33,8 +33,11 @@ class _Door:
                 raise NotReadyError(what="Skep", reason="the database has only just come back")
             return call.asked_by
 
+        # Read here, where a body that is too large, or a client that goes away with half of it sent, is known.
+        body = await call.raw_body()
         # Others wait for it too.
-        return (await asyncio.shield(self._loading)).answer(who)
+        carrier = await asyncio.shield(self._loading)
+        return _replayed(carrier.answer(who), body)
 
     async def _load(self) -> HttpCarrier:
         carrier = await load_http(
@@ -44,6 +47,24 @@ class _Door:
         )
         await carrier.start(self._opening.ending)
         return carrier
+
+
+def _replayed(application: ASGIApp, body: bytes) -> ASGIApp:
+    """The application on a request whose body was read already."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        read = False
+
+        async def again() -> Message:
+            nonlocal read
+            if read:
+                return await receive()
+            read = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await application(scope, again, send)
+
+    return answer
 
 
 def mcp_endpoints(opening: Opening, settings: Settings, *, max_body_bytes: int) -> tuple[Endpoint, ...]:

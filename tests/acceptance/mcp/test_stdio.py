@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -32,6 +34,18 @@ OPENING = {
     "method": "initialize",
     "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
 }
+CALL = {
+    "jsonrpc": "2.0",
+    "id": 2,
+    "method": "tools/call",
+    "params": {"name": "search", "arguments": {"query": "RetryPolicy"}},
+}
+KEEPER = """
+import subprocess, sys, time
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
 SECONDS = 20.0
 
 
@@ -144,3 +158,134 @@ async def test_it_ends_with_its_client(indexed: Command) -> None:
             assert [child for child in children if child.is_running()] == []
             assert opened.process.stdout is not None
             assert opened.process.stdout.read() == b""
+
+
+def test_the_first_answers_need_no_database(skep_on: Command) -> None:
+    away = Command(skep_on.data, skep_on.folder, "postgresql://me:hunter2@127.0.0.1:1/skep")
+    with raw(away) as opened:
+        assert opened.begin()["result"]["serverInfo"]["name"] == "skep"
+        opened.send({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+        first = opened.receive()["result"]
+        assert len(first["tools"]) == 4
+        opened.send(CALL)
+        result = opened.receive()["result"]
+        assert result["isError"]
+        (content,) = result["content"]
+        assert "127.0.0.1:1" in content["text"]
+        assert "hunter2" not in content["text"]
+        assert "\nfix: " in content["text"]
+        opened.send({"jsonrpc": "2.0", "id": 3, "method": "tools/list"})
+        assert opened.receive()["result"] == first
+
+
+def test_the_first_call_waits_for_the_embedded_database_to_be_made(indexed: Command) -> None:
+    embedded = Command(indexed.data, indexed.folder)
+    try:
+        with raw(embedded) as opened:
+            opened.begin()
+            opened.send(CALL)
+            assert "Nothing is indexed yet" in opened.receive()["result"]["content"][0]["text"]
+    finally:
+        assert embedded("down", "--json").answer["database"] is True
+
+
+def test_whatever_is_sent_the_session_goes_on(indexed: Command) -> None:
+    with raw(indexed) as opened:
+        opened.begin()
+        for junk in (
+            b"\n",
+            b"not json\n",
+            b"\xff\xfe\x00\n",
+            b"[]\n",
+            b"{}\n",
+            b"[" * 100_000 + b"\n",
+            b'{"jsonrpc": "2.0", "method": "notifications/nonsense"}\n',
+            b'{"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 99}}\n',
+        ):
+            opened.send(junk)
+        opened.send({"jsonrpc": "2.0", "id": "odd", "method": "tools/poem"})
+        opened.send({"jsonrpc": "2.0", "id": "call", "method": "tools/call", "params": {"name": 3}})
+        opened.send(CALL)
+        answers: dict[object, dict[str, Any]] = {}
+        while CALL["id"] not in answers:
+            answer = opened.receive()
+            assert answer["jsonrpc"] == "2.0"
+            answers[answer.get("id")] = answer
+        assert "error" in answers["odd"]
+        assert "error" in answers["call"]
+        assert "src/retry.py" in answers[CALL["id"]]["result"]["content"][0]["text"]
+
+
+async def test_calls_at_the_same_time_and_calls_that_are_called_off(indexed: Command) -> None:
+    async with client(indexed) as opened:
+        texts = await asyncio.gather(*(call(opened, "search", query=f"RetryPolicy {number}") for number in range(50)))
+        assert all("src/retry.py" in text for text in texts)
+        for _ in range(20):
+            task = asyncio.create_task(call(opened, "search", query="RetryPolicy"))
+            await asyncio.sleep(0.002)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert "src/retry.py" in await call(opened, "search", query="RetryPolicy")
+
+
+def test_nothing_but_the_protocol_is_on_standard_output(indexed: Command) -> None:
+    talkative = Command(
+        indexed.data, indexed.folder, indexed.url, more={"SKEP_LOG_LEVEL": "debug", "SKEP_NONSENSE": "1"}
+    )
+    with raw(talkative) as opened:
+        opened.begin()
+        opened.send(CALL)
+        opened.receive()
+        assert opened.process.stdin is not None
+        assert opened.process.stdout is not None
+        assert opened.process.stderr is not None
+        opened.process.stdin.close()
+        assert opened.process.wait(SECONDS) == 0
+        assert opened.process.stdout.read() == b""
+        assert b"SKEP_NONSENSE" in opened.process.stderr.read()
+
+
+def test_settings_that_are_wrong_are_said_on_standard_error(indexed: Command) -> None:
+    wrong = Command(indexed.data, indexed.folder, indexed.url, more={"SKEP_SERVER_PORT": "many"})
+    done = wrong("mcp", code=2)
+    assert done.out == ""
+    assert "SKEP_SERVER_PORT" in done.err
+
+
+def test_a_killed_client_leaves_nobody(indexed: Command) -> None:
+    words = [str(word) for word in indexed.line("mcp")]
+    # A client that is killed closes nothing itself; the kernel closes its end of the pipe.
+    keeper = subprocess.Popen(
+        [sys.executable, "-c", KEEPER, *words],
+        cwd=indexed.folder,
+        env=indexed.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert keeper.stdout is not None
+    child = psutil.Process(int(keeper.stdout.readline()))
+    keeper.kill()
+    keeper.wait()
+    keeper.stdout.close()
+    assert psutil.wait_procs([child], timeout=SECONDS)[1] == []
+
+
+async def test_a_folder_can_be_named(indexed: Command, tmp_path: Path) -> None:
+    program, *arguments = (str(word) for word in indexed.line("mcp", "--folder", indexed.folder / "src"))
+    server = StdioServerParameters(command=program, args=arguments, env=indexed.environment, cwd=str(tmp_path))
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        async with Client(stdio_client(server, errlog=nowhere)) as opened:
+            assert "note" not in await call(opened, "search", query="RetryPolicy")
+            assert "1\tclass RetryPolicy" in await call(opened, "read", path="retry.py")
+
+
+@pytest.mark.serial
+@pytest.mark.no_cover
+def test_the_first_answer_comes_at_once(indexed: Command) -> None:
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        with raw(indexed) as opened:
+            opened.begin()
+            times.append(time.perf_counter() - started)
+    assert sorted(times)[2] < 1.0, times
