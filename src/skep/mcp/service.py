@@ -24,6 +24,9 @@ from skep.mcp.tools import (
     parse_arguments,
 )
 
+_SAID_CHARS = 1_000
+"""Of an error's sentence, and of what to do about it; ours have 300 at most."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -126,5 +129,7 @@ class Tools:
 
 def error_answer(error: SkepError) -> Answer:
     """An error as an agent reads it."""
-    fix = f"\nfix: {error.fix_text}" if error.fix_text else ""
-    return Answer(f"error: {error}{fix}", is_error=True)
+    said, fix = str(error), f"\nfix: {error.fix_text}" if error.fix_text else ""
+    # It may repeat what the agent sent.
+    shown = said if len(said) <= _SAID_CHARS else f"{said[:_SAID_CHARS]}…"
+    return Answer(f"error: {shown}{fix[:_SAID_CHARS]}", is_error=True)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ _KEEP_ALIVE_SECONDS = 75
 _COLLECTOR_THRESHOLDS = (10_000, 10, 100)
 """A full collection looks at everything that searches keep in memory, which takes 100 to 200 ms: after ten million new
 objects instead of a few hundred thousand. The younger generations, where cycles of requests die, take 10 ms at most."""
+
+_OPEN_FILES = 65_536
+"""Connections are files; the usual limit of 1,024 is one that a single client can use up."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,8 +70,17 @@ def serve_http(settings: Settings, orders: Orders) -> None:
     """Serve until told to end. Says on standard output when it listens, and when it is ready or why not."""
     gc.freeze()
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+    _allow_connections()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, orders))
+
+
+def _allow_connections() -> None:
+    """Take as many files as the system lets this process have, up to a number that is plenty."""
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+    if least != resource.RLIM_INFINITY and least < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 async def _serve(settings: Settings, orders: Orders) -> None:

@@ -128,7 +128,7 @@ def test_every_program_is_tested() -> None:
 @pytest.mark.parametrize("name", ["claude-code", "zed", "opencode", "vscode"])
 def test_everything_else_stays(tmp_path: Path, name: str) -> None:
     section = next(client.section for client in CLIENTS if client.name == name)
-    before = {
+    before: dict[str, Any] = {
         "first": [1, 2.5, None, True, {"ü": '→ \U0001f389 \\ " \n'}],
         section: {"other": {"command": "x"}, "skep": {"command": "old"}, "last": {}},
         "théme": {"nested": {"deep": [[]]}},
@@ -139,7 +139,7 @@ def test_everything_else_stays(tmp_path: Path, name: str) -> None:
     assert list(after) == list(before)
     assert list(after[section]) == ["other", "skep", "last"]
     assert after[section].pop("skep")["command"] in ("/opt/skep", ["/opt/skep", "mcp"])
-    del before[section]["skep"]  # type: ignore[union-attr]
+    del before[section]["skep"]
     assert after == before
     assert '\n    "first"' in path.read_text()
 
