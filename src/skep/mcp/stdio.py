@@ -6,6 +6,7 @@ The answer to `initialize` must not wait for the database, nor for the loading o
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import logging
 import os
@@ -57,6 +58,8 @@ class _Session:
     async def _load(self) -> _Holder:
         # By its name, as commands are: it takes 0.3 s that the first answer has no use for.
         module = await asyncio.to_thread(importlib.import_module, _HOLDER_MODULE)
+        gc.freeze()
+        gc.enable()
         holder = cast(_Holder, module.Holder(self._settings, self._folder))
         holder.begin()
         return holder
