@@ -49,7 +49,7 @@ from skep.knowledge.retention import (
 )
 from skep.knowledge.scrubbing import ATTEMPTS, scrub
 from skep.knowledge.searching import Searcher, SearchLimits, parse_location
-from skep.knowledge.sources import Place, SourceRow, below, check_name, find_place, innermost
+from skep.knowledge.sources import Place, SourceRow, below, can_be_stored, check_name, find_place, innermost
 from skep.knowledge.storing import Target, queries
 from skep.knowledge.sweeping import remove_index, sweep
 from skep.knowledge.vectors import EmbeddingRow, Vectors, embedding_status
@@ -207,7 +207,7 @@ class Knowledge:
         """
         require_role(principal, "reader")
         place = parse_location(location)
-        if folder is not None:
+        if folder is not None and can_be_stored(place.path):
             absolute = await asyncio.to_thread(_absolute, folder / place.path)
             source = innermost(await self._sources(principal), absolute, node=self._options.node)
             if source is not None:
@@ -229,7 +229,7 @@ class Knowledge:
         try:
             return await read_document(self._database, principal, chosen, path, node=node)
         except DocumentNotFoundError:
-            if folder is None or "\0" in path:
+            if folder is None or not can_be_stored(path):
                 raise
             absolute = await asyncio.to_thread(_absolute, folder / path)
             source = innermost(await self._sources(principal), absolute, node=node)

@@ -88,7 +88,7 @@ class Tools:
         try:
             return await self._knowledge.similar(caller.principal, location, request)
         except DocumentNotFoundError:
-            if caller.folder is None or "\0" in location:
+            if caller.folder is None:
                 raise
             return await self._knowledge.similar(
                 caller.principal, location, replace(request, collections=()), folder=caller.folder

@@ -60,10 +60,12 @@ async def refused(workspace: Workspace, name: str, folder: Path | None = None, *
     assert answer.is_error, answer.text
     assert answer.text.startswith("error: ")
     assert "\nfix: " in answer.text
+    # Only the test that makes a tool fail sees that sentence.
+    assert name == "status" or "not foreseen" not in answer.text, answer.text
     return answer.text
 
 
-@pytest.mark.parametrize("path", NOT_READABLE)
+@pytest.mark.parametrize("path", NOT_READABLE, ids=range(len(NOT_READABLE)))
 async def test_what_is_not_indexed_cannot_be_read(filled: Workspace, path: str) -> None:
     for folder in (None, filled.folder, filled.folder / "src", filled.folder.parent):
         said = await refused(filled, "read", folder, path=path)
