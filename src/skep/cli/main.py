@@ -21,7 +21,6 @@ from skep.terminal import Terminal
 
 KNOWLEDGE, SERVER, CONFIG = "skep.cli.knowledge_commands", "skep.cli.server_commands", "skep.cli.config_commands"
 WATCH = "skep.cli.watch_commands"
-MCP = "skep.cli.mcp_command"
 MCP, CONNECT = "skep.cli.mcp_command", "skep.cli.connect_command"
 
 COMMANDS = (
