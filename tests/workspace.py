@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skep.access import Principal, Role
-from skep.app import Skep, open_skep
-from skep.knowledge import IndexReport, SearchRequest, SearchResponse, VerifyReport
+from skep.app import Skep, knowledge_options, open_skep
+from skep.knowledge import Embedder, IndexReport, Knowledge, SearchRequest, SearchResponse, VerifyReport
 from skep.settings import DatabaseSettings, EmbeddingSettings, IndexSettings, SearchSettings, Secret, Settings
 
 STATE = """
@@ -169,6 +169,17 @@ class Workspace:
             name=collection or self.folder.name,
         )
         return str(uid)
+
+
+@asynccontextmanager
+async def with_embedder(workspace: Workspace, embedder: Embedder) -> AsyncIterator[Workspace]:
+    """The workspace with a model."""
+    options = knowledge_options(workspace.skep.settings, workspace.skep.node)
+    knowledge = Knowledge(workspace.skep.database, options, notice=workspace.notices.append, embedder=embedder)
+    try:
+        yield replace(workspace, skep=replace(workspace.skep, knowledge=knowledge))
+    finally:
+        await knowledge.close()
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -92,3 +93,34 @@ def test_switched_off_it_is_refused_in_words(skep_on: Command) -> None:
     skep_on("index", ".")
     assert embedders(skep_on.data) == []
     assert skep_on("embed", "--json", code=2).error["code"] == "embedding_disabled"
+
+
+def test_what_a_watch_finds_is_embedded_too(embedding: Command) -> None:
+    write(embedding.folder, FILES)
+    embedding("index", ".")
+    embedding("embed")
+    until(lambda: not embedders(embedding.data))
+    watching = embedding.start("watch", ".")
+    try:
+        write(embedding.folder, {"pond.py": "def depth(pond):\n    return pond.bottom - pond.surface\n"})
+        until(lambda: progress(embedding)["total"] == 3 and progress(embedding)["state"] == "complete")
+    finally:
+        watching.terminate()
+        watching.communicate(timeout=20)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(400)
+def test_killed_again_and_again_it_is_whole_in_the_end(embedding: Command) -> None:
+    chance = random.Random(os.urandom(8))
+    write(embedding.folder, MANY)
+    for turn in range(20):
+        names = chance.sample(sorted(MANY), 40)
+        write(embedding.folder, {name: f"def turned_{turn}():\n    return {name!r}\n" for name in names})
+        embedding("index", ".")
+        time.sleep(chance.uniform(0.0, 2.0))
+        for pid in embedders(embedding.data):
+            os.kill(pid, signal.SIGKILL)
+    (status,) = embedding("embed", "--json").answer["collections"]
+    assert (status["embeddings"][0]["state"], status["embeddings"][0]["embedded"]) == ("complete", status["chunks"])
+    assert embedding("verify", "--json").answer["equal"]

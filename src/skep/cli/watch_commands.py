@@ -7,7 +7,7 @@ import os
 import signal
 from asyncio import TaskGroup
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +15,14 @@ import typer
 
 from skep.access import Principal
 from skep.app import Skep, make_watcher, watched_folders
+from skep.cli.config_commands import command_line
 from skep.cli.knowledge_output import change_line
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
+from skep.errors import UnavailableError
 from skep.knowledge import ChangeNotice, NothingToWatchError, Watcher
 from skep.priority import step_back
+from skep.server import begin_embedding
+from skep.settings import CommandLine
 from skep.terminal import Terminal
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -27,6 +31,9 @@ WATCH_NICENESS = 5
 """Behind searches, before index jobs."""
 
 _SILENCE_SECONDS = 60.0
+
+_EMBED_SECONDS = 3.0
+"""Between two looks at whether something waits for its vectors; loading the model for each edit would take longer than they."""
 
 
 def _examples(*lines: str) -> str:
@@ -50,10 +57,11 @@ def watch(
     terminal = Terminal(json=json)
     settings = settings_for(context, terminal, config, data_dir)
     step_back(os.getpid(), WATCH_NICENESS)
-    with_skep(settings, terminal, lambda skep, who: _watch(skep, who, terminal, tuple(paths or ())))
+    said = command_line(context, config, data_dir)
+    with_skep(settings, terminal, lambda skep, who: _watch(skep, who, terminal, said, tuple(paths or ())))
 
 
-async def _watch(skep: Skep, who: Principal, terminal: Terminal, paths: Sequence[Path]) -> None:
+async def _watch(skep: Skep, who: Principal, terminal: Terminal, said: CommandLine, paths: Sequence[Path]) -> None:
     # Whoever ends us in another way than Ctrl-C means the same.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     chosen = {await _indexed(skep, who, terminal, path) for path in paths}
@@ -74,6 +82,7 @@ async def _watch(skep: Skep, who: Principal, terminal: Terminal, paths: Sequence
         await anext(changes)
         tasks.create_task(watcher.run(), name="skep-watch")
         tasks.create_task(_tell_begin(watcher, terminal), name="skep-watch-begin")
+        tasks.create_task(_keep_embedded(skep, said), name="skep-watch-embedding")
         async for told in changes:
             if told is not None and (told.notice.event == "gone" or told.notice.collection in watcher.collections):
                 _tell_change(told.notice, terminal)
@@ -97,6 +106,16 @@ async def _tell_begin(watcher: Watcher, terminal: Terminal) -> None:
     folders = await watcher.caught_up()
     for folder in folders:
         terminal.say(f"watching {folder.root} ({folder.collection})")
+
+
+async def _keep_embedded(skep: Skep, said: CommandLine) -> None:
+    """Have what was found embedded, as after `skep index`, unless somebody does that already."""
+    while skep.settings.embedding.enabled:
+        # A database that is away is what the watcher waits for; afterwards there is time for vectors.
+        with suppress(UnavailableError):
+            if await skep.knowledge.has_embedding_work():
+                begin_embedding(said, skep.settings.data_folder)
+        await asyncio.sleep(_EMBED_SECONDS)
 
 
 def _tell_change(notice: ChangeNotice, terminal: Terminal) -> None:

@@ -37,8 +37,9 @@ def do_jobs(settings: Settings, orders: Orders) -> None:
 
 async def _work(settings: Settings, orders: Orders) -> None:
     ending = asyncio.Event()
-    run_file = claim(settings.data_folder, f"worker-{os.getpid()}")
     with on_end(ending.set, supervised=orders.supervised), ExitStack() as stack:
+        # Only now: whoever sees the file may ask us to end.
+        run_file = claim(settings.data_folder, f"worker-{os.getpid()}")
         if run_file is not None:
             stack.callback(run_file.close)
             run_file.write("worker", "")

@@ -17,7 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from skep.access import Principal
 from skep.knowledge import DocumentNotFoundError, planning
-from tests.workspace import State, Workspace, open_workspace
+from tests.embedders import WordEmbedder
+from tests.workspace import State, Workspace, open_workspace, with_embedder
 
 T = TypeVar("T")
 
@@ -90,6 +91,8 @@ class IndexMachine(RuleBasedStateMachine):
 
     run_async: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
     workspace: ClassVar[Workspace]
+    meant: ClassVar[Workspace]
+    """The same with an embedding model; searches go without, because to a model some passage is always the nearest."""
     numbers: ClassVar[itertools.count[int]]
 
     def __init__(self) -> None:
@@ -205,6 +208,15 @@ class IndexMachine(RuleBasedStateMachine):
             expected = {row[1] for row in clean if row[0] == "placement" and known in str(row[6])}
             assert expected <= self.found(known)
 
+    @precondition(lambda self: self.stored())
+    @rule()
+    def embed(self) -> None:
+        """What is stored has its vectors then, all of it and nothing else, in this project as in those of earlier runs."""
+        self.run(self.meant.skep.knowledge.embed(asyncio.Event(), until_done=True))
+        assert self.run(self.meant.differences(who=self.who)) == []
+        for status in self.run(self.meant.skep.knowledge.status(self.who)):
+            assert [row.state for row in status.embeddings] == ["complete"]
+
     @precondition(lambda self: self.folder.folders() and self.stored())
     @rule(data=st.data())
     def index_part(self, data: st.DataObject) -> None:
@@ -263,6 +275,8 @@ def test_after_any_edits_the_index_equals_one_from_scratch(
         opening = open_workspace(database_url, tmp_path)
         IndexMachine.run_async = runner.run
         IndexMachine.workspace = runner.run(opening.__aenter__())
+        embedding = with_embedder(IndexMachine.workspace, WordEmbedder())
+        IndexMachine.meant = runner.run(embedding.__aenter__())
         IndexMachine.numbers = itertools.count(1)
         try:
             run_state_machine_as_test(
@@ -278,6 +292,7 @@ def test_after_any_edits_the_index_equals_one_from_scratch(
                 ),
             )
         finally:
+            runner.run(embedding.__aexit__(None, None, None))
             runner.run(opening.__aexit__(None, None, None))
 
 

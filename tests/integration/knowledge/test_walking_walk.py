@@ -68,7 +68,7 @@ def open_folder() -> Iterator[Path]:
 def test_an_empty_folder_has_no_files(tmp_path: Path) -> None:
     report = WalkReport()
     assert paths(tmp_path, report=report) == []
-    assert report == WalkReport(folders=1)
+    assert report == WalkReport(folders=1, entered=[b""])
 
 
 def test_files_come_in_the_order_of_their_bytes(tmp_path: Path) -> None:

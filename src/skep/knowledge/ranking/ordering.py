@@ -27,8 +27,11 @@ def rank(
     version and ordinal, so that an answer can be repeated.
     """
     found = {(hit.version_id, hit.ordinal): hit.score for hit in (*hits.definitions, *hits.passages)}
-    candidates = {key: passages[key] for key in sorted({*found, *near}) if key in passages}
-    fused = fuse(question, candidates, found, near)
+    described = [key for key in sorted({*found, *near}) if key in passages]
+    # Something is always the nearest; to a name that nobody wrote it is no answer.
+    wanted = [key for key in described if key in found or question.symbol is None]
+    fused = fuse(question, wanted, found, near)
+    candidates = {key: passages[key] for key in fused}
     scores = {key: parts.score for key, parts in fused.items()}
     trail: list[tuple[Rule, Amounts]] = []
     for rule in RULES:
