@@ -25,7 +25,7 @@ from bench.corpus import Corpus, make_corpus
 from bench.indexing import private_copy
 from bench.processes import Skep
 from bench.results import Collector, Figure, Options, add_options, finish, options_of
-from bench.searching import COLLECTION, TOP_K, Latencies, ask_rounds, load_questions
+from bench.searching import CLIENTS, COLLECTION, TOP_K, Latencies, ask_rounds, ask_while, load_questions
 from skep.access import Principal
 from skep.app import Skep as Services
 from skep.app import open_skep
@@ -35,7 +35,6 @@ from skep.knowledge.vectors import VectorQuery, Vectors, vector_text
 from skep.settings import CommandLine, load_settings
 
 CHARACTERS = 120
-_CLIENTS = 16
 _LOAD_SECONDS = 30.0
 _TAKEN_AWAY = 20_000
 _COMMANDS = 15
@@ -160,39 +159,16 @@ async def ask_while_embedding(skep: Services, backend: Backend, questions: Seque
     """Clients in closed loops while the server's embedder works."""
     await skep.database.execute(_TAKE_AWAY, {"count": _TAKEN_AWAY})
     await skep.database.execute(_INCOMPLETE)
-    times: list[float] = []
-    errors = 0
-    ended = asyncio.Event()
-
-    async def loop(number: int) -> None:
-        nonlocal errors
-        client = await backend.client()
-        at = number * len(questions) // _CLIENTS
-        while not ended.is_set():
-            started = time.perf_counter()
-            try:
-                await client.search(questions[at % len(questions)], TOP_K)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is counted and shown
-                errors += 1
-                print(f"  {type(error).__name__}: {error}")
-                client = await backend.client()
-            times.append((time.perf_counter() - started) * 1000)
-            at += 1
-
     before = await count_vectors(skep)
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(_CLIENTS):
-            tasks.create_task(loop(number))
-        await asyncio.sleep(_LOAD_SECONDS)
-        ended.set()
+    seen = await ask_while(backend, questions, asyncio.sleep(_LOAD_SECONDS))
     embedded = (await count_vectors(skep) - before) / _LOAD_SECONDS
-    latencies = Latencies(tuple(times))
-    label = f"Server, {_CLIENTS} clients while embedding"
+    latencies = Latencies(tuple(seen.times))
+    label = f"Server, {CLIENTS} clients while embedding"
     return [
         Figure("meanings.load_p50_ms", f"{label}: p50", "ms", "less", (latencies.percentile(0.5),)),
         Figure("meanings.load_p95_ms", f"{label}: p95", "ms", "less", (latencies.percentile(0.95),), goal=100.0),
-        Figure("meanings.load_errors", f"{label}: errors", "errors", "less", (errors,), goal=0.0),
-        Figure("meanings.load_rate", f"{label}: answers", "1/s", "more", (len(times) / _LOAD_SECONDS,)),
+        Figure("meanings.load_errors", f"{label}: errors", "errors", "less", (seen.errors,), goal=0.0),
+        Figure("meanings.load_rate", f"{label}: answers", "1/s", "more", (len(seen.times) / _LOAD_SECONDS,)),
         Figure("meanings.load_embedded", f"{label}: embedded meanwhile", "passages/s", "more", (embedded,)),
     ]
 

@@ -17,7 +17,7 @@ import importlib.util
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -32,7 +32,7 @@ from bench.semble_command import Semble
 
 TOP_K = 10
 COLLECTION = "corpus"
-_CLIENTS = 16
+CLIENTS = 16
 _COMMANDS = 20
 """Searches as a fresh process; each takes as long as a hundred in the server."""
 
@@ -51,11 +51,12 @@ class Latencies:
 
 @dataclass(slots=True)
 class UnderLoad:
-    """What 16 clients saw while an index job ran."""
+    """What 16 clients saw while something else was done."""
 
     times: list[float] = field(default_factory=list)
     errors: int = 0
-    index_seconds: float = 0.0
+    seconds: float = 0.0
+    """That it took."""
 
 
 def load_questions(retrieval: Path | None) -> list[str]:
@@ -83,14 +84,14 @@ async def ask_rounds(backend: Backend, questions: Sequence[str], repeat: int) ->
     return [await ask_all(client, questions) for _ in range(repeat + 1)][1:]
 
 
-async def ask_while_indexing(backend: Backend, questions: Sequence[str], folder: Path) -> UnderLoad:
-    """Clients in closed loops until the job has ended."""
+async def ask_while(backend: Backend, questions: Sequence[str], work: Awaitable[object]) -> UnderLoad:
+    """Clients in closed loops until the work has ended."""
     seen = UnderLoad()
     ended = asyncio.Event()
 
     async def loop(number: int) -> None:
         client = await backend.client()
-        at = number * len(questions) // _CLIENTS
+        at = number * len(questions) // CLIENTS
         while not ended.is_set():
             started = time.perf_counter()
             try:
@@ -103,14 +104,14 @@ async def ask_while_indexing(backend: Backend, questions: Sequence[str], folder:
             at += 1
 
     async with asyncio.TaskGroup() as tasks:
-        for number in range(_CLIENTS):
+        for number in range(CLIENTS):
             tasks.create_task(loop(number))
         started = time.perf_counter()
         try:
-            await backend.index(folder, COLLECTION)
+            await work
         finally:
             ended.set()
-        seen.index_seconds = time.perf_counter() - started
+        seen.seconds = time.perf_counter() - started
     return seen
 
 
@@ -154,11 +155,11 @@ async def measure_backend(name: str, backend: Backend, questions: Sequence[str],
 async def measure_load(name: str, backend: Backend, questions: Sequence[str], folder: Path) -> list[Figure]:
     """16 clients while a quarter of the corpus is indexed anew."""
     change_quarter(folder)
-    seen = await ask_while_indexing(backend, questions, folder)
+    seen = await ask_while(backend, questions, backend.index(folder, COLLECTION))
     times = Latencies(tuple(seen.times))
-    label = f"{'Server' if name == 'server' else 'In one process'}, {_CLIENTS} clients while indexing"
+    label = f"{'Server' if name == 'server' else 'In one process'}, {CLIENTS} clients while indexing"
     goals = (80.0, 0.0) if name == "server" else (None, None)
-    rate = len(seen.times) / seen.index_seconds
+    rate = len(seen.times) / seen.seconds
     return [
         Figure(f"searching.{name}_load_p50_ms", f"{label}: p50", "ms", "less", (times.percentile(0.5),)),
         Figure(
@@ -166,7 +167,7 @@ async def measure_load(name: str, backend: Backend, questions: Sequence[str], fo
         ),
         Figure(f"searching.{name}_load_errors", f"{label}: errors", "errors", "less", (seen.errors,), goal=goals[1]),
         Figure(f"searching.{name}_load_rate", f"{label}: answers", "1/s", "more", (rate,)),
-        Figure(f"searching.{name}_load_index", f"{label}: the job took", "s", "less", (seen.index_seconds,)),
+        Figure(f"searching.{name}_load_index", f"{label}: the job took", "s", "less", (seen.seconds,)),
     ]
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 AGAIN_SECONDS = 0.11
 """Linux takes one wish of a user about sessions in a tenth of a second (kernel/sched/autogroup.c)."""
+
+
+def step_back_oneself(niceness: int) -> None:
+    """`step_back` for the calling process at its start; may take a tenth of a second."""
+    if not step_back(os.getpid(), niceness):
+        time.sleep(AGAIN_SECONDS)
+        step_back(os.getpid(), niceness)
 
 
 def step_back(pid: int, niceness: int) -> bool:

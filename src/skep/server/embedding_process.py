@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 from functools import partial
 
 from skep.app import open_skep
 from skep.errors import SkepError
 from skep.observe import event
-from skep.priority import AGAIN_SECONDS, step_back
+from skep.priority import step_back_oneself
 from skep.server.orders import Orders
 from skep.server.running import Role, RunFile, claim
 from skep.server.signals import on_end
@@ -31,9 +29,7 @@ def embed_passages(settings: Settings, orders: Orders) -> None:
     """Embed until told to end; with ``until_done`` only until nothing is left, or at once if somebody else is at it."""
     if not settings.embedding.enabled:
         return
-    if not step_back(os.getpid(), _NICE):
-        time.sleep(AGAIN_SECONDS)
-        step_back(os.getpid(), _NICE)
+    step_back_oneself(_NICE)
     asyncio.run(_embed(settings, orders))
 
 

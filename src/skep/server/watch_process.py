@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 from contextlib import suppress
 from functools import partial
 
 from skep.app import make_watcher, open_skep
 from skep.errors import SkepError
 from skep.observe import event
-from skep.priority import AGAIN_SECONDS, step_back
+from skep.priority import step_back_oneself
 from skep.server.orders import Orders
 from skep.server.signals import on_end
 from skep.settings import Settings
@@ -27,9 +25,7 @@ _log = logging.getLogger(__name__)
 
 def watch_folders(settings: Settings, orders: Orders) -> None:
     """Watch every indexed folder of this machine until told to end; a database that is not there is waited for."""
-    if not step_back(os.getpid(), WATCH_NICENESS):
-        time.sleep(AGAIN_SECONDS)
-        step_back(os.getpid(), WATCH_NICENESS)
+    step_back_oneself(WATCH_NICENESS)
     asyncio.run(_work(settings, orders))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from contextlib import ExitStack
 from functools import partial
 
@@ -13,7 +12,7 @@ from skep.app import chores, job_handlers, open_skep
 from skep.errors import SkepError
 from skep.jobs import Worker, WorkerOptions, do_chores, end_task, queue_of
 from skep.observe import event
-from skep.priority import AGAIN_SECONDS, step_back
+from skep.priority import step_back_oneself
 from skep.server.orders import Orders
 from skep.server.running import claim, find_running
 from skep.server.signals import on_end
@@ -29,9 +28,7 @@ _log = logging.getLogger(__name__)
 
 def do_jobs(settings: Settings, orders: Orders) -> None:
     """Do jobs until told to end; a database that is not there is waited for."""
-    if not step_back(os.getpid(), _NICE):
-        time.sleep(AGAIN_SECONDS)
-        step_back(os.getpid(), _NICE)
+    step_back_oneself(_NICE)
     asyncio.run(_work(settings, orders))
 
 
