@@ -14,7 +14,7 @@ from skep.access import Principal
 from skep.app import Skep
 from skep.cli.config_commands import command_line
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
-from skep.knowledge import CollectionStatus, EmbeddingDisabledError
+from skep.knowledge import CollectionStatus
 from skep.server import begin_embedding
 from skep.settings import CommandLine
 from skep.terminal import Terminal
@@ -50,8 +50,6 @@ def embed(
     """Wait until what is indexed can be found by its meaning."""
     terminal = Terminal(json=json)
     settings = settings_for(context, terminal, config, data_dir)
-    if not settings.embedding.enabled:
-        raise EmbeddingDisabledError
     said, wish = command_line(context, config, data_dir), _Wish(collection or (), pause, resume)
     with terminal.progress("embedding") as bar:
 
@@ -65,6 +63,8 @@ def embed(
 async def _work(
     skep: Skep, who: Principal, said: CommandLine, wish: _Wish, report: Callable[[int, int], None]
 ) -> tuple[CollectionStatus, ...]:
+    # It is another process that embeds, and nobody would hear what keeps it from it.
+    await skep.knowledge.require_embedder()
     if wish.pause or wish.resume:
         await skep.knowledge.pause_embedding(who, wish.collections, is_paused=wish.pause)
     started = 0.0

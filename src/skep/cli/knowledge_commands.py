@@ -277,7 +277,7 @@ def _show_search(
     fraction = response.embedded_fraction
     if fraction is not None and fraction < 1.0:
         place.terminal.say(
-            f"{fraction:.0%} of what was searched can be found by its meaning yet; `skep embed` waits for the rest"
+            f"{int(100 * fraction)} % of what was searched can be found by its meaning yet; `skep embed` waits for the rest"
         )
     place.terminal.result(search_object(response), lambda: search_lines(response))
 

@@ -39,7 +39,6 @@ class Work:
     project_id: int
     collection_id: int
     name: str
-    last_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,6 @@ class EmbeddingWork:
         self._embedder = embedder
         self._after: dict[int, int] = {}
         """Of each collection the last version of the present pass that is done; a pass goes from the first to the last."""
-        self._seq: dict[int, int] = {}
-        """Where its change log ended when the present pass began."""
 
     async def run(self, ending: asyncio.Event, *, until_done: bool = False) -> None:
         """Embed whatever turns up until told to end, or until nothing is left. What fails is logged and tried again."""
@@ -91,30 +88,26 @@ class EmbeddingWork:
         return bool(work)
 
     async def do_page(self, work: Work, ending: asyncio.Event) -> None:
-        """The next page of a collection; with the last one it is complete as of where the change log ended before."""
+        """The next page of a collection. That all of it is done is never concluded from the pages: it is counted."""
         space_id = await self._vectors.open_space(work.project_id, self._embedder)
         bound = {"project_id": work.project_id, "collection_id": work.collection_id, "space_id": space_id}
-        after = self._after.get(work.collection_id, 0)
-        if not after:
-            self._seq[work.collection_id] = work.last_seq
-        page = {"after": after, "limit": PAGE_PASSAGES}
+        page = {"after": self._after.get(work.collection_id, 0), "limit": PAGE_PASSAGES}
         rows = await self._database.fetch_all(_Unembedded, queries["fetch_unembedded"], bound | page)
         if rows:
-            await self._note(bound, complete_seq=-1)
+            await self._vectors.note_progress(bound)
         started = time.perf_counter()
         added = await self._embed(bound, rows, ending)
         if ending.is_set():
             return
-        is_complete = len(rows) < PAGE_PASSAGES
         if rows:
             seconds = round(time.perf_counter() - started, 3)
             event(_log, logging.INFO, "embedded", collection=work.name, passages=added, seconds=seconds)
             # The page may have ended in the middle of a version: that is looked at once more, if it was worth it.
             last = rows[-1].version_id
             self._after[work.collection_id] = last - 1 if added else last
-        if is_complete:
+        if len(rows) < PAGE_PASSAGES:
             self._after.pop(work.collection_id, None)
-        await self._note(bound, complete_seq=self._seq[work.collection_id] if is_complete else -1)
+        await self._vectors.note_progress(bound)
 
     async def _embed(self, bound: dict[str, int], rows: Sequence[_Unembedded], ending: asyncio.Event) -> int:
         texts = {row.input_sha256: embedding_input(row.text, symbol=row.symbol, heading=row.heading) for row in rows}
@@ -131,12 +124,6 @@ class EmbeddingWork:
             await self._database.execute(queries["add_embedding_progress"], bound | {"added": new})
             added += new
         return added
-
-    async def _note(self, bound: dict[str, int], *, complete_seq: int) -> None:
-        ((total, embedded),) = await self._database.fetch_tuples(queries["count_embedded"], bound)
-        # Somebody may have erased or embedded the same at the same time: only what was counted is called complete.
-        counted = {"complete_seq": complete_seq if embedded == total else -1, "embedded": embedded, "total": total}
-        await self._database.execute(queries["upsert_embedding_progress"], bound | counted)
 
 
 async def _pause(ending: asyncio.Event, seconds: float) -> None:

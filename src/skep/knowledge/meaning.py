@@ -21,6 +21,9 @@ CANDIDATES = 100
 _REMEMBERED = 256
 """Vectors of questions kept: the same one is often asked again, with other filters, or by the page that shows it."""
 
+_PATIENCE_SECONDS = 3.0
+"""How long an answer by words waits for meanings: while a purge writes the vectors anew, they cannot be read."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +48,13 @@ class MeaningSearch:
         """The model's name, under which vectors are kept."""
         return self._embedder.name
 
+    async def warm_up(self) -> None:
+        """Load the model, which the first question would wait for."""
+        try:
+            await self._vector("")
+        except SkepError as error:
+            event(_log, logging.WARNING, "embedding model not loaded", reason=str(error))
+
     async def find(
         self, project_id: int, text: str, views: Sequence[View], filters: LexicalFilters, *, top_k: int
     ) -> Meant:
@@ -62,9 +72,11 @@ class MeaningSearch:
                 filters=filters,
                 limit=max(CANDIDATES, top_k),
             )
-            near = await self._vectors.nearest(project_id, query)
-        except SkepError as error:
-            event(_log, logging.WARNING, "searched without meanings", reason=str(error))
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                near = await self._vectors.nearest(project_id, query)
+        except (SkepError, TimeoutError) as error:
+            reason = str(error) or f"the vectors did not answer within {_PATIENCE_SECONDS:g} s"
+            event(_log, logging.WARNING, "searched without meanings", reason=reason)
             return Meant()
         return Meant(tuple(near), fraction_of(views))
 

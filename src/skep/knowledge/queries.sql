@@ -471,6 +471,14 @@ select count(*) from document where project_id = %(project_id)s and collection_i
 -- How many versions a collection has, kept ones too.
 select count(*) from version where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
+-- name: give_vacuum_memory
+-- An index of vectors is built many times as fast when it fits into memory.
+set maintenance_work_mem = '512MB';
+
+-- name: reset_vacuum_memory
+-- As before.
+reset maintenance_work_mem;
+
 -- name: limit_lock_wait
 -- For this connection: how long a statement may wait for a lock, in milliseconds. Whoever comes after it waits as long.
 select set_config('lock_timeout', %(milliseconds)s::int::text, false);
@@ -535,7 +543,7 @@ select model, space_id from embedding_space where project_id = %(project_id)s;
 
 -- name: fetch_embedding_work
 -- Collections of every project with passages that a model may not have embedded yet.
-select c.project_id, c.collection_id, c.name, c.last_seq
+select c.project_id, c.collection_id, c.name
 from collection c
 left join embedding_space s on s.project_id = c.project_id and s.model = %(model)s
 left join embedding_progress p on p.collection_id = c.collection_id and p.space_id = s.space_id
@@ -581,14 +589,32 @@ join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256
 join embedding e on e.space_id = %(space_id)s and e.input_sha256 = p.input_sha256
 limit %(limit)s;
 
--- name: upsert_embedding_progress
--- How far a model is with a collection; nothing when that was purged meanwhile. What is complete stays so.
+-- name: note_embedding_progress
+-- How far a model is with a collection, counted now, with the end of the change log of the same moment: so complete is
+-- complete. Nothing when the collection was purged meanwhile.
+with counted as materialized (
+    select c.collection_id, c.last_seq, n.embedded, n.total
+    from collection c
+    cross join lateral (
+        select count(*) as total, count(e.input_sha256) as embedded
+        from document d join version v using (version_id) join placement p using (version_id)
+        left join embedding e on e.space_id = %(space_id)s and e.input_sha256 = p.input_sha256
+        where d.project_id = c.project_id and d.collection_id = c.collection_id
+    ) n
+    where c.project_id = %(project_id)s and c.collection_id = %(collection_id)s
+)
 insert into embedding_progress (project_id, collection_id, space_id, complete_seq, embedded, total)
-select project_id, collection_id, %(space_id)s, %(complete_seq)s, %(embedded)s, %(total)s from collection
-where project_id = %(project_id)s and collection_id = %(collection_id)s for key share
+select c.project_id, c.collection_id, %(space_id)s,
+    case when n.embedded = n.total then n.last_seq else -1 end, n.embedded, n.total
+from counted n join collection c using (collection_id)
+where c.project_id = %(project_id)s for key share of c
 on conflict (collection_id, space_id) do update set
     complete_seq = greatest(embedding_progress.complete_seq, excluded.complete_seq),
     embedded = excluded.embedded, total = excluded.total, updated_at = now();
+
+-- name: fetch_begun_spaces
+-- The spaces in which vectors of a collection were begun.
+select space_id from embedding_progress where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
 -- name: add_embedding_progress
 -- So many more passages have a vector.

@@ -55,6 +55,7 @@ async def _write_anew(database: Database, left: list[str]) -> bool:
     try:
         async with database.patient_connection() as connection:
             await connection.execute(queries["limit_lock_wait"], {"milliseconds": _LOCK_WAIT_MS})
+            await connection.execute(queries["give_vacuum_memory"])
             try:
                 while left:
                     await connection.execute(queries[left[0]])
@@ -62,6 +63,7 @@ async def _write_anew(database: Database, left: list[str]) -> bool:
             finally:
                 if not connection.closed:
                     await connection.execute(queries["reset_lock_wait"])
+                    await connection.execute(queries["reset_vacuum_memory"])
     except DatabaseBusyError:
         return False
     return True

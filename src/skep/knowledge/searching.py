@@ -93,6 +93,11 @@ class Searcher:
         """Let go of the indexes."""
         self._views.close()
 
+    async def warm_up(self) -> None:
+        """Load what the first search would wait for."""
+        if self._meaning is not None:
+            await self._meaning.warm_up()
+
     async def search(self, principal: Principal, request: SearchRequest) -> SearchResponse:
         """The best passages for a question.
 

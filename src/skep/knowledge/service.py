@@ -15,7 +15,7 @@ from skep.access import Principal, require_role
 from skep.errors import ConflictError, SkepError, UnavailableError
 from skep.knowledge.chunking import CHUNKER_VERSION
 from skep.knowledge.documents import read_document
-from skep.knowledge.embedding import Embedder
+from skep.knowledge.embedding import Embedder, EmbeddingDisabledError
 from skep.knowledge.embedding_work import EmbeddingWork
 from skep.knowledge.following import CollectionRow, LexicalFollower
 from skep.knowledge.indexing import IndexTask, run_index
@@ -134,6 +134,10 @@ class Knowledge:
     async def close(self) -> None:
         """Let go of the indexes that were opened for searching."""
         self._searcher.close()
+
+    async def warm_up(self) -> None:
+        """Load what the first search would wait for: for processes that answer many."""
+        await self._searcher.warm_up()
 
     async def index(
         self,
@@ -318,6 +322,7 @@ class Knowledge:
         # Whoever holds the index applies it; until then no search shows what has a tombstone.
         with suppress(LexicalBusyError):
             await self._follower.catch_up(**bound, timeout_seconds=_REMOVAL_WAIT_SECONDS)
+        await self._vectors.recount(**bound)
         await expire_project(self._database, project_id=principal.project_id, keep=self._options.retention)
         return removed
 
@@ -334,6 +339,8 @@ class Knowledge:
         else:
             removed = await purge_documents(self._database, collection=collection, path=path, **bound)
         # From here on it is erased, and nothing that goes wrong may say otherwise: what is left is done later.
+        with suppress(UnavailableError):
+            await self._vectors.recount(**bound)
         notices = (await self._purge_index(principal, row, whole=path is None), await self._scrub_later())
         return replace(removed, notices=tuple(notice for notice in notices if notice))
 
@@ -344,6 +351,12 @@ class Knowledge:
         """
         if self._embedder is not None:
             await EmbeddingWork(self._database, self._vectors, self._embedder).run(ending, until_done=until_done)
+
+    async def require_embedder(self) -> None:
+        """Raises EmbeddingDisabledError, or why the embedding model cannot be loaded."""
+        if self._embedder is None:
+            raise EmbeddingDisabledError
+        await asyncio.to_thread(self._embedder.embed, [""])
 
     async def has_embedding_work(self) -> bool:
         """Whether passages of any project wait for their vectors."""

@@ -117,6 +117,16 @@ class Vectors:
             await connection.execute(queries["hold_contents"], bound)
             return (await connection.execute(queries["insert_embeddings"], bound)).rowcount
 
+    async def note_progress(self, bound: Mapping[str, int]) -> None:
+        """Count how many passages of a collection (with its project and a space) have their vectors."""
+        await self._database.execute(queries["note_embedding_progress"], bound)
+
+    async def recount(self, project_id: int, collection_id: int) -> None:
+        """`note_progress` for every model that ever began, after passages were taken away."""
+        bound = {"project_id": project_id, "collection_id": collection_id}
+        for (space_id,) in await self._database.fetch_tuples(queries["fetch_begun_spaces"], bound):
+            await self.note_progress(bound | {"space_id": space_id})
+
     async def nearest(self, project_id: int, query: VectorQuery) -> list[Near]:
         """The passages nearest to a vector, best first; fewer than asked for only where no more pass the filters."""
         bound = {

@@ -88,7 +88,9 @@ class Opening:
                     self._skep = skep
                     self.tried.set()
                     event(_log, logging.INFO, "ready", database=skep.database.where)
+                    warming = asyncio.create_task(skep.knowledge.warm_up(), name="skep-warm-up")
                     await self._ending.wait()
+                    warming.cancel()
                     self._skep = None
                     if self._watching is not None:
                         self._watching.cancel()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from skep.knowledge import EmbeddingStatus, SearchRequest, embedding_work, vectors
+from skep.knowledge import EmbeddingStatus, SearchRequest, embedding_work, meaning, vectors
 from skep.knowledge.embedding import EmbeddingFailedError
 from tests.embedders import WordEmbedder
 from tests.workspace import Workspace, open_workspace, settings_for, with_embedder
@@ -230,3 +230,28 @@ async def test_verify_finds_vectors_that_are_missing_or_wrong(workspace: Workspa
         other = "select vector from embedding order by input_sha256 limit 1"
         await meant.execute(f"update embedding set vector = ({other})")
         assert any("is not its passage's" in difference for difference in await meant.differences())
+
+
+async def test_what_is_forgotten_leaves_the_rest_complete(workspace: Workspace) -> None:
+    async with with_embedder(workspace, WordEmbedder(synonyms=SYNONYMS)) as meant:
+        await fill(meant)
+        await embed(meant)
+        await meant.skep.knowledge.forget(meant.who, meant.folder.name, "wading.py")
+        assert await status(meant) == (EmbeddingStatus("words@1", 2, 2, 1.0, "complete"),)
+        answer = await meant.search("heron")
+        assert answer.embedded_fraction == 1.0
+        assert "wading.py" not in {result.path for result in answer.results}
+
+
+async def test_vectors_that_cannot_be_read_now_are_not_waited_for(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meaning, "_PATIENCE_SECONDS", 0.2)
+    async with with_embedder(workspace, WordEmbedder()) as meant:
+        await fill(meant)
+        await embed(meant)
+        async with meant.skep.database.transaction() as connection:
+            await connection.execute(b"lock table embedding in access exclusive mode")
+            answer = await meant.search("bittern reeds")
+        assert (answer.results[0].path, answer.embedded_fraction) == ("wading.py", 0.0)
+        assert (await meant.search("bittern reeds")).embedded_fraction == 1.0

@@ -47,6 +47,8 @@ UNBOUND = {
     "vacuum_versions",
     "vacuum_documents",
     "limit_lock_wait",
+    "give_vacuum_memory",
+    "reset_vacuum_memory",
     "reset_lock_wait",
     "fetch_unscrubbed",
     "fetch_onlookers",

@@ -31,6 +31,7 @@ class World:
         self.opened = 0
         self.closed = 0
         self.asked = 0
+        self.warmed = 0
 
     def require(self) -> None:
         if self.defect is not None:
@@ -49,12 +50,17 @@ class World:
         await self.authenticate("")
         return False
 
+    async def warm_up(self) -> None:
+        self.warmed += 1
+
     @asynccontextmanager
     async def open_skep(self) -> AsyncIterator[Skep]:
         self.require()
         self.opened += 1
         fake: Any = SimpleNamespace(
-            access=SimpleNamespace(authenticate=self.authenticate), database=SimpleNamespace(where="db")
+            access=SimpleNamespace(authenticate=self.authenticate),
+            database=SimpleNamespace(where="db"),
+            knowledge=SimpleNamespace(warm_up=self.warm_up),
         )
         try:
             yield cast("Skep", fake)
