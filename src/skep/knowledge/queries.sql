@@ -476,7 +476,7 @@ select count(*) from version where project_id = %(project_id)s and collection_id
 set maintenance_work_mem = '512MB';
 
 -- name: reset_vacuum_memory
--- As before.
+-- As much memory for it as the server says, again.
 reset maintenance_work_mem;
 
 -- name: limit_lock_wait

@@ -305,7 +305,7 @@ PROFILES: Mapping[str, Profile] = {
     "rust": Profile(
         "rust",
         (
-            _line(r"use[ \t]{1,99}+(?P<target>[^;]{1,1500});", _rust_use, _PUBLIC),
+            _line(r"use[ \t]{1,99}+(?P<target>[^;]{1,1500}+);", _rust_use, _PUBLIC),
             _line(r"mod[ \t]{1,99}+(?P<target>\w{1,100}+)[ \t]{0,99}+;", _rust_mod, _PUBLIC),
         ),
     ),
