@@ -2,7 +2,7 @@
 
     python -m bench.meanings [--cache FOLDER] [--retrieval FOLDER] [--repeat N] [--save]
 
-The corpus is indexed, and every passage gets a vector: of its first 120 characters, embedded once and kept in the cache
+The corpus is indexed, and every passage gets a vector: of its first 60 characters, embedded once and kept in the cache
 folder, because whole passages would take half an hour. *bare query*: the nearest ten by the index alone, without passages, files or
 filters, over the same connection in turns. Recall is counted against comparing every vector. *while embedding*: 16 clients
 that each ask again as soon as they have an answer, while the embedder works on passages whose vectors were taken away.
@@ -34,7 +34,7 @@ from skep.knowledge.lexical import LexicalFilters
 from skep.knowledge.vectors import VectorQuery, Vectors, vector_text
 from skep.settings import CommandLine, load_settings
 
-CHARACTERS = 120
+CHARACTERS = 60
 _LOAD_SECONDS = 30.0
 _TAKEN_AWAY = 20_000
 _COMMANDS = 15

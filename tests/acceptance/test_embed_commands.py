@@ -20,7 +20,7 @@ FILES = {
     "auth.py": "def verify_credentials(user, secret):\n    return check_hash(user.digest, secret)\n",
     "area.py": "def area(radius):\n    return 3.14159 * radius ** 2\n",
 }
-MANY = {f"m{number}.py": f"def step_{number}(value):\n    return value + {number}\n" for number in range(400)}
+MANY = {f"m{number}.py": f"def step_{number}(value):\n    return value + {number}\n" for number in range(200)}
 _SECONDS = 40.0
 
 
