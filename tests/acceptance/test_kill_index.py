@@ -185,12 +185,13 @@ def test_a_stopped_run_that_goes_on_later_changes_nothing_newer(sandbox: Sandbox
         os.killpg(stopped.pid, signal.SIGSTOP)
         sandbox.change()
         twin("index", ".", "--json")
-        stored = twin("search", "turn", "-k", "100", "--json").answer["results"]
+        # All that match: which of equal ones are among the first hundred changes with the statistics.
+        stored = twin("search", "turn", "-k", "1000", "--json").answer["results"]
         os.killpg(stopped.pid, signal.SIGCONT)
         stopped.communicate(timeout=50)
         assert stopped.returncode in (0, 4)
         assert twin("verify", "--json").answer["equal"]
-        again = twin("search", "turn", "-k", "100", "--json").answer["results"]
+        again = twin("search", "turn", "-k", "1000", "--json").answer["results"]
         assert {(hit["path"], hit["text"]) for hit in again} == {(hit["path"], hit["text"]) for hit in stored}
         assert twin("index", ".", "--json").answer["chunks_new"] == 0
     sandbox.assert_whole()
