@@ -173,7 +173,7 @@ async def measure_folder(backend: HttpBackend, folder: Path, files: int, edits: 
 def measure(corpus: Corpus, edits: int, collector: Collector) -> None:
     """Take all figures of this script."""
     for files in _SIZES:
-        with part_of(corpus, files) as folder, Skep(folder.parent / "skep") as skep:
+        with part_of(corpus, files) as folder, Skep(folder.parent / "skep", watch=True) as skep:
             skep.run("index", str(folder), "--json")
             asyncio.run(_measure(skep, folder, files, edits, collector))
 

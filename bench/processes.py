@@ -63,14 +63,17 @@ def plain_environment(**more: str) -> dict[str, str]:
 class Skep:
     """The `skep` of this checkout on a data folder of its own. A context manager that stops what was started."""
 
-    def __init__(self, data_folder: Path, *, embedding: bool = False) -> None:
-        """Without ``embedding`` nothing is embedded, and words alone are searched."""
+    def __init__(self, data_folder: Path, *, embedding: bool = False, watch: bool = False) -> None:
+        """Without ``embedding`` nothing is embedded, and words alone are searched; without ``watch`` no folder is watched,
+        whose first look would fall into what is measured.
+        """
         self.data_folder = data_folder
         self.embedding = embedding
         self._environment = plain_environment(
             SKEP_HOME=str(data_folder),
             PYTHONPATH=str(REPOSITORY / "src"),
             SKEP_EMBEDDING_ENABLED="true" if embedding else "false",
+            SKEP_WATCH_ENABLED="true" if watch else "false",
         )
 
     def __enter__(self) -> Self:

@@ -169,6 +169,12 @@ def test_a_killed_run_is_made_whole_by_the_next(
     sandbox.assert_whole()
 
 
+def _everything(skep: Command) -> set[tuple[str, str]]:
+    """Path and text of every first passage: all have the word."""
+    results = skep("search", "turn", "-k", "1000", "--json").answer["results"]
+    return {(hit["path"], hit["text"]) for hit in results}
+
+
 @pytest.mark.timeout(60 * ROUNDS)
 def test_a_stopped_run_that_goes_on_later_changes_nothing_newer(sandbox: Sandbox, tmp_path: Path) -> None:
     """The other run has its own lexical index, as on a folder that two containers of one machine share."""
@@ -185,15 +191,15 @@ def test_a_stopped_run_that_goes_on_later_changes_nothing_newer(sandbox: Sandbox
         os.killpg(stopped.pid, signal.SIGSTOP)
         sandbox.change()
         twin("index", ".", "--json")
-        # All that match: which of equal ones are among the first hundred changes with the statistics.
-        stored = twin("search", "turn", "-k", "1000", "--json").answer["results"]
+        stored = _everything(twin)
         os.killpg(stopped.pid, signal.SIGCONT)
         stopped.communicate(timeout=50)
         assert stopped.returncode in (0, 4)
         assert twin("verify", "--json").answer["equal"]
-        again = twin("search", "turn", "-k", "1000", "--json").answer["results"]
-        assert {(hit["path"], hit["text"]) for hit in again} == {(hit["path"], hit["text"]) for hit in stored}
+        # What it had read before, and what was gone before anybody else saw it, may come in late; the next run takes it away.
+        assert stored <= _everything(twin)
         assert twin("index", ".", "--json").answer["chunks_new"] == 0
+        assert _everything(twin) == stored
     sandbox.assert_whole()
 
 
