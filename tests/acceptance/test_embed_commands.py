@@ -92,6 +92,7 @@ def test_switched_off_it_is_refused_in_words(skep_on: Command) -> None:
     skep_on("index", ".")
     assert embedders(skep_on.data) == []
     assert skep_on("embed", "--json", code=2).error["code"] == "embedding_disabled"
+    assert "not both" in skep_on("embed", "--pause", "--resume", code=2).err
 
 
 def test_what_a_watch_finds_is_embedded_too(embedding: Command) -> None:

@@ -50,6 +50,8 @@ def embed(
     """Wait until what is indexed can be found by its meaning."""
     terminal = Terminal(json=json)
     settings = settings_for(context, terminal, config, data_dir)
+    if pause and resume:
+        raise typer.BadParameter("give --pause or --resume, not both")
     said, wish = command_line(context, config, data_dir), _Wish(collection or (), pause, resume)
     with terminal.progress("embedding") as bar:
 

@@ -121,8 +121,10 @@ class EmbeddingWork:
             vectors = await asyncio.to_thread(self._embedder.embed, [texts[sha256] for sha256 in part])
             new = await self._vectors.add(bound["project_id"], bound["space_id"], dict(zip(part, vectors, strict=True)))
             # Passages that say the same share a vector, so this is a little too few until it is counted again.
-            await self._database.execute(queries["add_embedding_progress"], bound | {"added": new})
+            going = await self._database.fetch_tuples(queries["add_embedding_progress"], bound | {"added": new})
             added += new
+            if going != [(False,)]:
+                break  # paused, or purged; what is left out is missing at the next count
         return added
 
 

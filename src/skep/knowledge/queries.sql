@@ -617,9 +617,12 @@ on conflict (collection_id, space_id) do update set
 select space_id from embedding_progress where project_id = %(project_id)s and collection_id = %(collection_id)s;
 
 -- name: add_embedding_progress
--- So many more passages have a vector.
-update embedding_progress set embedded = least(embedded + %(added)s, total), updated_at = now()
-where project_id = %(project_id)s and collection_id = %(collection_id)s and space_id = %(space_id)s;
+-- So many more passages have a vector; and whether somebody asked to pause. Nothing when the collection was purged.
+update embedding_progress p set embedded = least(p.embedded + %(added)s, p.total), updated_at = now()
+from collection c
+where p.project_id = %(project_id)s and p.collection_id = %(collection_id)s and p.space_id = %(space_id)s
+  and c.collection_id = p.collection_id
+returning c.embedding_paused;
 
 -- name: fetch_embedding_progress
 -- How far each model is with each collection of the project.

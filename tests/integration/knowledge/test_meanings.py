@@ -138,6 +138,27 @@ async def test_a_pause_lasts_until_somebody_goes_on(workspace: Workspace) -> Non
         assert await count_vectors(meant) == len(FILES)
 
 
+async def test_a_pause_is_heeded_within_a_page(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding_work, "_CALL_PASSAGES", 4)
+    for number in range(20):
+        workspace.write(f"n{number}.py", f"def gull_{number}():\n    return {number}\n")
+    loop = asyncio.get_running_loop()
+
+    def pause(_: Sequence[str]) -> None:
+        paused = workspace.skep.knowledge.pause_embedding(workspace.who, (), is_paused=True)
+        asyncio.run_coroutine_threadsafe(paused, loop).result(20)
+
+    embedder = WordEmbedder(before=pause)
+    async with with_embedder(workspace, embedder) as meant:
+        await meant.index()
+        await embed(meant)
+        assert await count_vectors(meant) == 4
+        embedder.before = lambda _: None
+        await meant.skep.knowledge.pause_embedding(meant.who, (), is_paused=False)
+        await embed(meant)
+        assert await count_vectors(meant) == 20
+
+
 async def test_two_models_stand_side_by_side(workspace: Workspace) -> None:
     async with with_embedder(workspace, WordEmbedder("words@1", SYNONYMS)) as meant:
         await fill(meant)
