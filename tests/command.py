@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import skep
+from tests.prefork import Prefork
 
 SOURCE = str(Path(skep.__file__).parent.parent)
+
+_TIMEOUT_SECONDS = 50.0
+_prefork = Prefork()
+
+_Arguments = Sequence[str | os.PathLike[str] | bytes]
 
 
 @dataclass(frozen=True)
@@ -57,18 +63,27 @@ class Command:
         self, *arguments: str | os.PathLike[str] | bytes, cwd: Path | None = None, code: int | None = 0
     ) -> Done:
         """Run it to its end, and look that it exits as expected (None: however it likes)."""
+        found = None if self.wrapper else self._run_warm(arguments, cwd or self.folder)
+        number, out, err = found or self._run_cold(arguments, cwd or self.folder)
+        result = Done(number, out.decode(), err.decode(errors="replace"))
+        assert code in (None, result.code), result
+        return result
+
+    def _run_warm(self, arguments: _Arguments, cwd: Path) -> tuple[int, bytes, bytes] | None:
+        words = [os.fspath(argument) for argument in ("--data-dir", self.data, *arguments)]
+        return _prefork.run(words, cwd, self.environment, _TIMEOUT_SECONDS)
+
+    def _run_cold(self, arguments: _Arguments, cwd: Path) -> tuple[int, bytes, bytes]:
         done = subprocess.run(
             self.line(*arguments),
-            cwd=cwd or self.folder,
+            cwd=cwd,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=50,
+            timeout=_TIMEOUT_SECONDS,
             check=False,
         )
-        result = Done(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
-        assert code in (None, result.code), result
-        return result
+        return done.returncode, done.stdout, done.stderr
 
     def start(self, *arguments: str | os.PathLike[str] | bytes) -> subprocess.Popen[bytes]:
         """Start it in a process group of its own."""

@@ -12,20 +12,12 @@ from collections.abc import Generator, Iterable
 
 import pytest
 
-LEVELS = ("default", "full", "long")
-"""What ``SKEP_TEST_LEVEL`` may say; each level includes those before it."""
+from tests.levels import LEVELS, level
 
 _KEPT = ("SKEP_TEST_", "SKEP_PYTHON")
 _MEASURES_CHILDREN = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 _HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 _home_key = pytest.StashKey[str]()
-
-
-def _level() -> str:
-    level = os.environ.get("SKEP_TEST_LEVEL", LEVELS[0])
-    if level not in LEVELS:
-        raise pytest.UsageError(f"SKEP_TEST_LEVEL is {level!r}; it may be {', '.join(LEVELS)}")
-    return level
 
 
 def _isolate_environment() -> str:
@@ -68,7 +60,7 @@ def _refuse_outside(event: str, arguments: tuple[object, ...]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_home_key] = _isolate_environment()
-    _level()
+    level()
     sys.addaudithook(_refuse_outside)
 
 
@@ -79,7 +71,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_report_header() -> str:
-    return f"level: {_level()} (SKEP_TEST_LEVEL: {', '.join(LEVELS)})"
+    return f"level: {level()} (SKEP_TEST_LEVEL: {', '.join(LEVELS)})"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -87,7 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Else a long test that comes last, by chance, keeps one process busy while the others have nothing left to take.
     """
-    rank = LEVELS.index(_level())
+    rank = LEVELS.index(level())
 
     def belongs(item: pytest.Item) -> bool:
         return all(item.get_closest_marker(name) is None for name in LEVELS[rank + 1 :])

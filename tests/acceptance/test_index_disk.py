@@ -14,6 +14,7 @@ import pytest
 
 from skep.store import EmbeddedServer
 from tests.command import Command, Done, write
+from tests.levels import full
 
 pytestmark = pytest.mark.no_cover
 
@@ -73,7 +74,7 @@ def limited_files(size: int) -> Iterator[None]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("leave_mb", [0, 2])
+@pytest.mark.parametrize("leave_mb", [0, full(2)])
 def test_a_full_disk(tmp_path: Path, database_url: str, leave_mb: int) -> None:
     folder = tmp_path / "project"
     corpus(folder, 20)

@@ -17,11 +17,12 @@ import pytest
 
 from skep.store import EmbeddedServer
 from tests.command import Command
+from tests.levels import by_level
 from tests.workspace import State, open_workspace, settings_for
 
 pytestmark = pytest.mark.no_cover
 
-ROUNDS = {"default": 3, "full": 30, "long": 100}[os.environ.get("SKEP_TEST_LEVEL", "default")]
+ROUNDS = by_level(3, 30, 100)
 """Kills of each kind."""
 
 FILES = 300

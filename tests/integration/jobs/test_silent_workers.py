@@ -21,6 +21,7 @@ from skep.store import Database, DatabaseUnavailableError, ExternalServer
 from skep.store.database import Connection, Parameters, Row
 from tests.command import SOURCE
 from tests.integration.jobs.worker_process import HEARTBEAT_SECONDS, SILENT_SECONDS
+from tests.levels import full
 from tests.workspace import State, Workspace
 
 QUEUE = "node-test"
@@ -148,7 +149,7 @@ async def test_another_has_begun(scene: Scene, end: str, outcome: str) -> None:
         assert await scene.places() == []
 
 
-@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("concurrency", [1, full(2)])
 @pytest.mark.parametrize(("end", "outcome"), ENDS)
 async def test_nobody_has_begun(scene: Scene, end: str, outcome: str, concurrency: int) -> None:
     """The job waits again, and the worker that wakes up takes it itself: anew, and only after its stale attempt ended."""

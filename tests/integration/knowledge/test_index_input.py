@@ -21,11 +21,12 @@ from skep.knowledge import (
 )
 from skep.knowledge.walking import RootIsFileError, RootMissingError
 from skep.settings import IndexSettings, SearchSettings
+from tests.levels import by_level
 from tests.workspace import Workspace, open_workspace, settings_for
 
 GOOD = "def heron(): pass\n"
 
-LINE_MB = {"default": 12, "full": 50, "long": 50}[os.environ.get("SKEP_TEST_LEVEL", "default")]
+LINE_MB = by_level(5, 50)
 """Of a line that is far beyond the usual limit for a file."""
 
 

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from skep.access import Principal
 from skep.knowledge import DocumentNotFoundError, planning
 from tests.embedders import WordEmbedder
+from tests.levels import by_level, level
 from tests.workspace import State, Workspace, open_workspace, with_embedder
 
 T = TypeVar("T")
@@ -32,8 +33,8 @@ LETTERS = "bcdfghjkmnpqtvwxz"
 
 WORDS_PER_QUESTION = 40
 
-STEPS = {"default": (8, 30), "full": (80, 60), "long": (400, 80)}
-"""Runs, and steps of a run, by level."""
+STEPS = by_level((6, 30), (80, 60), (400, 80))
+"""Runs, and steps of a run, at the level of this run."""
 
 
 def word(number: int) -> str:
@@ -267,8 +268,7 @@ def within(state: State, path: str, *, outside: bool = False) -> State:
 def test_after_any_edits_the_index_equals_one_from_scratch(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    level = os.environ.get("SKEP_TEST_LEVEL", "default")
-    examples, steps = STEPS[level]
+    examples, steps = STEPS
     # Else every file here would be too young for its stat to be believed, and all would be read every time.
     monkeypatch.setattr(planning, "RACY_NS", 10_000_000)
     with asyncio.Runner() as runner:
@@ -287,7 +287,7 @@ def test_after_any_edits_the_index_equals_one_from_scratch(
                     deadline=None,
                     database=None,
                     # Looking for the shortest way to a failure takes minutes.
-                    phases=[Phase.generate] if level == "default" else list(Phase),
+                    phases=[Phase.generate] if level() == "default" else list(Phase),
                     suppress_health_check=list(HealthCheck),
                 ),
             )

@@ -22,6 +22,7 @@ from skep.knowledge.retention import expire
 from skep.knowledge.storing import Target
 from skep.settings import IndexSettings
 from skep.store import Connection, Database
+from tests.levels import by_level
 from tests.workspace import Workspace, open_workspace, settings_for
 
 PATIENCE_SECONDS = 40.0
@@ -204,7 +205,7 @@ async def test_contents_that_come_and_go_under_two_indexers(database_url: str, t
     async with open_workspace(None, tmp_path, settings) as workspace, services(workspace, 2) as pair:
         for folder in ("one", "two"):
             workspace.write(f"{folder}/keep.txt", "keep\n")
-        for _ in range(8):
+        for _ in range(by_level(3, 8)):
             for folder in ("one", "two"):
                 for name in random_.sample("abcdef", 4):
                     workspace.write(f"{folder}/{name}.py", f"def heron_{random_.randrange(3)}(): pass\n")

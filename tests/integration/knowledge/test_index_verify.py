@@ -17,6 +17,7 @@ from skep.knowledge.lexical import (
     LexicalQuery,
     LexicalWriter,
 )
+from tests.levels import by_level
 from tests.workspace import Workspace
 
 FILES = {
@@ -248,7 +249,7 @@ async def test_verify_during_indexing_raises_no_false_alarm(workspace: Workspace
     ended = asyncio.Event()
 
     async def write_on() -> None:
-        for turn in range(12):
+        for turn in range(by_level(4, 12)):
             for path, text in FILES.items():
                 workspace.write(path, f"{text}\n# turn {turn}\n")
             await workspace.index()

@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skep.knowledge.walking import Skipped, SkipReason, WalkEntry, WalkOptions, WalkReport, read_file, walk
+from tests.levels import by_level
 
 EVERYTHING = WalkOptions(include_secrets=True, include_generated=True, include_minified=True)
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Thousands of tiny files cost nothing there; None is the usual place."""
 
-EXAMPLES = {"default": 60, "full": 300, "long": 1000}[os.environ.get("SKEP_TEST_LEVEL", "default")]
+EXAMPLES = by_level(60, 300, 1000)
 
 NAMES = [b"a", b"b", b"ab", b"foo", b"foobar", b"bar", b"foo.c", b".d", b"a-b", b"]", b"[x]", b"a b", b"b ", b"A"]
 NAMES += ["é".encode(), b"\xff", b"a\\b", b"!k", b"#h", b"f*o", b"a\tb"]

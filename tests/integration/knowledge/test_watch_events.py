@@ -15,6 +15,7 @@ import pytest
 from skep.knowledge import WatchOptions
 from skep.knowledge.watching import InotifyEvents, WatchLimitError
 from skep.knowledge.watching.notify import NotifyEvents
+from tests.levels import full
 from tests.watching import USUAL, Watched, eventually, watching
 from tests.workspace import Workspace
 
@@ -108,24 +109,29 @@ def _name_oddly(folder: Path) -> None:
 
 
 CHANGES = (
-    _edit,
     _replace_as_editors_do,
-    _delete,
     _delete_folder,
-    _rename,
-    _change_case,
     _move_folder_and_edit_inside,
-    _move_folder_out,
-    _make_folders,
-    _ignore_more,
     _ignore_less,
-    _exclude,
-    _mark_as_cache,
     _replace_folder_by_file,
-    _link_in_a_circle,
-    _add_secret,
-    _touch,
     _name_oddly,
+    *map(
+        full,
+        (
+            _edit,
+            _delete,
+            _rename,
+            _change_case,
+            _move_folder_out,
+            _make_folders,
+            _ignore_more,
+            _exclude,
+            _mark_as_cache,
+            _link_in_a_circle,
+            _add_secret,
+            _touch,
+        ),
+    ),
 )
 
 
@@ -155,7 +161,11 @@ async def test_what_is_watched_equals_a_build_from_scratch(
 
 @pytest.mark.parametrize(
     "change",
-    [_edit, _delete_folder, _move_folder_and_edit_inside, _make_folders, _ignore_more, _exclude, _mark_as_cache],
+    [
+        _move_folder_and_edit_inside,
+        _ignore_more,
+        *map(full, (_edit, _delete_folder, _make_folders, _exclude, _mark_as_cache)),
+    ],
 )
 async def test_events_of_other_systems_lead_to_the_same(workspace: Workspace, change: Callable[[Path], None]) -> None:
     """What macOS uses; it works here, too."""
@@ -269,7 +279,9 @@ def _no_watches(root: bytes, tell: object) -> InotifyEvents:
 
 
 @pytest.mark.parametrize(
-    "options", [replace(USUAL, use_events=False), replace(USUAL, open_events=_no_watches)], ids=["chosen", "limit"]
+    "options",
+    [full(replace(USUAL, use_events=False)), replace(USUAL, open_events=_no_watches)],
+    ids=["chosen", "limit"],
 )
 async def test_polling_finds_the_same(workspace: Workspace, options: WatchOptions) -> None:
     _setup(workspace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
@@ -11,9 +10,9 @@ from hypothesis import strategies as st
 
 from skep.knowledge.chunking import parse_file
 from skep.knowledge.models import ParsedFile
+from tests.levels import by_level, level
 
-LEVEL = os.environ.get("SKEP_TEST_LEVEL", "default")
-EXAMPLES = {"default": 40, "full": 200, "long": 1000}[LEVEL]
+EXAMPLES = by_level(40, 200, 1000)
 """Texts for each kind of file."""
 
 HARD_MAX_BYTES = 1_500
@@ -174,7 +173,7 @@ def assert_takes_bounded_time(path: str, text: str) -> None:
 def extensions_for(case: str) -> list[str]:
     """All of them at the higher levels; at the default level every third, so that each format meets a third of the cases."""
     extensions = FIRST_GRAMMARS + LINES
-    if LEVEL == "default":
+    if level() == "default":
         return extensions[list(PATHOLOGICAL).index(case) % 3 :: 3]
     return extensions
 
