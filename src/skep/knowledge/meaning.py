@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from skep.errors import SkepError
@@ -54,6 +55,12 @@ class MeaningSearch:
             await self._vector("")
         except SkepError as error:
             event(_log, logging.WARNING, "embedding model not loaded", reason=str(error))
+
+    async def prepare(self, text: str, likely: Sequence[View]) -> None:
+        """Compute the vector that `find` needs, before it is known for sure which collections it will look in."""
+        if any(view.embedded.passages for view in likely):
+            with suppress(SkepError):  # `find` meets it again, and tells
+                await self._vector(text)
 
     async def find(
         self, project_id: int, text: str, views: Sequence[View], filters: LexicalFilters, *, top_k: int

@@ -46,6 +46,39 @@ _Shown = dict[PassageKey, tuple[Any, ...]]
 _LOCATION = re.compile(r"(?P<path>.+):(?P<line>[1-9]\d{0,8})", re.DOTALL)
 
 
+@dataclass(frozen=True, slots=True)
+class _Inquiry:
+    """A question on its way to an answer."""
+
+    principal: Principal
+    question: Question
+    request: SearchRequest
+    started: float
+    """By `time.perf_counter`."""
+    without: PassageKey | None = None
+    """A passage that is no answer."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it would keep everybody waiting if it were not worked on in a thread of its own."""
+        return self.request.path_glob is not None or self.request.top_k > _QUICK_TOP_K
+
+
+_States = list[tuple[str, int]]
+"""Of indexes, the uid of the collection and the last change that was known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the indexes found."""
+
+    hits: LexicalHits
+    origin: dict[int, str]
+    """The collection of each version."""
+    states: _States
+    """Of the indexes when they were asked."""
+
+
 _Given = ParamSpec("_Given")
 _Made = TypeVar("_Made")
 
@@ -104,11 +137,14 @@ class Searcher:
         Raises QueryEmptyError, QueryTooLongError, TopKOutOfRangeError, UnknownFilterError, PathGlobError,
         NothingIndexedError, CollectionNotFoundError, and the store's errors.
         """
-        started = time.perf_counter()
-        question = self._understood(request)
-        views = await self._views.open(principal, request.collections)
-        await self._check_languages(principal, views, request.languages)
-        return await self._answer_mending(principal, question, request, views, started)
+        inquiry = _Inquiry(principal, self._understood(request), request, time.perf_counter())
+        likely = self._views.guess(principal, request.collections)
+        async with self._opening(inquiry) as opening, self._asking_for_meaning(inquiry, opening, likely) as asked:
+            # The database is on its way to say how fresh the indexes are; mostly nothing changed since it said so last.
+            guessed = self._guess(inquiry, likely)
+            views = await opening
+            await self._check_languages(principal, views, request.languages)
+            return await self._answer_mending(inquiry, views, asked, guessed)
 
     async def similar(self, principal: Principal, location: Location, request: SearchRequest) -> SearchResponse:
         """Passages like the one at a place, without that passage itself.
@@ -133,8 +169,9 @@ class Searcher:
             raise LineNotFoundError(path=location.path, line=location.line, last_line=last_line)
         request = replace(request, query=text[:_SIMILAR_CHARS])
         self._check_top_k(request.top_k)
-        question = analyze(request.query)
-        return await self._answer_mending(principal, question, request, views, started, without=(version_id, ordinal))
+        inquiry = _Inquiry(principal, analyze(request.query), request, started, without=(version_id, ordinal))
+        async with self._opening(inquiry) as opening, self._asking_for_meaning(inquiry, opening, views) as asked:
+            return await self._answer_mending(inquiry, views, asked)
 
     def _understood(self, request: SearchRequest) -> Question:
         size = len(request.query.encode("utf-8", "replace"))
@@ -166,52 +203,42 @@ class Searcher:
                 raise UnknownFilterError(filter="language", value=language, known=", ".join(known) or "none")
 
     async def _answer_mending(
-        self,
-        principal: Principal,
-        question: Question,
-        request: SearchRequest,
-        views: Sequence[View],
-        started: float,
-        *,
-        without: PassageKey | None = None,
+        self, inquiry: _Inquiry, views: Sequence[View], asked: asyncio.Task[Meant], guessed: _Found | None = None
     ) -> SearchResponse:
         """`_answer`; an index that opened well but cannot be read is built anew first."""
         try:
-            return await self._answer(principal, question, request, views, started, without=without)
+            return await self._answer(inquiry, views, asked, guessed)
         except LexicalDamagedError as error:
             damaged = [view for view in views if self._follower.folder_of(view.collection) == error.fields["folder"]]
             for view in damaged:
-                await self._follower.mend(view.collection, principal.project_id, str(error))
+                await self._follower.mend(view.collection, inquiry.principal.project_id, str(error))
                 self._views.refresh(view)
             if not damaged:
                 raise
-        return await self._answer(principal, question, request, views, started, without=without)
+        return await self._answer(inquiry, views, asked)
 
     async def _answer(
-        self,
-        principal: Principal,
-        question: Question,
-        request: SearchRequest,
-        views: Sequence[View],
-        started: float,
-        *,
-        without: PassageKey | None = None,
+        self, inquiry: _Inquiry, views: Sequence[View], asked: asyncio.Task[Meant], guessed: _Found | None = None
     ) -> SearchResponse:
-        aside = request.path_glob is not None or request.top_k > _QUICK_TOP_K
-        async with self._asking_for_meaning(principal, request, views) as asked:
-            hits, origin = await _call(aside, self._candidates, question, request, views)
-            meant = await asked
+        principal, question, request = inquiry.principal, inquiry.question, inquiry.request
+        if guessed is None or guessed.states != _states(views):
+            guessed = await _call(inquiry.is_slow, self._candidates, question, request, views)
+        hits, origin = guessed.hits, guessed.origin
+        meant = await asked
         names = {view.collection.collection_id: view.collection.name for view in views}
         origin |= {near.version_id: names[near.collection_id] for near in meant.near}
         near = {(one.version_id, one.ordinal): one.similarity for one in meant.near}
-        keys = {*((hit.version_id, hit.ordinal) for hit in (*hits.passages, *hits.definitions)), *near} - {without}
+        keys = {*((hit.version_id, hit.ordinal) for hit in (*hits.passages, *hits.definitions)), *near} - {
+            inquiry.without
+        }
         described = await self._describer.describe(principal, {version_id for version_id, _ in keys})
         known = {key: described[key[0]][key[1]] for key in keys if _is_described(described, key)}
-        ranked = await _call(aside, rank, question, hits, known, request.top_k, near)
-        results = await self._results(principal, ranked, known, origin, explain=request.explain)
+        ranking = partial(rank, explain=request.explain)
+        ranked = await _call(inquiry.is_slow, ranking, question, hits, known, request.top_k, near)
+        results = await self._results(principal, ranked, known, origin)
         return SearchResponse(
             results=tuple(results),
-            took_ms=round((time.perf_counter() - started) * 1000, 3),
+            took_ms=round((time.perf_counter() - inquiry.started) * 1000, 3),
             behind=tuple(
                 CollectionFreshness(view.collection.name, view.collection.last_seq, max(0, view.applied_seq))
                 for view in views
@@ -221,27 +248,51 @@ class Searcher:
         )
 
     @asynccontextmanager
+    async def _opening(self, inquiry: _Inquiry) -> AsyncIterator[asyncio.Task[list[View]]]:
+        """Open the collections while somebody does something else."""
+        work = self._views.open(inquiry.principal, inquiry.request.collections)
+        opening = asyncio.create_task(work, name="skep-views")
+        try:
+            await asyncio.sleep(0)  # so that the question to the database is on its way before this thread is busy
+            yield opening
+        finally:
+            opening.cancel()
+
+    @asynccontextmanager
     async def _asking_for_meaning(
-        self, principal: Principal, request: SearchRequest, views: Sequence[View]
+        self, inquiry: _Inquiry, opening: asyncio.Task[list[View]], likely: Sequence[View]
     ) -> AsyncIterator[asyncio.Task[Meant]]:
         """Look for the nearest passages while somebody does something else; nobody waits for it who left."""
-        asked = asyncio.create_task(self._meant(principal, request, views), name="skep-meaning")
+        asked = asyncio.create_task(self._meant(inquiry, opening, likely), name="skep-meaning")
+        asked.add_done_callback(_seen)
         try:
-            await asyncio.sleep(0)  # so that it is on its way before this thread is busy
+            if self._meaning is not None:
+                await asyncio.sleep(0)  # so that it is on its way before this thread is busy
             yield asked
         finally:
             asked.cancel()
 
-    async def _meant(self, principal: Principal, request: SearchRequest, views: Sequence[View]) -> Meant:
+    async def _meant(self, inquiry: _Inquiry, opening: asyncio.Task[list[View]], likely: Sequence[View]) -> Meant:
         if self._meaning is None:
             return Meant()
-        filters = _filters_of(request)
-        return await self._meaning.find(principal.project_id, request.query, views, filters, top_k=request.top_k)
+        request = inquiry.request
+        await self._meaning.prepare(request.query, likely)
+        views, filters = await opening, _filters_of(request)
+        return await self._meaning.find(
+            inquiry.principal.project_id, request.query, views, filters, top_k=request.top_k
+        )
 
-    def _candidates(
-        self, question: Question, request: SearchRequest, views: Sequence[View]
-    ) -> tuple[LexicalHits, dict[int, str]]:
-        """What each index finds, put together, and the collection of each version."""
+    def _guess(self, inquiry: _Inquiry, likely: Sequence[View]) -> _Found | None:
+        """What is found if nothing has changed; None when that must be asked first, or takes long."""
+        if not likely or inquiry.is_slow:
+            return None
+        try:
+            return self._candidates(inquiry.question, inquiry.request, likely)
+        except LexicalDamagedError:
+            return None  # it is found out again, and mended, by who knows the collections
+
+    def _candidates(self, question: Question, request: SearchRequest, views: Sequence[View]) -> _Found:
+        """What each index finds, put together."""
         query = question.lexical_query(request.top_k, _filters_of(request))
         passages: list[Hit] = []
         definitions: list[Hit] = []
@@ -255,7 +306,7 @@ class Searcher:
             for hit in (*found.passages, *found.definitions):
                 origin[hit.version_id] = view.collection.name
         passages.sort(key=lambda hit: -hit.score)
-        return LexicalHits(passages=tuple(passages), definitions=tuple(definitions)), origin
+        return _Found(LexicalHits(tuple(passages), tuple(definitions)), origin, _states(views))
 
     def _texts_of(self, project_id: int) -> Rounds[PassageKey, _Shown]:
         if project_id not in self._texts:
@@ -274,8 +325,6 @@ class Searcher:
         ranked: Sequence[Ranked],
         known: dict[PassageKey, Passage],
         origin: dict[int, str],
-        *,
-        explain: bool,
     ) -> list[SearchResult]:
         texts = await self._texts_of(principal.project_id).ask((row.version_id, row.ordinal) for row in ranked)
         results = []
@@ -297,7 +346,7 @@ class Searcher:
                     kind=passage.kind,
                     score=round(row.score, 6),
                     text=text,
-                    explanation=row.steps if explain else (),
+                    explanation=row.steps,
                 )
             )
         return results
@@ -311,6 +360,16 @@ def _filters_of(request: SearchRequest) -> LexicalFilters:
         modified_since=request.modified_since,
         modified_until=request.modified_until,
     )
+
+
+def _states(views: Sequence[View]) -> _States:
+    return [(view.collection.uid, view.applied_seq) for view in views]
+
+
+def _seen(task: asyncio.Task[Meant]) -> None:
+    """Whoever waited for it knows how it ended; if nobody did, nobody needs to."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _call(aside: bool, work: Callable[_Given, _Made], *given: _Given.args, **more: _Given.kwargs) -> _Made:

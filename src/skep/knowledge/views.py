@@ -66,6 +66,8 @@ class _Project:
 
     rows: Rounds[None, list[_Row]]
     readers: dict[str, _Reader] = field(default_factory=dict)
+    said: list[_Row] = field(default_factory=list)
+    """What the database said last."""
 
 
 class Views:
@@ -95,6 +97,7 @@ class Views:
             self._projects[project_id] = _Project(Rounds(partial(self._fetch_rows, project_id)))
         project = self._projects[project_id]
         rows = await project.rows.ask((None,))
+        project.said[:] = rows
         known = {row.uid for row, _ in rows}
         for uid in [uid for uid in project.readers if uid not in known]:
             # Purged, perhaps by another process. Files that are held open would keep their place on the disk; searches
@@ -104,6 +107,22 @@ class Views:
         chosen = choose([row for row, _ in rows], names, project=principal.project_name)
         views = [await self._view(project_id, project, row, embedded[row.collection_id]) for row in chosen]
         return [view for view in views if view is not None]
+
+    def guess(self, principal: Principal, names: Sequence[str]) -> list[View]:
+        """What `open` will give if nothing has changed since it was last called; empty when that cannot be told."""
+        project = self._projects.get(principal.project_id)
+        if project is None:
+            return []
+        by_name = {row.name: (row, embedded) for row, embedded in project.said}
+        if not by_name.keys() >= set(names):
+            return []
+        views = []
+        for row, embedded in [by_name[name] for name in dict.fromkeys(names)] if names else project.said:
+            reader = project.readers.get(row.uid)
+            if reader is None or not reader.index.is_open or reader.index.applied_seq != row.last_seq:
+                return []
+            views.append(View(row, reader.index, row.last_seq, embedded))
+        return views
 
     def refresh(self, view: View) -> None:
         """See what was built anew."""

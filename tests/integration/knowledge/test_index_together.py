@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -18,8 +18,11 @@ from skep.knowledge import CollectionGoneError, Knowledge, NothingIndexedError, 
 from skep.knowledge.describing import Describer
 from skep.knowledge.lexical import LexicalWriteError, LexicalWriter
 from skep.knowledge.preparing import PreparedFile, StoredContent
+from skep.knowledge.ranking import Question
 from skep.knowledge.retention import expire
+from skep.knowledge.searching import Searcher
 from skep.knowledge.storing import Target
+from skep.knowledge.views import View
 from skep.settings import IndexSettings
 from skep.store import Connection, Database
 from tests.levels import by_level
@@ -315,3 +318,31 @@ async def test_a_server_lets_go_of_the_files_of_what_another_process_purged(work
             await searcher.search("total_1")
         gc.collect()
         assert folder not in maps.read_text()
+
+
+async def test_what_was_known_is_used_only_as_long_as_it_holds(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search begins before the database says how fresh the index is, and begins again when it was not."""
+    asked: list[int] = []
+    candidates = Searcher._candidates
+
+    def counted(self: Searcher, question: Question, request: SearchRequest, views: Sequence[View]) -> object:
+        asked.append(views[0].applied_seq)
+        return candidates(self, question, request, views)
+
+    monkeypatch.setattr(Searcher, "_candidates", counted)
+    workspace.write("a.py", "def heron(): pass\n")
+    await workspace.index()
+    assert await workspace.paths("heron") == await workspace.paths("heron") == {"a.py"}
+    assert asked == [1, 1]
+    async with services(workspace, 1) as (other,):
+        workspace.write("b.py", "def heron(): return 2\n")
+        (workspace.folder / "a.py").unlink()
+        await other.index()
+        assert await workspace.paths("heron") == {"b.py"}
+        assert asked == [1, 1, 1, 3]
+        assert (await workspace.search("heron")).behind == ()
+        await other.skep.knowledge.purge(workspace.who, "project", None)
+        with pytest.raises(NothingIndexedError):
+            await workspace.search("heron")

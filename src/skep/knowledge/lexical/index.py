@@ -242,7 +242,5 @@ def _hits(
     addresses = [address for _, address in found]
     versions = cast("list[int]", searcher.fast_field_values(VERSION, addresses))
     ordinals = cast("list[int]", searcher.fast_field_values(ORDINAL, addresses))
-    return tuple(
-        Hit(version_id=version_id, ordinal=ordinal, score=score if scored else 0.0)
-        for version_id, ordinal, (score, _) in zip(versions, ordinals, found, strict=True)
-    )
+    scores = [score for score, _ in found] if scored else [0.0] * len(found)
+    return tuple(map(Hit._make, zip(versions, ordinals, scores, strict=True)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from skep.knowledge.models import Kind
 
@@ -58,9 +58,8 @@ class LexicalQuery:
     """Most passages to return for the terms, and again for each name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A passage that was found."""
+class Hit(NamedTuple):
+    """A passage that was found. Every search makes a hundred: a tuple is made in a third of a dataclass's time."""
 
     version_id: int
     ordinal: int

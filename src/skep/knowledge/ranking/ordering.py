@@ -19,8 +19,10 @@ def rank(
     passages: Mapping[PassageKey, Passage],
     top_k: int,
     near: Mapping[PassageKey, float] = _NOTHING,
+    *,
+    explain: bool = True,
 ) -> list[Ranked]:
-    """The best ``top_k`` of what was found, each with the steps that made its score.
+    """The best ``top_k`` of what was found, each with the steps that made its score if they are to be explained.
 
     ``passages`` describes what was found by version and ordinal; what it does not know is left out. ``near`` are the
     passages nearest by meaning, with their cosines. Scores start from both, see `fuse`; equal ones keep the order of
@@ -40,10 +42,7 @@ def rank(
         for key, amount in amounts.items():
             scores[key] = scores[key] + amount if rule.operation == "add" else scores[key] * amount
     order = sorted(scores, key=scores.__getitem__, reverse=True)[:top_k]
-    return [
-        Ranked(version_id=key[0], ordinal=key[1], score=scores[key], steps=_steps(key, fused[key], trail))
-        for key in order
-    ]
+    return [Ranked(key[0], key[1], scores[key], _steps(key, fused[key], trail) if explain else ()) for key in order]
 
 
 def _steps(key: PassageKey, fused: Fused, trail: list[tuple[Rule, Amounts]]) -> tuple[ScoreStep, ...]:
