@@ -120,7 +120,7 @@ async def measure_nearest(
         for vector in wanted:
             query = VectorQuery(space_id, vector.tolist(), [collection_id], len(keys), LexicalFilters(), TOP_K)
             started = time.perf_counter()
-            near = await found.nearest(who.project_id, query)
+            near = (await found.nearest(who.project_id, query)).near
             ours_ms[-1].append((time.perf_counter() - started) * 1000)
             bound = {"space_id": space_id, "vector": vector_text(vector.tolist())}
             started = time.perf_counter()

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import embedding, freshness, indexing, meanings, searching
+from bench import embedding, freshness, indexing, meanings, searching, side_by_side
 from bench.corpus import make_corpus
 from bench.processes import REPOSITORY
 from bench.results import Collector, Figure, Options, add_options, finish, options_of
@@ -139,6 +139,8 @@ def main() -> None:
     if "freshness" in parsed.only:
         freshness.measure(make_corpus(options.cache), freshness.EDITS, collector)
     finish(collector, options)
+    if options.save:
+        side_by_side.write()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the reference pages that the code itself knows: settings, commands, errors, and the languages.
+"""Write the reference pages that the code itself knows: settings, commands, errors, languages and metrics.
 
 .venv-dev/bin/python docs/generate.py            write them
 .venv-dev/bin/python docs/generate.py --check    exit with 1 when a page is not what the code says
@@ -22,6 +22,8 @@ from skep.cli.main import run
 from skep.errors import SkepError
 from skep.knowledge.chunking import LANGUAGES
 from skep.knowledge.edges import PROFILES
+from skep.observe import BACKENDS
+from skep.server.metrics import ALL_METRICS
 from skep.settings import settings_reference
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -37,6 +39,7 @@ def pages() -> dict[str, str]:
         "commands.md": commands_page(),
         "errors.md": errors_page(),
         "languages.md": languages_page(),
+        "metrics.md": metrics_page(),
     }
 
 
@@ -116,6 +119,25 @@ def _edges_of(language: str) -> str:
     if profile is None:
         return ""
     return ", ".join([*["imports"] * bool(profile.imports), *["names"] * profile.has_names])
+
+
+def metrics_page() -> str:
+    """Everything that is measured, and where it can go."""
+    rows = [
+        f"| `{metric.name}` | {metric.kind} | {metric.unit} | {', '.join(f'`{label}`' for label in metric.labels)} "
+        f"| {'at a scrape' if metric.is_read else 'as it happens'} | {metric.help} |\n"
+        for metric in sorted(ALL_METRICS, key=lambda one: one.name)
+    ]
+    head = (
+        "# Metrics\n\n"
+        + _NOTE
+        + "What `GET /metrics` answers, see [how to watch it](../how-to/watch-it-with-prometheus.md). "
+        + "*As it happens* is counted by each server process, and told as the sum of all. *At a scrape* is read from the "
+        + "database.\n\n"
+    )
+    table = "| name | kind | unit | labels | found out | what it is |\n| --- | --- | --- | --- | --- | --- |\n"
+    ends = "\n## Back ends\n\nThe names that `metrics.backend` takes, besides `auto`:\n\n"
+    return head + table + "".join(rows) + ends + "".join(f"- `{one.name}`: {one.sentence}.\n" for one in BACKENDS)
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from skep.access import Principal, Role
 from skep.app import Skep, knowledge_options, open_skep
 from skep.knowledge import Embedder, IndexReport, Knowledge, SearchRequest, SearchResponse, VerifyReport
+from skep.observe import NO_METRICS, Metrics
 from skep.settings import DatabaseSettings, EmbeddingSettings, IndexSettings, SearchSettings, Secret, Settings
 
 STATE = """
@@ -172,12 +173,20 @@ class Workspace:
 
 
 @asynccontextmanager
-async def with_embedder(workspace: Workspace, embedder: Embedder) -> AsyncIterator[Workspace]:
+async def with_embedder(
+    workspace: Workspace, embedder: Embedder, *, metrics: Metrics = NO_METRICS, recall_checks_per_thousand: int = 0
+) -> AsyncIterator[Workspace]:
     """The workspace with a model."""
-    options = knowledge_options(workspace.skep.settings, workspace.skep.node)
-    knowledge = Knowledge(workspace.skep.database, options, notice=workspace.notices.append, embedder=embedder)
+    options = replace(
+        knowledge_options(workspace.skep.settings, workspace.skep.node),
+        recall_checks_per_thousand=recall_checks_per_thousand,
+    )
+    knowledge = Knowledge(
+        workspace.skep.database, options, notice=workspace.notices.append, embedder=embedder, metrics=metrics
+    )
     try:
-        yield replace(workspace, skep=replace(workspace.skep, knowledge=knowledge))
+        skep = replace(workspace.skep, knowledge=knowledge, embedding_model=embedder.name)
+        yield replace(workspace, skep=skep)
     finally:
         await knowledge.close()
 

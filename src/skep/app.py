@@ -13,7 +13,7 @@ from pathlib import Path
 
 from skep.access import Access, Principal
 from skep.errors import UnavailableError
-from skep.jobs import Chore, JobHandler, Jobs, queue_of
+from skep.jobs import Chore, JobHandler, Jobs, queue_of, read_jobs
 from skep.knowledge import (
     VECTOR_SESSION_SETTINGS,
     ChangeFeed,
@@ -28,8 +28,10 @@ from skep.knowledge import (
     WatchTools,
     fetch_folders,
     open_local_embedder,
+    read_freshness,
 )
 from skep.knowledge.tasks import knowledge_tasks
+from skep.observe import NO_METRICS, Metrics, Reading
 from skep.settings import Settings
 from skep.store import Database, EmbeddedServer, ExternalServer, OwnServer, Server, ensure_schema
 
@@ -55,22 +57,35 @@ class Skep:
     jobs: Jobs
     node: str
     """Names this machine's data folder among those that share a database."""
+    embedding_model: str
+    """Whose vectors searches use; empty for none."""
 
     async def local_principal(self) -> Principal:
         """Who the command line is. Raises what `Access.authenticate_local` raises."""
         key = self.settings.key
         return await self.access.authenticate_local(key.reveal() if key is not None else None)
 
+    async def readings(self, principal: Principal | None) -> list[Reading]:
+        """The metrics that are read when somebody asks: of the principal's project; of all, without any name, for None."""
+        project_id = None if principal is None else principal.project_id
+        fresh = await read_freshness(self.database, node=self.node, model=self.embedding_model, project_id=project_id)
+        return fresh + await read_jobs(self.database, project_id=project_id)
+
 
 @asynccontextmanager
 async def open_skep(
-    settings: Settings, *, notice: ReportNotice, name: str = "skep", niceness: int = 0
+    settings: Settings,
+    *,
+    notice: ReportNotice,
+    name: str = "skep",
+    niceness: int = 0,
+    metrics: Metrics = NO_METRICS,
 ) -> AsyncIterator[Skep]:
     """Open everything a command or a server needs, and close it in reverse order.
 
     Makes the data folder, starts the embedded database, brings the schema up to date, and makes the first key, each
     only if needed. ``notice`` takes sentences for the user; ``name`` shows in the database's list of sessions, whose
-    server processes step back by ``niceness`` where the database is ours.
+    server processes step back by ``niceness`` where the database is ours. ``metrics`` takes what is measured.
 
     Raises DataFolderError, or the errors of the store.
     """
@@ -82,11 +97,9 @@ async def open_skep(
         access = Access(database, key_file=settings.data_folder / KEY_FILE)
         if await ensure_schema(database) or not (settings.key or access.key_file.exists()):
             await access.ensure_first_key()
+        embedder = make_embedder(settings, niceness=niceness)
         knowledge = Knowledge(
-            database,
-            knowledge_options(settings, node),
-            notice=notice,
-            embedder=make_embedder(settings, niceness=niceness),
+            database, knowledge_options(settings, node), notice=notice, embedder=embedder, metrics=metrics
         )
         stack.push_async_callback(knowledge.close)
         jobs = Jobs(database, queue=queue_of(node))
@@ -100,6 +113,7 @@ async def open_skep(
             changes=changes,
             jobs=jobs,
             node=node,
+            embedding_model="" if embedder is None else embedder.name,
         )
 
 
@@ -194,6 +208,7 @@ def knowledge_options(settings: Settings, node: str) -> KnowledgeOptions:
         retention=timedelta(days=settings.index.retention_days),
         max_top_k=settings.search.max_top_k,
         max_query_bytes=settings.search.max_query_bytes,
+        recall_checks_per_thousand=settings.metrics.recall_checks_per_thousand,
     )
 
 

@@ -88,6 +88,8 @@ class TestEnvironment:
             ("SKEP_HOME", "/data", "data_folder", Path("/data")),
             ("SKEP_DATA_FOLDER", "/data", "data_folder", Path("/data")),
             ("SKEP_SERVER_PORT", "", "server.port", 5),
+            ("METRICS_BACKEND", "noop", "metrics.backend", "noop"),
+            ("SKEP_METRICS_BACKEND", "prometheus", "metrics.backend", "prometheus"),
         ],
     )
     def test_overrides_the_file(self, tmp_path: Path, variable: str, text: str, name: str, expected: object) -> None:
@@ -124,6 +126,13 @@ class TestEnvironment:
             InvalidSettingsError, match="SKEP_HOME and SKEP_DATA_FOLDER mean the same setting but differ"
         ):
             load(tmp_path, SKEP_HOME="/a", SKEP_DATA_FOLDER="/b")
+
+    def test_a_back_end_that_is_not_there_is_named_with_those_that_are(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidSettingsError) as caught:
+            load(tmp_path, METRICS_BACKEND="datadog")
+        assert str(caught.value.problems[0]) == (
+            "environment variable METRICS_BACKEND: metrics.backend: expected auto, prometheus or noop, got 'datadog'"
+        )
 
 
 class TestCommandLine:

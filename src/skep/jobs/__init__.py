@@ -11,6 +11,7 @@ from skep.jobs.interfaces import (
     JobUnknownError,
     JobUnqueuedError,
 )
+from skep.jobs.metrics import JOB_METRICS, read_jobs
 from skep.jobs.models import (
     FINAL_STATES,
     Job,
@@ -28,6 +29,7 @@ from skep.jobs.worker import Worker, WorkerOptions, end_task
 
 __all__ = [
     "FINAL_STATES",
+    "JOB_METRICS",
     "MAX_LISTED",
     "Chore",
     "Job",
@@ -51,4 +53,5 @@ __all__ = [
     "do_chores",
     "end_task",
     "queue_of",
+    "read_jobs",
 ]

@@ -39,6 +39,13 @@ from job
 where project_id = %(project_id)s and (%(state)s::text is null or state = %(state)s)
 order by created_at desc, job_id desc limit %(limit)s;
 
+-- name: count_unfinished
+-- How many jobs wait and how many run: of one project, or of all.
+select s.state, count(j.state) from unnest(array['queued', 'running']) as s (state)
+left join job j on j.state = s.state and j.state in ('queued', 'running')
+    and (%(project_id)s::bigint is null or j.project_id = %(project_id)s)
+group by s.state;
+
 -- name: request_cancel
 -- A waiting job ends at once; a running one is told, and ends when it looks.
 update job set

@@ -5,6 +5,7 @@ from __future__ import annotations
 from skep.knowledge.changes import ChangeFeed, ChangeNotice, Told
 from skep.knowledge.embedding import Embedder, EmbeddingDisabledError, open_local_embedder
 from skep.knowledge.folder_watch import WatchOptions, WatchTools
+from skep.knowledge.freshness import read_freshness
 from skep.knowledge.interfaces import (
     CollectionGoneError,
     CollectionNameError,
@@ -25,6 +26,7 @@ from skep.knowledge.interfaces import (
     TopKOutOfRangeError,
     UnknownFilterError,
 )
+from skep.knowledge.metrics import KNOWLEDGE_METRICS
 from skep.knowledge.models import (
     KINDS,
     CollectionFreshness,
@@ -52,6 +54,7 @@ from skep.knowledge.watcher import Watcher, fetch_folders
 
 __all__ = [
     "KINDS",
+    "KNOWLEDGE_METRICS",
     "VECTOR_SESSION_SETTINGS",
     "ChangeFeed",
     "ChangeNotice",
@@ -102,4 +105,5 @@ __all__ = [
     "Watcher",
     "fetch_folders",
     "open_local_embedder",
+    "read_freshness",
 ]

@@ -8,13 +8,16 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from time import perf_counter
 
 from skep.errors import SkepError
 from skep.knowledge.embedding import Embedder
 from skep.knowledge.lexical import LexicalFilters
+from skep.knowledge.metrics import VECTOR_SEARCH_SECONDS, WITHOUT_MEANING
+from skep.knowledge.recall import RecallChecks
 from skep.knowledge.vectors import Near, VectorQuery, Vectors
 from skep.knowledge.views import View
-from skep.observe import event
+from skep.observe import Metrics, event
 
 CANDIDATES = 100
 """Nearest passages looked at for a question; more found no more right ones on the development questions."""
@@ -39,9 +42,11 @@ class Meant:
 class MeaningSearch:
     """Finds passages by what they mean, with one embedding model. Never the reason why a search fails."""
 
-    def __init__(self, vectors: Vectors, embedder: Embedder) -> None:
+    def __init__(self, vectors: Vectors, embedder: Embedder, metrics: Metrics, checks: RecallChecks) -> None:
         self._vectors = vectors
         self._embedder = embedder
+        self._metrics = metrics
+        self._checks = checks
         self._remembered: OrderedDict[str, list[float]] = OrderedDict()
 
     @property
@@ -79,13 +84,30 @@ class MeaningSearch:
                 filters=filters,
                 limit=max(CANDIDATES, top_k),
             )
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                near = await self._vectors.nearest(project_id, query)
+            near = await self._nearest(project_id, query)
         except (SkepError, TimeoutError) as error:
             reason = str(error) or f"the vectors did not answer within {_PATIENCE_SECONDS:g} s"
             event(_log, logging.WARNING, "searched without meanings", reason=reason)
+            self._metrics.add(WITHOUT_MEANING)
             return Meant()
         return Meant(tuple(near), fraction_of(views))
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        await self._checks.close()
+
+    async def _nearest(self, project_id: int, query: VectorQuery) -> list[Near]:
+        started = perf_counter()
+        self._checks.begin_search()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                nearest = await self._vectors.nearest(project_id, query)
+        finally:
+            self._checks.end_search()
+        self._metrics.observe(VECTOR_SEARCH_SECONDS, (nearest.scan,), perf_counter() - started)
+        if nearest.scan == "index":
+            self._checks.consider(project_id, query)
+        return nearest.near
 
     async def _vector(self, text: str) -> list[float]:
         known = self._remembered.get(text)

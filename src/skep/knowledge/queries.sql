@@ -798,3 +798,36 @@ join version v on v.version_id = d.version_id
 join blob b on b.project_id = v.project_id and b.sha256 = v.blob_sha256
 where s.project_id = %(project_id)s and s.collection_id = any(%(collection_ids)s) and d.path = %(path)s
 order by c.name, s.root limit 20;
+
+-- name: fetch_lags
+-- How far this machine's lexical index and a model's vectors are behind each collection: of one project, or of all. Without
+-- collections of other machines that nobody ever searched on this one.
+with behind as (
+    select c.collection_id, c.name, 'lexical' as follower, c.last_seq, coalesce(f.applied_seq, 0) as applied_seq
+    from collection c
+    left join follower f on f.collection_id = c.collection_id and f.node = %(node)s and f.kind = %(kind)s
+    where (%(project_id)s::bigint is null or c.project_id = %(project_id)s)
+      and (f.applied_seq is not null
+        or exists (select from source s where s.collection_id = c.collection_id and s.node = %(node)s))
+    union all
+    select c.collection_id, c.name, 'embedding', c.last_seq, greatest(coalesce(p.complete_seq, 0), 0)
+    from collection c
+    left join embedding_space s on s.project_id = c.project_id and s.model = %(model)s
+    left join embedding_progress p on p.collection_id = c.collection_id and p.space_id = s.space_id
+    where (%(project_id)s::bigint is null or c.project_id = %(project_id)s) and %(model)s <> ''
+)
+select b.name as collection, b.follower, greatest(b.last_seq - b.applied_seq, 0) as changes,
+    case when b.applied_seq >= b.last_seq then 0.0
+        when l.changed_at is not null then greatest(extract(epoch from clock_timestamp() - l.changed_at), 0) end::float8 as seconds
+from behind b
+left join lateral (
+    select changed_at from change_log
+    where collection_id = b.collection_id and seq > b.applied_seq and b.applied_seq < b.last_seq order by seq limit 1
+) l on true;
+
+-- name: fetch_watch_lag
+-- How long the last change took until it was searchable, in the slowest of the folders that are watched now: of one project,
+-- or of all.
+select max(lag_ms) from watch
+where (%(project_id)s::bigint is null or project_id = %(project_id)s)
+  and seen_at > now() - make_interval(secs => %(silent_seconds)s);

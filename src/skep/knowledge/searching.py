@@ -25,12 +25,14 @@ from skep.knowledge.interfaces import (
 )
 from skep.knowledge.lexical import Hit, LexicalDamagedError, LexicalFilters, LexicalHits
 from skep.knowledge.meaning import MeaningSearch, Meant
+from skep.knowledge.metrics import measured_search
 from skep.knowledge.models import KINDS, CollectionFreshness, SearchRequest, SearchResponse, SearchResult
 from skep.knowledge.ranking import Passage, PassageKey, Question, Ranked, analyze, rank
 from skep.knowledge.rounds import Rounds
 from skep.knowledge.sources import can_be_stored
 from skep.knowledge.storing import queries
 from skep.knowledge.views import View, Views
+from skep.observe import NO_METRICS, Metrics
 from skep.store import Database
 
 _SIMILAR_CHARS = 8_000
@@ -111,20 +113,28 @@ class Searcher:
     """Answers searches from the lexical indexes of this machine."""
 
     def __init__(
-        self, database: Database, follower: LexicalFollower, limits: SearchLimits, meaning: MeaningSearch | None
+        self,
+        database: Database,
+        follower: LexicalFollower,
+        limits: SearchLimits,
+        meaning: MeaningSearch | None,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         """``meaning``: finds by vectors too; None leaves it at words."""
         self._database = database
         self._follower = follower
         self._limits = limits
         self._meaning = meaning
+        self._metrics = metrics
         self._views = Views(database, follower, model=meaning.model if meaning else "")
         self._describer = Describer(database)
         self._texts: dict[int, Rounds[PassageKey, _Shown]] = {}
 
-    def close(self) -> None:
-        """Let go of the indexes."""
+    async def close(self) -> None:
+        """Let go of the indexes, and end what goes on in the background."""
         self._views.close()
+        if self._meaning is not None:
+            await self._meaning.close()
 
     async def warm_up(self) -> None:
         """Load what the first search would wait for."""
@@ -137,7 +147,13 @@ class Searcher:
         Raises QueryEmptyError, QueryTooLongError, TopKOutOfRangeError, UnknownFilterError, PathGlobError,
         NothingIndexedError, CollectionNotFoundError, and the store's errors.
         """
-        inquiry = _Inquiry(principal, self._understood(request), request, time.perf_counter())
+        started = time.perf_counter()
+        with measured_search(self._metrics, "search") as measured:
+            inquiry = _Inquiry(principal, self._understood(request), request, started)
+            return measured.answered(await self._search(inquiry))
+
+    async def _search(self, inquiry: _Inquiry) -> SearchResponse:
+        principal, request = inquiry.principal, inquiry.request
         likely = self._views.guess(principal, request.collections)
         async with self._opening(inquiry) as opening, self._asking_for_meaning(inquiry, opening, likely) as asked:
             # The database is on its way to say how fresh the indexes are; mostly nothing changed since it said so last.
@@ -151,6 +167,10 @@ class Searcher:
 
         Raises DocumentNotFoundError, LineNotFoundError, and what `search` raises.
         """
+        with measured_search(self._metrics, "similar") as measured:
+            return measured.answered(await self._similar(principal, location, request))
+
+    async def _similar(self, principal: Principal, location: Location, request: SearchRequest) -> SearchResponse:
         started = time.perf_counter()
         views = await self._views.open(principal, request.collections)
         bound = {

@@ -39,6 +39,7 @@ from skep.knowledge.models import (
     VerifyReport,
 )
 from skep.knowledge.parsing import default_workers
+from skep.knowledge.recall import RecallChecks
 from skep.knowledge.retention import (
     expire,
     expire_everywhere,
@@ -57,6 +58,7 @@ from skep.knowledge.verifying import verify_collection
 from skep.knowledge.views import choose
 from skep.knowledge.walking import RootIsFileError, RootMissingError, WalkOptions, decode_path, encode_path
 from skep.knowledge.watch_status import fetch_watches
+from skep.observe import NO_METRICS, Metrics
 from skep.store import Database
 
 _WRITER_WAIT_SECONDS = 60.0
@@ -82,6 +84,8 @@ class KnowledgeOptions:
     """How long replaced and deleted versions are kept."""
     max_top_k: int
     max_query_bytes: int
+    recall_checks_per_thousand: int = 0
+    """Of searches through the vector index; 0 for none."""
 
 
 def walk_options(options: KnowledgeOptions) -> WalkOptions:
@@ -114,7 +118,13 @@ class Knowledge:
     """Collections of files: indexing, searching, verifying, taking away. Every call is bound to its principal's project."""
 
     def __init__(
-        self, database: Database, options: KnowledgeOptions, *, notice: ReportNotice, embedder: Embedder | None = None
+        self,
+        database: Database,
+        options: KnowledgeOptions,
+        *,
+        notice: ReportNotice,
+        embedder: Embedder | None = None,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         """``embedder``: makes the vectors by which passages are found too; None searches words alone."""
         self._database = database
@@ -124,16 +134,17 @@ class Knowledge:
         self._follower = LexicalFollower(database, self._lexical_folder, options.node, notice)
         self._vectors = Vectors(database)
         self._embedder = embedder
-        self._searcher = Searcher(
-            database,
-            self._follower,
-            SearchLimits(max_top_k=options.max_top_k, max_query_bytes=options.max_query_bytes),
-            None if embedder is None else MeaningSearch(self._vectors, embedder),
+        limits = SearchLimits(max_top_k=options.max_top_k, max_query_bytes=options.max_query_bytes)
+        # What nobody is told need not be found out.
+        checks = RecallChecks(
+            self._vectors, metrics, 0 if metrics is NO_METRICS else options.recall_checks_per_thousand
         )
+        meaning = None if embedder is None else MeaningSearch(self._vectors, embedder, metrics, checks)
+        self._searcher = Searcher(database, self._follower, limits, meaning, metrics)
 
     async def close(self) -> None:
         """Let go of the indexes that were opened for searching."""
-        self._searcher.close()
+        await self._searcher.close()
 
     async def warm_up(self) -> None:
         """Load what the first search would wait for: for processes that answer many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from skep.knowledge.embedding import Embedder
 from skep.knowledge.lexical import LexicalFilters, glob_to_regex
@@ -50,6 +50,18 @@ class Near:
     collection_id: int
     similarity: float
     """Cosine, -1 to 1."""
+
+
+Scan = Literal["index", "exact", "both"]
+"""How vectors were found: through the index, by looking at every one, or that after the index had found too few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The nearest passages, best first."""
+
+    near: list[Near]
+    scan: Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,34 +139,45 @@ class Vectors:
         for (space_id,) in await self._database.fetch_tuples(queries["fetch_begun_spaces"], bound):
             await self.note_progress(bound | {"space_id": space_id})
 
-    async def nearest(self, project_id: int, query: VectorQuery) -> list[Near]:
-        """The passages nearest to a vector, best first; fewer than asked for only where no more pass the filters."""
-        bound = {
-            "project_id": project_id,
-            "space_id": query.space_id,
-            "vector": vector_text(query.vector),
-            "collection_ids": list(query.collection_ids),
-            "limit": query.limit,
-            **_filter_columns(query.filters),
-        }
+    async def nearest(self, project_id: int, query: VectorQuery) -> Nearest:
+        """The passages nearest to a vector; fewer than asked for only where no more pass the filters."""
+        bound = _bound(project_id, query)
         matching = query.passages
         is_filtered = query.filters != LexicalFilters()
         if is_filtered:
             ((matching,),) = await self._database.fetch_tuples(queries["count_matching"], bound)
-        statement = b""
+        statement: bytes = b""
+        scan: Scan = "exact"
         if matching > EXACT_PASSAGES:
+            scan = "index"
             statement = queries["nearest_passages"].replace(b":dimensions", b"%d" % len(query.vector))
         elif not is_filtered:
             statement = queries["nearest_passages_of_all"]
         rows = await self._database.fetch_tuples(statement, bound) if statement else []
         if len(rows) < query.limit:
-            rows = await self._database.fetch_tuples(queries["nearest_passages_exactly"], bound)
+            return Nearest(await self.nearest_exactly(project_id, query), "both" if scan == "index" else "exact")
+        return Nearest([Near(*row) for row in rows], scan)
+
+    async def nearest_exactly(self, project_id: int, query: VectorQuery) -> list[Near]:
+        """The same by looking at every vector of what passes the filters."""
+        rows = await self._database.fetch_tuples(queries["nearest_passages_exactly"], _bound(project_id, query))
         return [Near(*row) for row in rows]
 
 
 def vector_text(vector: Sequence[float]) -> str:
     """A vector as PostgreSQL reads it; five digits are more than a 16-bit number keeps."""
     return "[" + ",".join([f"{value:.5g}" for value in vector]) + "]"
+
+
+def _bound(project_id: int, query: VectorQuery) -> dict[str, Any]:
+    return {
+        "project_id": project_id,
+        "space_id": query.space_id,
+        "vector": vector_text(query.vector),
+        "collection_ids": list(query.collection_ids),
+        "limit": query.limit,
+        **_filter_columns(query.filters),
+    }
 
 
 def _filter_columns(filters: LexicalFilters) -> dict[str, Any]:

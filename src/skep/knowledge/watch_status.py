@@ -11,7 +11,7 @@ from skep.store import Database
 BEAT_SECONDS = 60.0
 """How often a watcher notes that it is still there."""
 
-_SILENT_SECONDS = 2.5 * BEAT_SECONDS
+SILENT_SECONDS = 2.5 * BEAT_SECONDS
 """A watcher that was not heard of for so long is gone."""
 
 
@@ -31,5 +31,5 @@ async def fetch_watches(database: Database, project_id: int) -> dict[int, WatchS
     return {
         row.source_id: WatchStatus(row.method, row.notice, row.lag_ms, row.looks)
         for row in rows
-        if row.silent_seconds < _SILENT_SECONDS
+        if row.silent_seconds < SILENT_SECONDS
     }

@@ -1,16 +1,42 @@
-"""What Skep says about its own work: one line of text, or one JSON object, for each event, without secrets."""
+"""What Skep says about its own work: log lines without secrets, trace ids, and metrics."""
 
 from __future__ import annotations
 
 from skep.observe.logs import configure_logging, event, masked, render
+from skep.observe.metrics import (
+    BACKENDS,
+    NO_METRICS,
+    OBSERVE_METRICS,
+    Labels,
+    Metric,
+    Metrics,
+    MetricsMemory,
+    Page,
+    Reading,
+    ScrapedMetrics,
+    catalogue,
+    open_metrics,
+)
 from skep.observe.tracing import current_trace_id, new_trace_id, trace_id_of, tracing
 
 __all__ = [
+    "BACKENDS",
+    "NO_METRICS",
+    "OBSERVE_METRICS",
+    "Labels",
+    "Metric",
+    "Metrics",
+    "MetricsMemory",
+    "Page",
+    "Reading",
+    "ScrapedMetrics",
+    "catalogue",
     "configure_logging",
     "current_trace_id",
     "event",
     "masked",
     "new_trace_id",
+    "open_metrics",
     "render",
     "trace_id_of",
     "tracing",

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from skep.app import make_database, open_skep
 from skep.knowledge import ReportNotice
 from skep.knowledge.routes import knowledge_endpoints
+from skep.observe import NO_METRICS, Metrics
 from skep.server.change_routes import change_endpoints
 from skep.server.docs import docs_endpoints
 from skep.server.gate import Gate
 from skep.server.health import health_endpoints
 from skep.server.job_routes import job_endpoints
 from skep.server.mcp_endpoint import mcp_endpoints
+from skep.server.metrics_endpoint import metrics_endpoints
 from skep.server.opening import Opening
 from skep.server.origins import policy_of
 from skep.server.routing import Router
@@ -28,7 +30,7 @@ _KEEP_ALIVE_SECONDS = 10.0
 """Proxies cut connections that are silent for a minute (nginx: proxy_read_timeout) or half of one."""
 
 
-def make_opening(settings: Settings, *, notice: ReportNotice) -> Opening:
+def make_opening(settings: Settings, *, notice: ReportNotice, metrics: Metrics = NO_METRICS) -> Opening:
     """The server's Skep, not opened. ``notice`` takes sentences for whoever runs the server."""
 
     @asynccontextmanager
@@ -40,10 +42,10 @@ def make_opening(settings: Settings, *, notice: ReportNotice) -> Opening:
         finally:
             await database.close()
 
-    return Opening(lambda: open_skep(settings, notice=notice, name="skep server"), probe)
+    return Opening(lambda: open_skep(settings, notice=notice, name="skep server", metrics=metrics), probe)
 
 
-def all_endpoints(opening: Opening, settings: Settings) -> tuple[Endpoint, ...]:
+def all_endpoints(opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS) -> tuple[Endpoint, ...]:
     """Every route of the server: the one list."""
     served = (
         *health_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
@@ -51,18 +53,20 @@ def all_endpoints(opening: Opening, settings: Settings) -> tuple[Endpoint, ...]:
         *job_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *change_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
+        *metrics_endpoints(opening, settings, metrics),
     )
     return (*served, *docs_endpoints(served))
 
 
-def make_application(opening: Opening, settings: Settings) -> Gate:
+def make_application(opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS) -> Gate:
     """The ASGI application. It answers whether or not Skep is open."""
     server = settings.server
     return Gate(
-        Router(all_endpoints(opening, settings)),
+        Router(all_endpoints(opening, settings, metrics)),
         policy_of(server.host, server.allow_hosts, server.allow_origins),
         opening.authenticate,
         max_body_bytes=max_body_bytes(settings),
+        metrics=metrics,
     )
 
 

@@ -1,6 +1,6 @@
 """The ASGI application: everything that is done for every request, in one place and in one order.
 
-    host and origin → route → key → role → the route's own work → answer or problem → one line in the log
+    host and origin → route → key → role → the route's own work → answer or problem → one line in the log, and counted
 
 There is no other way in: a route is an `Endpoint`, and an `Endpoint` says who may call it.
 """
@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 
 from skep.access import Principal, Role, require_role
 from skep.errors import SkepError, UnavailableError
-from skep.observe import event, trace_id_of, tracing
+from skep.observe import NO_METRICS, Metrics, event, trace_id_of, tracing
 from skep.server.credentials import bearer_key
 from skep.server.interfaces import (
     HostRefusedError,
@@ -28,7 +28,15 @@ from skep.server.interfaces import (
     RouteNotFoundError,
     UnforeseenError,
 )
-from skep.server.origins import Asked, Policy, host_is_ours, is_cross_origin_allowed, origin_is_allowed
+from skep.server.metrics import HTTP_IN_FLIGHT, note_request
+from skep.server.origins import (
+    Asked,
+    Policy,
+    host_is_ours,
+    is_cross_origin_allowed,
+    is_from_here,
+    origin_is_allowed,
+)
 from skep.server.problems import MEDIA_TYPE, problem_bytes, problem_headers
 from skep.server.routing import Match, Router
 from skep.web import Call
@@ -58,11 +66,24 @@ _log = logging.getLogger(__name__)
 class _Exchange:
     """One request on its way: what is known of it, and what was answered."""
 
-    __slots__ = ("_send", "asked", "authorization", "extra", "key_id", "method", "route", "scope", "status", "trace_id")
+    __slots__ = (
+        "_send",
+        "asked",
+        "authorization",
+        "extra",
+        "headers",
+        "key_id",
+        "method",
+        "route",
+        "scope",
+        "status",
+        "trace_id",
+    )
 
     def __init__(self, scope: Scope, send: Send) -> None:
         headers, doubled = _headers(scope["headers"])
         self.scope = scope
+        self.headers = headers
         self.method: str = scope.get("method", "GET")
         self.trace_id = trace_id_of(headers.get(b"traceparent"))
         self.route = ""
@@ -81,6 +102,12 @@ class _Exchange:
         self.extra: list[tuple[bytes, bytes]] = [(b"x-trace-id", self.trace_id.encode()), *_ALWAYS]
         self._send = send
 
+    @property
+    def is_keyless_from_here(self) -> bool:
+        """Whether a program of this machine asks, and sent no key at all."""
+        peer = self.scope["client"][0] if self.scope.get("client") else None
+        return b"authorization" not in self.headers and is_from_here(self.asked, peer, self.headers)
+
     async def send(self, message: Message) -> None:
         if message["type"] == "websocket.accept":
             self.status = HTTPStatus.SWITCHING_PROTOCOLS
@@ -96,11 +123,20 @@ class _Exchange:
 class Gate:
     """See the module. ``authenticate`` may raise an UnavailableError while the server has no database yet."""
 
-    def __init__(self, router: Router, policy: Policy, authenticate: Authenticate, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        router: Router,
+        policy: Policy,
+        authenticate: Authenticate,
+        *,
+        max_body_bytes: int,
+        metrics: Metrics = NO_METRICS,
+    ) -> None:
         self._router = router
         self._policy = policy
         self._authenticate = authenticate
         self._max_body_bytes = max_body_bytes
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -108,18 +144,22 @@ class Gate:
             return
         started = time.perf_counter()
         exchange = _Exchange(scope, send)
+        self._metrics.add(HTTP_IN_FLIGHT)
         with tracing(exchange.trace_id):
             try:
                 await (self._answer if scope["type"] == "http" else self._talk)(exchange, receive)
             finally:
+                seconds = time.perf_counter() - started
+                status = exchange.status or _CLIENT_GONE
+                note_request(self._metrics, exchange.method, exchange.route, status, seconds)
                 event(
                     _log,
                     logging.INFO,
                     "request",
                     method=exchange.method,
                     route=exchange.route or None,
-                    status=exchange.status or _CLIENT_GONE,
-                    ms=round((time.perf_counter() - started) * 1000, 2),
+                    status=status,
+                    ms=round(seconds * 1000, 2),
                     key=exchange.key_id,
                 )
 
@@ -195,7 +235,7 @@ class Gate:
 
     async def _principal(self, exchange: _Exchange, match: Match) -> Principal | None:
         needed = match.endpoint.caller
-        if needed == "public":
+        if needed == "public" or (match.endpoint.keyless_on_loopback and exchange.is_keyless_from_here):
             return None
         try:
             principal = await self._authenticate(bearer_key(exchange.authorization))

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import resource
 import socket
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ import uvicorn
 import uvloop
 from typing_extensions import override
 
-from skep.observe import event
+from skep.observe import Metrics, MetricsMemory, event, open_metrics
 from skep.server.application import make_application, make_opening
 from skep.server.interfaces import NotReadyError
+from skep.server.metrics import ALL_METRICS
 from skep.server.opening import Opening
 from skep.server.orders import Orders
 from skep.server.signals import on_end
@@ -84,11 +86,12 @@ def _allow_connections() -> None:
 
 
 async def _serve(settings: Settings, orders: Orders) -> None:
-    opening = make_opening(settings, notice=lambda text: event(_log, logging.INFO, text))
+    metrics = _open_metrics(settings, orders)
+    opening = make_opening(settings, notice=lambda text: event(_log, logging.INFO, text), metrics=metrics)
     certificate, key = settings.server.tls_certificate, settings.server.tls_key
     server = _Server(
         uvicorn.Config(
-            make_application(opening, settings),
+            make_application(opening, settings, metrics),
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=_SOCKET_MESSAGE_BYTES,
@@ -117,6 +120,14 @@ async def _serve(settings: Settings, orders: Orders) -> None:
             opening.end()
             telling.cancel()
             await asyncio.gather(holding, telling, return_exceptions=True)
+
+
+def _open_metrics(settings: Settings, orders: Orders) -> Metrics:
+    memory = None
+    if orders.metrics_memory >= 0:
+        memory = MetricsMemory.inherited(orders.metrics_memory, orders.metrics_part)
+        os.close(orders.metrics_memory)
+    return open_metrics(settings.metrics.backend, ALL_METRICS, memory)
 
 
 async def _tell(server: _Server, opening: Opening) -> None:

@@ -29,6 +29,10 @@ class Orders:
     concurrency: int = 1
     until_done: bool = False
     """Of the embedder: end when nothing is left to embed."""
+    metrics_memory: int = -1
+    """The inherited memory in which HTTP processes count together; -1 for none."""
+    metrics_part: int = 0
+    """Which part of it is this process's, from 0."""
 
     @staticmethod
     def for_command(

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1,5}))?")
+_PASSED_ON = frozenset(
+    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -84,6 +88,22 @@ def is_same_origin(asked: Asked) -> bool:
     default = _DEFAULT_PORTS[page.scheme]
     port = int(match["port"]) if match["port"] else default
     return page.hostname == match["name"].lower().strip("[]") and (page_port or default) == port
+
+
+def is_from_here(asked: Asked, peer: str | None, headers: Collection[bytes]) -> bool:
+    """Whether a program of this machine asks for itself: from a loopback address, for a loopback name, passed on by nobody.
+
+    ``peer``: the address it asks from; ``headers``: the names of those it sent. A proxy on this machine that neither says
+    that it is one nor hands on the name it was asked for cannot be told from that.
+    """
+    match = _HOST.fullmatch(asked.host or "")
+    return (
+        peer is not None
+        and match is not None
+        and is_loopback(peer)
+        and is_loopback(match["name"])
+        and _PASSED_ON.isdisjoint(headers)
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from skep.observe import event
+from skep.observe import MetricsMemory, event
 from skep.server.binding import bind, require_safe_bind, require_usable_tls, url_of
 from skep.server.interfaces import ServerFailedError, ServerRunningError
 from skep.server.orders import Orders
@@ -73,7 +73,11 @@ async def run_server(settings: Settings, said: CommandLine, report: Callable[[St
         with bind(settings.server.host, settings.server.port) as listener:
             url = url_of(settings.server, listener)
             run_file.write("server", url)
-            await _Crew(settings, said, listener).run(url, report)
+            memory = MetricsMemory.make(settings.server.workers)
+            try:
+                await _Crew(settings, said, listener, memory).run(url, report)
+            finally:
+                os.close(memory)
     finally:
         run_file.close()
 
@@ -81,10 +85,10 @@ async def run_server(settings: Settings, said: CommandLine, report: Callable[[St
 class _Child:
     """One process that is kept alive."""
 
-    def __init__(self, name: str, orders: Orders, listener: socket.socket) -> None:
+    def __init__(self, name: str, orders: Orders) -> None:
         self.name = name
         self._orders = orders
-        self._descriptors = (listener.fileno(),) if orders.role == "http" else ()
+        self._descriptors = (orders.listener, orders.metrics_memory) if orders.role == "http" else ()
         self.process: Process | None = None
         self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._has_spoken = False
@@ -133,16 +137,19 @@ class _Child:
 class _Crew:
     """All child processes of one server."""
 
-    def __init__(self, settings: Settings, said: CommandLine, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, said: CommandLine, listener: socket.socket, metrics_memory: int) -> None:
         self._settings = settings
-        http = Orders.for_command("http", said, listener=listener.fileno(), supervised=True)
-        names = [f"http {number}" for number in range(1, settings.server.workers + 1)]
-        self._servers = [_Child(name, http, listener) for name in names]
-        self._others = [_Child("worker", replace(http, role="worker", listener=-1), listener)]
+        other = Orders.for_command("worker", said, supervised=True)
+        http = replace(other, role="http", listener=listener.fileno(), metrics_memory=metrics_memory)
+        # Each counts in a part of its own, in which the one that is started in its place goes on.
+        self._servers = [
+            _Child(f"http {part + 1}", replace(http, metrics_part=part)) for part in range(settings.server.workers)
+        ]
+        self._others = [_Child("worker", other)]
         if settings.embedding.enabled:
-            self._others.append(_Child("embedder", replace(http, role="embedder", listener=-1), listener))
+            self._others.append(_Child("embedder", replace(other, role="embedder")))
         if settings.watch.enabled:
-            self._others.append(_Child("watcher", replace(http, role="watcher", listener=-1), listener))
+            self._others.append(_Child("watcher", replace(other, role="watcher")))
         self._ending = asyncio.Event()
 
     async def run(self, url: str, report: Callable[[Started], None]) -> None:

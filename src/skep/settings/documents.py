@@ -31,9 +31,9 @@ Where a setting is said more than once, the command line wins over the environme
 file over the default.
 
 **Environment variables.** Every setting has one: `SKEP_`, its section and its name, such as `SKEP_SERVER_PORT` for
-`server.port`; `SKEP_HOME` is short for `SKEP_DATA_FOLDER`. Lists are written with commas between their parts or as a JSON
-array. An empty variable counts as unset. A variable that starts with `SKEP_` and means nothing is a warning in
-`skep config check`.
+`server.port`; `SKEP_HOME` is short for `SKEP_DATA_FOLDER`, and `METRICS_BACKEND` for `SKEP_METRICS_BACKEND`. Lists are written
+with commas between their parts or as a JSON array. An empty variable counts as unset. A variable that starts with `SKEP_` and
+means nothing is a warning in `skep config check`.
 
 **In the file**, `${{NAME}}` stands for an environment variable, and `${{NAME:-default}}` for the default when the variable is
 unset or empty; `$$` is a `$`. Relative paths start from the folder of the file. Names that do not exist, names said twice,

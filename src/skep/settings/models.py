@@ -231,6 +231,33 @@ class LogSettings:
     format: Literal["text", "json"] = setting("text", "One line of text, or one JSON object, for each message.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """What Skep counts and measures of its own work, and who may read it."""
+
+    backend: Literal["auto", "prometheus", "noop"] = field(
+        default="auto",
+        metadata={
+            FACTS: Facts(
+                "prometheus: the server answers scrapes at /metrics. noop: nothing is measured. auto: prometheus.",
+                variable="METRICS_BACKEND",
+            )
+        },
+    )
+    open_to_loopback: bool = setting(
+        False,
+        "Lets every program of this machine read /metrics without a key; not behind a proxy on this machine that passes it on.",
+    )
+    recall_checks_per_thousand: int = setting(
+        5,
+        "Of a thousand searches through the vector index, so many are done again without it, in idle moments, to measure"
+        " what the index misses.",
+        zero="none",
+        minimum=0,
+        maximum=1000,
+    )
+
+
 class OpenSection:
     """A section that another capability checks: its content as plain values, ``${VAR}`` filled in, with its places.
 
@@ -281,6 +308,7 @@ class Settings:
     search: SearchSettings = SearchSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     file: Path | None = None
     """The settings file that was read; None when there is none."""

@@ -31,7 +31,7 @@ class Call:
     request: Request
     max_body_bytes: int
     asked_by: Principal | None
-    """None on a public route, or where one may answer without the database."""
+    """None on a public route, or where one may answer without the database or without a key."""
 
     @property
     def principal(self) -> Principal:
@@ -109,6 +109,8 @@ class Endpoint:
     """What a WebSocket of the same address gets; None when it takes none."""
     answers_without_database: bool = False
     """Whether it is called, by nobody known, when a key cannot be looked up; then ``Call.asked_by`` is None too."""
+    keyless_on_loopback: bool = False
+    """Whether programs of this machine may call it without a key; then ``Call.asked_by`` is None too."""
     errors: Sequence[type[SkepError]] = ()
     """What it may refuse with, besides what every route may."""
 

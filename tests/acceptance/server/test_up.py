@@ -280,6 +280,39 @@ def test_two_server_processes_share_the_work_and_see_the_same_jobs(start: Start,
     assert found(client, "RetryPolicy") == {"retry.py"}
 
 
+def counted(up: Up) -> dict[str, float]:
+    """What a scrape says, over a connection of its own: any of the processes answers."""
+    answer = up.client().get("/metrics")
+    assert answer.status_code == 200, answer.text
+    lines = [line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+def test_any_process_tells_what_all_counted_and_killed_ones_lose_nothing(start: Start, tree: Path) -> None:
+    up = start("--workers", "2", METRICS_BACKEND="prometheus")
+    assert wait_for(up.client(), submit(up.client(), tree))["state"] == "succeeded"
+    searches = 'skep_http_requests_total{method="POST",route="/api/v1/search",status="200"}'
+    expected = 0
+    for victim in (0, 1, None):
+        for _ in range(20):
+            assert found(up.client(), "RetryPolicy") == {"retry.py"}
+        expected += 20
+        seen = [counted(up) for _ in range(10)]
+        assert {values[searches] for values in seen} == {expected}
+        assert {values['skep_search_duration_seconds_count{kind="search",outcome="found"}'] for values in seen} == {
+            expected
+        }
+        assert seen[-1]["skep_http_requests_in_flight"] == 1
+        assert seen[-1]["skep_database_up"] == 1
+        assert seen[-1]['skep_collection_lag_changes{collection="project",follower="lexical"}'] == 0
+        if victim is not None:
+            servers = up.children("http")
+            servers[victim].kill()
+            with eventually() as waits:
+                while waits() and len({*up.children("http")} - {servers[victim]}) < 2:
+                    pass
+
+
 def test_a_killed_worker_is_replaced_and_its_job_runs_again(start: Start, tmp_path: Path) -> None:
     up = start()
     client = up.client()

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp
 
 from skep.access import KeyInvalidError, Principal, Role
 from skep.errors import ConflictError
+from skep.observe import Metric
 from skep.server.gate import Gate
 from skep.server.interfaces import NotReadyError
 from skep.server.origins import policy_of
@@ -69,6 +72,7 @@ ENDPOINTS = [
     at("/broken", "public", broken),
     at("/conflict", "public", conflict),
     at("/half", "public", half),
+    replace(at("/here", "reader"), keyless_on_loopback=True),
 ]
 
 
@@ -78,6 +82,20 @@ async def authenticate(key: str) -> Principal:
     if key not in ROLES:
         raise KeyInvalidError(reason="unknown")
     return Principal(1, "default", key, "name", ROLES[key])
+
+
+@dataclass
+class Noted:
+    """Metrics that a test looks at."""
+
+    sums: Counter[tuple[str, ...]] = field(default_factory=Counter)
+
+    def add(self, metric: Metric, labels: tuple[str, ...] = (), amount: float = 1.0) -> None:
+        self.sums[metric.name, *labels] += int(amount)
+
+    def observe(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
+        assert value > 0
+        self.sums[metric.name, *labels] += 1
 
 
 @pytest.fixture
@@ -249,3 +267,54 @@ async def test_every_answer_has_the_safe_headers(client: httpx.AsyncClient) -> N
         headers = (await client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
+
+
+async def test_each_request_is_counted_by_its_declared_route() -> None:
+    noted = Noted()
+    gate = Gate(Router(ENDPOINTS), policy_of("127.0.0.1", (), ()), authenticate, max_body_bytes=1000, metrics=noted)
+    transport = httpx.ASGITransport(gate, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+        for method, path in (
+            ("GET", "/public"), ("GET", "/public"), ("GET", "/reader"), ("GET", "/broken"), ("GET", "/who/knows/what"),
+            ("INVENTED", "/public"), ("GET", "/half"),
+        ):  # fmt: skip
+            await client.request(method, path)
+    name = "skep_http_requests_total"
+    assert {key[1:]: count for key, count in noted.sums.items() if key[0] == name} == {
+        ("GET", "/public", "200"): 2,
+        ("GET", "/reader", "401"): 1,
+        ("GET", "/broken", "500"): 1,
+        ("GET", "none", "404"): 1,
+        ("other", "none", "405"): 1,
+        ("GET", "/half", "200"): 1,
+    }
+    assert noted.sums["skep_http_request_duration_seconds", "GET", "/public"] == 2
+    assert noted.sums["skep_http_requests_in_flight",] == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "status", "key"),
+    [
+        ("127.0.0.1", {}, 200, None),
+        ("127.0.0.1", {"authorization": "Bearer r"}, 200, "r"),
+        ("127.0.0.1", {"authorization": "Bearer unknown"}, 401, None),
+        ("127.0.0.1", {"authorization": "Bearer down"}, 503, None),
+        ("127.0.0.1", {"x-forwarded-for": "10.0.0.5"}, 401, None),
+        ("127.0.0.1", {"host": "evil.example"}, 403, None),
+        ("10.0.0.5", {}, 401, None),
+        ("10.0.0.5", {"authorization": "Bearer r"}, 200, "r"),
+    ],
+)
+async def test_without_a_key_only_from_this_machine_and_only_where_declared(
+    address: str, headers: dict[str, str], status: int, key: str | None
+) -> None:
+    gate = Gate(Router(ENDPOINTS), policy_of("127.0.0.1", (), ()), authenticate, max_body_bytes=1000)
+    transport = httpx.ASGITransport(gate, client=(address, 4711))
+    async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+        answer = await client.get("/here", headers=headers)
+        assert answer.status_code == status
+        if status == 200:
+            assert answer.json() == {"key": key}
+        doubled = [("authorization", "Bearer r"), ("authorization", "Bearer r")]
+        assert (await client.get("/here", headers=doubled)).status_code == 401
+        assert (await client.get("/reader")).status_code == 401

@@ -12,12 +12,14 @@ import pytest
 from typing_extensions import override
 
 from skep.app import Skep
+from skep.observe import open_metrics
 from skep.server.application import all_endpoints
 from skep.server.docs import curl, docs_page
 from skep.server.interfaces import NotReadyError
+from skep.server.metrics import ALL_METRICS
 from skep.server.openapi import openapi, operation_id
 from skep.server.opening import Opening
-from skep.settings import Settings
+from skep.settings import MetricsSettings, Settings
 from skep.web import Endpoint
 
 INVENTORY = {
@@ -42,6 +44,7 @@ INVENTORY = {
     "DELETE /api/v1/jobs/{job_id}": "member",
     "GET /api/v1/changes": "reader",
     "POST /mcp": "reader",
+    "GET /metrics": "reader",
 }
 
 VOID = {"meta", "link"}
@@ -53,7 +56,20 @@ def never() -> AbstractAsyncContextManager[Skep]:
 
 @pytest.fixture
 def endpoints(tmp_path: Path) -> tuple[Endpoint, ...]:
-    return all_endpoints(Opening(never, never), Settings(data_folder=tmp_path))
+    settings = Settings(data_folder=tmp_path)
+    return all_endpoints(Opening(never, never), settings, open_metrics(settings.metrics.backend, ALL_METRICS))
+
+
+def test_nobody_scrapes_a_server_that_measures_nothing(tmp_path: Path) -> None:
+    found = all_endpoints(Opening(never, never), Settings(data_folder=tmp_path), open_metrics("noop", ALL_METRICS))
+    assert "/metrics" not in {endpoint.path for endpoint in found}
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_key_is_dispensable_only_where_a_setting_says_so(tmp_path: Path, is_open: bool) -> None:
+    settings = Settings(data_folder=tmp_path, metrics=MetricsSettings(open_to_loopback=is_open))
+    found = all_endpoints(Opening(never, never), settings, open_metrics("auto", ALL_METRICS))
+    assert [endpoint.path for endpoint in found if endpoint.keyless_on_loopback] == ["/metrics"] * is_open
 
 
 def test_every_route_is_known_with_its_caller(endpoints: tuple[Endpoint, ...]) -> None:

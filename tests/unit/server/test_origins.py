@@ -6,6 +6,7 @@ from skep.server.origins import (
     Asked,
     Policy,
     host_is_ours,
+    is_from_here,
     is_loopback,
     is_wildcard,
     origin_is_allowed,
@@ -128,3 +129,25 @@ def test_origins(request_: Asked, policy: Policy, allowed: bool) -> None:
 )
 def test_bind_addresses(host: str, loopback: bool, wildcard: bool) -> None:
     assert (is_loopback(host), is_wildcard(host)) == (loopback, wildcard)
+
+
+@pytest.mark.parametrize(
+    ("host", "peer", "header", "here"),
+    [
+        ("127.0.0.1:7117", "127.0.0.1", "accept", True),
+        ("localhost:7117", "127.0.0.1", "accept", True),
+        ("[::1]:7117", "::1", "accept", True),
+        ("127.0.0.1:7117", "10.0.0.5", "accept", False),
+        ("127.0.0.1:7117", None, "accept", False),
+        ("skep.example.com", "127.0.0.1", "accept", False),
+        (None, "127.0.0.1", "accept", False),
+        ("127.0.0.1:7117", "127.0.0.1", "x-forwarded-for", False),
+        ("127.0.0.1:7117", "127.0.0.1", "forwarded", False),
+        ("127.0.0.1:7117", "127.0.0.1", "via", False),
+        ("127.0.0.1:7117", "127.0.0.1", "x-real-ip", False),
+    ],
+)
+def test_only_who_asks_from_this_machine_for_itself_is_from_here(
+    host: str | None, peer: str | None, header: str, here: bool
+) -> None:
+    assert is_from_here(asked(host), peer, {b"host", header.encode()}) is here
