@@ -6,6 +6,7 @@ set -eu
 dir=${1:?usage: bench/gateway/peers.sh DIR}
 mkdir -p "$dir"
 [ -x "$dir/litellm/bin/python" ] || python3 -m venv "$dir/litellm"
+# Newer releases ask for parts that the package index does not have.
 "$dir/litellm/bin/python" -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.12'
 npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$dir/portkey" @portkey-ai/gateway@1.15.2
 for program in nginx wrk; do

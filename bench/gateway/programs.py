@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -119,13 +120,18 @@ def running(
     try:
         deadline = time.monotonic() + _START_SECONDS
         for probe in probes:
-            while (reason := probe_fails(probe)) is not None:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise CommandError(f"{command[0]} does not answer ({reason}):\n{log.read_text()[-2000:]}")
-                time.sleep(0.1)
+            wait_for_answer(probe, process, deadline, log)
         yield process.pid
     finally:
         _end(process)
+
+
+def wait_for_answer(probe: Target, process: subprocess.Popen[Any], deadline: float, log: Path) -> None:
+    """Ask until the probe is answered. Raises CommandError: the process ended, or the deadline (monotonic) is over."""
+    while (reason := probe_fails(probe)) is not None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise CommandError(f"no answer ({reason}); the log ends with:\n{log.read_text()[-2000:]}")
+        time.sleep(0.1)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -335,11 +341,7 @@ def skep(
             headers = tuple({"authorization": f"Bearer {key}"} for key in keys)
             target = Target(port, body.model, headers=headers)
             targets = {name: Target(port, one.model, headers=headers) for name, one in streams.items()}
-            deadline = time.monotonic() + _START_SECONDS
-            while (reason := probe_fails(target)) is not None:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise CommandError(f"skep does not answer ({reason}):\n{ours.log.read_text()[-2000:]}")
-                time.sleep(0.1)
+            wait_for_answer(target, process, time.monotonic() + _START_SECONDS, ours.log)
             yield Contestant("skep" if governance else "skep without governance", target, targets, (process.pid,))
         finally:
             process.terminate()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import signal
 import statistics
 import sys
@@ -122,12 +123,11 @@ def measure(
             run_wrk(
                 one.body, Path(name), clients=_CLIENTS, seconds=min(2.0, seconds), body=request_body(one.body.model)
             )
-        for _ in range(repeat):
-            for part in parts:
-                # Skep without governance is there for its throughput only.
-                for one in (one for one in found if part == "throughput" or one.name != _UNGOVERNED):
-                    for what, value in PARTS[part](one, Path(name), seconds):
-                        samples[one.name, what].append(value)
+        for _, part, one in itertools.product(range(repeat), parts, found):
+            # Skep without governance is there for its throughput only.
+            if part == "throughput" or one.name != _UNGOVERNED:
+                for what, value in PARTS[part](one, Path(name), seconds):
+                    samples[one.name, what].append(value)
     for figure in figures(samples):
         collector.add(figure)
 
