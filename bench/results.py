@@ -245,6 +245,7 @@ _TITLES = {
     "quality": "Quality of search (`bench/quality.py`)",
     "embedding": "Embedding (`bench/embedding.py`)",
     "freshness": "Freshness (`bench/freshness.py`)",
+    "gateway": "The gateway (`bench/gateway/run.py`)",
 }
 
 

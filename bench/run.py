@@ -1,10 +1,11 @@
 """All benchmarks one after the other, compared with the figures kept.
 
-    python -m bench.run [--only NAME,NAME] [--retrieval FOLDER --corpora FOLDER] [--save] [--strict]
+    python -m bench.run [--only NAME,NAME] [--retrieval FOLDER --corpora FOLDER] [--gateways FOLDER] [--save] [--strict]
 
 Says what got better and worse since the figures were kept: by more than a tenth, and by more than the samples of either run
 differ among themselves. On another machine only the ratios to the peers are compared. *quality* needs the retrieval
-questions and their source trees (see `bench.quality`) and is left out without them.
+questions and their source trees (see `bench.quality`) and is left out without them, *gateway* the folder that
+`bench/gateway/peers.sh` made.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Any
 
 from bench import embedding, freshness, indexing, meanings, searching, side_by_side
 from bench.corpus import make_corpus
+from bench.gateway import run as gateway
 from bench.processes import REPOSITORY
 from bench.results import Collector, Figure, Options, add_options, finish, options_of
 from bench.semble_command import Semble
 
-SCRIPTS = ("indexing", "searching", "quality", "embedding", "meanings", "freshness")
+SCRIPTS = ("indexing", "searching", "quality", "embedding", "meanings", "freshness", "gateway")
 
 _LEXICAL_GOALS = {"ndcg_at_10": 0.86, "architecture": 0.80, "symbol": 0.96}
 _HYBRID_GOALS = {"ndcg_at_10": 0.89, "architecture": 0.86, "symbol": 0.97}
@@ -56,6 +58,16 @@ def run_quality(options: Options, retrieval: Path, corpora: Path, collector: Col
         subprocess.run([*command, "--json", str(output)], cwd=REPOSITORY, check=True)
         for figure in quality_figures(json.loads(output.read_text(encoding="utf-8"))):
             collector.add(figure)
+
+
+def run_gateway(options: Options, gateways: Path | None, collector: Collector) -> None:
+    """See `bench.gateway.run`."""
+    if gateways is None:
+        print("gateway is left out: it needs --gateways", file=sys.stderr)
+        return
+    names = gateway.CONTESTANTS if options.peer else ("nginx", "skep")
+    parts, seconds = tuple(gateway.PARTS), gateway.SECONDS
+    gateway.measure(collector, gateways, names=names, parts=parts, seconds=seconds, repeat=options.repeat)
 
 
 def quality_figures(report: dict[str, Any]) -> list[Figure]:
@@ -120,6 +132,7 @@ def main() -> None:
     parser.add_argument("--only", type=parse_only, default=SCRIPTS, help=f"some of {','.join(SCRIPTS)}")
     parser.add_argument("--retrieval", type=Path, help="folder of the retrieval questions")
     parser.add_argument("--corpora", type=Path, help="folder of the questions' source trees")
+    parser.add_argument("--gateways", type=Path, help="folder made by bench/gateway/peers.sh")
     parsed = parser.parse_args()
     options, collector = options_of(parsed), Collector()
     if "indexing" in parsed.only:
@@ -138,6 +151,8 @@ def main() -> None:
         meanings.measure(make_corpus(options.cache), options, questions, collector)
     if "freshness" in parsed.only:
         freshness.measure(make_corpus(options.cache), freshness.EDITS, collector)
+    if "gateway" in parsed.only:
+        run_gateway(options, parsed.gateways, collector)
     finish(collector, options)
     if options.save:
         side_by_side.write()

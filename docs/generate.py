@@ -1,4 +1,5 @@
-"""Write the reference pages that the code itself knows: settings, commands, errors, languages and metrics.
+"""Write the reference pages that the code itself knows: settings, commands, errors, languages, metrics, and the script of
+the fake provider.
 
 .venv-dev/bin/python docs/generate.py            write them
 .venv-dev/bin/python docs/generate.py --check    exit with 1 when a page is not what the code says
@@ -20,6 +21,7 @@ import skep
 from skep.cli import COMMANDS
 from skep.cli.main import run
 from skep.errors import SkepError
+from skep.fakes import script_reference
 from skep.knowledge.chunking import LANGUAGES
 from skep.knowledge.edges import PROFILES
 from skep.observe import BACKENDS
@@ -40,6 +42,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors_page(),
         "languages.md": languages_page(),
         "metrics.md": metrics_page(),
+        "fake-provider.md": script_page(),
     }
 
 
@@ -112,6 +115,16 @@ def languages_page() -> str:
         + "Tests lead to what they test by their names. Without an entry a file has no edges.\n\n"
     )
     return head + "| language | kind | cut by | leads by | files |\n| --- | --- | --- | --- | --- |\n" + "".join(rows)
+
+
+def script_page() -> str:
+    """Every word that a script of the fake provider may have."""
+    head = (
+        "# The script of the fake provider\n\n"
+        + _NOTE
+        + "What `skep fake-provider --script FILE` reads, as YAML or JSON; [how to use it](../how-to/test-without-a-provider.md).\n\n"
+    )
+    return head + script_reference()
 
 
 def _edges_of(language: str) -> str:

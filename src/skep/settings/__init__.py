@@ -30,25 +30,32 @@ from skep.settings.models import (
     Settings,
     WatchSettings,
 )
-from skep.settings.rows import Row, all_rows, shown
+from skep.settings.rows import Row, all_rows, nearest_word, shown
 from skep.settings.service import load_settings, value_of, with_overrides
+from skep.settings.yamlfile import Broken, Fault, ListNode, MapNode, Node, Scalar, plain_value, read_yaml
 
 __all__ = [
     "FILE_NAME",
     "OPEN_SECTIONS",
+    "Broken",
     "CommandLine",
     "DatabaseSettings",
     "EmbeddingSettings",
+    "Fault",
     "IndexSettings",
     "InvalidSettingsError",
+    "ListNode",
     "LogSettings",
+    "MapNode",
     "MetricsSettings",
     "NoCurrentFolderError",
     "NoHomeFolderError",
+    "Node",
     "OpenSection",
     "Origin",
     "Problem",
     "Row",
+    "Scalar",
     "SearchSettings",
     "Secret",
     "ServerSettings",
@@ -61,6 +68,9 @@ __all__ = [
     "all_rows",
     "commented_file",
     "load_settings",
+    "nearest_word",
+    "plain_value",
+    "read_yaml",
     "settings_reference",
     "shown",
     "value_of",

@@ -1,0 +1,265 @@
+"""From a request to its answer: which rule, which content, what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from skep.fakes import content, wire
+from skep.fakes.composing import WITHOUT_CONTENT, Reply, compose, compressed
+from skep.fakes.matching import Matcher
+from skep.fakes.models import Answer, Behaviour, Price, Request, Rule, Script, Span, ToolCall, Usage
+
+_CHAT, _COMPLETIONS, _EMBEDDINGS, _MODELS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"
+_INPUT_OF = {_CHAT: "messages", _COMPLETIONS: "prompt", _EMBEDDINGS: "input"}
+_DEFAULT_WORDS = 12
+_MAX_CHOICES, _MAX_DIMENSIONS = 128, 65_536
+
+_ERRORS: dict[int, tuple[str, str | None, str]] = {
+    400: ("invalid_request_error", None, "The request cannot be understood."),
+    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
+    403: (
+        "invalid_request_error",
+        "unsupported_country_region_territory",
+        "Country, region, or territory not supported.",
+    ),
+    404: ("invalid_request_error", "model_not_found", "The model does not exist or you do not have access to it."),
+    429: ("requests", "rate_limit_exceeded", "Rate limit reached. Please try again later."),
+    500: ("server_error", None, "The server had an error while processing your request. Sorry about that!"),
+    503: ("service_unavailable", None, "The engine is currently overloaded, please try again later."),
+}
+"""Type, code and words of OpenAI's errors by their status."""
+
+
+class _RefusedRequest(Exception):  # noqa: N818 -- an answer like others, not a failure
+    """The request is answered with an error; inside this file only."""
+
+    def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = wire.error_body(message, "invalid_request_error", code, param)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was made for a request, before it meets a fault."""
+
+    reply: Reply
+    usage: Usage | None = None
+    """What is charged."""
+
+
+class Provider:
+    """Answers requests as its script says. The nth request of a run gets the same answer in each run."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._matcher = Matcher(script)
+        self._number = 0
+        self._prices: dict[str, Price | None] = {}
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to the next request."""
+        self._number += 1
+        number = self._number
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if self._script.api_keys and key not in self._script.api_keys:
+            made = self._error(number, Behaviour(status=401))
+            return self._finish(number, Behaviour(), made, request, None)
+        rule = self._matcher.choose(request)
+        behaviour = self._script.otherwise if rule is None else rule.then
+        try:
+            made = self._error(number, behaviour) if behaviour.status >= 400 else self._made(number, request, behaviour)
+        except _RefusedRequest as refused:
+            made = _Made(Reply(refused.status, self._headers(number, Behaviour()), orjson.dumps(refused.body)))
+        return self._finish(number, behaviour, made, request, rule)
+
+    def _finish(self, number: int, behaviour: Behaviour, made: _Made, request: Request, rule: Rule | None) -> Answer:
+        fault = behaviour.fault
+        reply = compressed(made.reply) if behaviour.gzip else made.reply
+        latency = self._drawn(behaviour.latency_ms, number) / 1000
+        is_silent = fault is not None and fault.kind in WITHOUT_CONTENT
+        usage = None if is_silent else made.usage
+        price = self._price(request.model or "")
+        return Answer(
+            steps=compose(reply, fault, latency, behaviour.events_per_second),
+            status=0 if is_silent and fault is not None and fault.kind != "wrong_content_type" else reply.status,
+            rule=None if rule is None else rule.name,
+            fault=None if fault is None else fault.kind,
+            usage=usage,
+            cost_nusd=None if usage is None or price is None else content.cost_nusd(usage, price),
+        )
+
+    def _made(self, number: int, request: Request, behaviour: Behaviour) -> _Made:
+        """Content for a request that no status of the script refuses. Raises _RefusedRequest."""
+        if request.path.startswith(_MODELS) and request.method == "GET":
+            return _Made(self._json(number, behaviour, self._models(request.path)))
+        if request.method != "POST" or request.path not in _INPUT_OF:
+            raise _RefusedRequest(404, f"Invalid URL ({request.method} {request.path})")
+        asked = self._asked(request)
+        if request.path == _EMBEDDINGS:
+            return self._embeddings(number, request, asked, behaviour)
+        said, usage = self._said(number, request, asked, behaviour)
+        is_chat = request.path == _CHAT
+        if not request.streams:
+            body = wire.chat_body(said) if is_chat else wire.completion_body(said)
+            return _Made(self._json(number, behaviour, body), usage)
+        options = asked.get("stream_options")
+        with_usage = isinstance(options, dict) and options.get("include_usage") is True
+        events = (wire.chat_events if is_chat else wire.completion_events)(said, with_usage=with_usage)
+        headers = self._headers(number, behaviour, "text/event-stream; charset=utf-8")
+        return _Made(Reply(behaviour.status, headers, events=(*events, wire.DONE)), usage)
+
+    def _asked(self, request: Request) -> dict[str, Any]:
+        """The request's JSON, looked through as far as an answer depends on it. Raises _RefusedRequest."""
+        if request.json is None:
+            raise _RefusedRequest(
+                400,
+                "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly.)",
+            )
+        if request.model is None:
+            raise _RefusedRequest(400, "you must provide a model parameter")
+        if self._script.models and request.model not in self._script.models:
+            message = f"The model `{request.model}` does not exist or you do not have access to it."
+            raise _RefusedRequest(404, message, "model_not_found")
+        needed = _INPUT_OF[request.path]
+        if not request.json.get(needed):
+            raise _RefusedRequest(400, f"Missing required parameter: '{needed}'.", "missing_required_parameter", needed)
+        for name, low, high in (
+            ("n", 1, _MAX_CHOICES),
+            ("max_tokens", 1, 2**31),
+            ("max_completion_tokens", 1, 2**31),
+            ("dimensions", 1, _MAX_DIMENSIONS),
+        ):
+            value = request.json.get(name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high
+            ):
+                raise _RefusedRequest(
+                    400, f"Invalid value for '{name}': expected an integer from {low} to {high}.", "invalid_value", name
+                )
+        return request.json
+
+    def _said(
+        self, number: int, request: Request, asked: dict[str, Any], behaviour: Behaviour
+    ) -> tuple[wire.Said, Usage]:
+        text, calls = self._words(request, asked, behaviour), self._tool_calls(number, behaviour)
+        finish = behaviour.finish_reason
+        most = asked.get("max_completion_tokens") or asked.get("max_tokens")
+        if text is not None and most is not None and behaviour.usage.output_tokens is None:
+            cut = content.cut_to_tokens(text, most)
+            if cut != text:
+                text, finish = cut, finish or "length"
+        choices = asked.get("n") or 1
+        size = len((text or "").encode()) + len((behaviour.refusal or "").encode())
+        size += sum(len(call.name.encode()) + len(call.arguments.encode()) for call in calls)
+        usage = content.charged(behaviour.usage, len(request.body), size * choices)
+        said = wire.Said(
+            model=request.model or "",
+            id=self._id(number),
+            created=wire.FIRST_SECOND + number,
+            text=text,
+            refusal=behaviour.refusal,
+            tool_calls=calls,
+            finish_reason=finish or ("tool_calls" if calls else "stop"),
+            choices=choices,
+            usage=usage if behaviour.usage.told else None,
+            pieces=content.pieces_of(text or "", behaviour.events) if request.streams else (),
+        )
+        return said, usage
+
+    def _words(self, request: Request, asked: dict[str, Any], behaviour: Behaviour) -> str | None:
+        if behaviour.text is not None or behaviour.json_text is not None:
+            return behaviour.text if behaviour.json_text is None else behaviour.json_text
+        if behaviour.refusal is not None or (behaviour.tool_calls and behaviour.words is None):
+            return None
+        chance = content.chance_of(self._script.seed, content.digest_of(request.body))
+        form = asked.get("response_format")
+        if behaviour.words is None and isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"):
+            schema = form.get("json_schema")
+            value = content.fitting(schema.get("schema") if isinstance(schema, dict) else {"type": "object"}, chance)
+            return orjson.dumps(value).decode()
+        return content.made_words(_DEFAULT_WORDS if behaviour.words is None else behaviour.words, chance)
+
+    def _tool_calls(self, number: int, behaviour: Behaviour) -> list[ToolCall]:
+        return [
+            call if call.id else ToolCall(call.name, call.arguments, f"call_{self._id(number)}{index}")
+            for index, call in enumerate(behaviour.tool_calls)
+        ]
+
+    def _embeddings(self, number: int, request: Request, asked: dict[str, Any], behaviour: Behaviour) -> _Made:
+        dimensions = asked.get("dimensions") or behaviour.dimensions
+        vectors = [content.vector_of(text, dimensions, self._script.seed) for text in _inputs(asked["input"])]
+        usage = content.charged(behaviour.usage, len(request.body), 0)
+        told = usage if behaviour.usage.told else None
+        is_base64 = asked.get("encoding_format") == "base64"
+        body = wire.embeddings_body(vectors, request.model or "", told, base64_=is_base64)
+        return _Made(self._json(number, behaviour, body), usage)
+
+    def _models(self, path: str) -> dict[str, Any]:
+        known = self._script.models or tuple(name for name in self._script.prices if "*" not in name) or ("scripted",)
+        if path == _MODELS:
+            return wire.models_body(known)
+        name = path.removeprefix(f"{_MODELS}/")
+        if name not in known:
+            raise _RefusedRequest(404, f"The model '{name}' does not exist", "model_not_found", "model")
+        return wire.model_object(name)
+
+    def _error(self, number: int, behaviour: Behaviour) -> _Made:
+        status = behaviour.status
+        usual = status if status in _ERRORS else 400 if status < 500 else 500
+        kind, code, message = _ERRORS[usual]
+        body = wire.error_body(
+            message if behaviour.error_message is None else behaviour.error_message,
+            kind if behaviour.error_type is None else behaviour.error_type,
+            code if behaviour.error_code is None else behaviour.error_code,
+            behaviour.error_param,
+        )
+        return _Made(self._json(number, behaviour, body))
+
+    def _json(self, number: int, behaviour: Behaviour, body: dict[str, Any]) -> Reply:
+        return Reply(behaviour.status, self._headers(number, behaviour), orjson.dumps(body))
+
+    def _headers(
+        self, number: int, behaviour: Behaviour, content_type: str = "application/json"
+    ) -> tuple[tuple[str, str], ...]:
+        headers = {
+            "content-type": content_type,
+            "x-request-id": f"req_{self._id(number)}",
+            "openai-version": "2020-10-01",
+            "openai-processing-ms": str(int(self._drawn(behaviour.latency_ms, number))),
+        }
+        if behaviour.retry_after is not None:
+            headers["retry-after"] = behaviour.retry_after
+        headers.update(behaviour.headers)
+        return tuple(headers.items())
+
+    def _drawn(self, span: Span, number: int) -> float:
+        if span.low == span.high:
+            return span.low
+        return content.chance_of(self._script.seed, "latency", number).uniform(span.low, span.high)
+
+    def _id(self, number: int) -> str:
+        return blake2b(b"%d/%d" % (self._script.seed, number), digest_size=12).hexdigest()
+
+    def _price(self, model: str) -> Price | None:
+        if model not in self._prices:
+            if len(self._prices) > 10_000:  # models are named by strangers
+                self._prices.clear()
+            prices = self._script.prices
+            fitting = (price for pattern, price in prices.items() if fnmatchcase(model, pattern))
+            self._prices[model] = prices.get(model) or next(fitting, None)
+        return self._prices[model]
+
+
+def _inputs(asked: object) -> Iterator[str]:
+    """The texts to embed; lists of token numbers stand for texts of their own."""
+    if isinstance(asked, list) and asked and all(isinstance(one, str | list) for one in asked):
+        yield from (one if isinstance(one, str) else str(one) for one in asked)
+    else:
+        yield str(asked)
