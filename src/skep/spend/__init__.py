@@ -1,0 +1,75 @@
+"""What calls may cost and what they cost: prices, budgets and limits, reservations, the ledger."""
+
+from __future__ import annotations
+
+from skep.spend.interfaces import (
+    BudgetExceededError,
+    JournalUnwritableError,
+    LimitExceededError,
+    Meter,
+    MeterUnavailableError,
+    RuleExistsError,
+    RuleInvalidError,
+    RuleNotFoundError,
+    UnpricedError,
+)
+from skep.spend.memory import MemoryMeter
+from skep.spend.meter import MeterOptions
+from skep.spend.models import (
+    EVERY,
+    Alert,
+    Ask,
+    Caller,
+    Charge,
+    Metric,
+    Mode,
+    Outcome,
+    Period,
+    Price,
+    Rates,
+    Rule,
+    Settlement,
+    Standing,
+    Subject,
+    Ticket,
+    Tier,
+    Usage,
+    new_call_id,
+)
+from skep.spend.prices import cost_nusd, make_price, worst_cost_nusd
+
+__all__ = [
+    "EVERY",
+    "Alert",
+    "Ask",
+    "BudgetExceededError",
+    "Caller",
+    "Charge",
+    "JournalUnwritableError",
+    "LimitExceededError",
+    "MemoryMeter",
+    "Meter",
+    "MeterOptions",
+    "MeterUnavailableError",
+    "Metric",
+    "Mode",
+    "Outcome",
+    "Period",
+    "Price",
+    "Rates",
+    "Rule",
+    "RuleExistsError",
+    "RuleInvalidError",
+    "RuleNotFoundError",
+    "Settlement",
+    "Standing",
+    "Subject",
+    "Ticket",
+    "Tier",
+    "UnpricedError",
+    "Usage",
+    "cost_nusd",
+    "make_price",
+    "new_call_id",
+    "worst_cost_nusd",
+]
