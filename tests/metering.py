@@ -14,9 +14,9 @@ import psycopg
 from skep.access import Principal
 from skep.spend import (
     Ask,
+    BudgetExceededError,
     Caller,
     LimitExceededError,
-    BudgetExceededError,
     Meter,
     Metering,
     Metric,

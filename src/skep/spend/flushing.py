@@ -68,9 +68,19 @@ async def flush(connection: Connection, process_id: int, lines: bytes, *, reject
 
 
 async def _flush_once(connection: Connection, process_id: int, lines: bytes) -> list[tuple[int, ...]]:
-    async with connection.transaction(), connection.cursor() as cursor:
-        async with cursor.copy(queries["copy_lines"]) as copy:
-            await copy.write(lines)
-        await cursor.execute(queries["open_staged_days"])
-        await cursor.execute(queries["flush_stage"], {"process_id": process_id})
-        return await cursor.fetchall()
+    # Windows are locked by the statement that charges them. The end of the transaction is sent together with it: were this
+    # process stopped between the two, everybody else who spends from these windows would wait until it goes on.
+    await connection.execute(queries["begin_flush"])
+    try:
+        async with connection.cursor() as cursor:
+            async with cursor.copy(queries["copy_lines"]) as copy:
+                await copy.write(lines)
+            async with connection.pipeline():
+                await connection.execute(queries["open_staged_days"])
+                await cursor.execute(queries["flush_stage"], {"process_id": process_id})
+                await connection.execute(queries["commit_flush"])
+            return await cursor.fetchall()
+    except psycopg.Error:
+        if not connection.closed:
+            await connection.rollback()
+        raise

@@ -83,7 +83,7 @@ def caller_columns(caller: Caller, model: str) -> str:
 
 def head(ask: Ask, started_us: int, columns: str) -> str:
     """The cells that both lines of a call begin with, after the kind."""
-    trace = ask.trace_id if ask.trace_id.isalnum() else cell(ask.trace_id)  # each its own: they would flood the cache
+    trace = _escaped(ask.trace_id[:LONGEST_TEXT])  # not a cell: each is another, and they would flood its cache
     return f"{ask.call_id}\t{started_us}\t{columns}\t{cell(ask.face)}\t{'t' if ask.stream else 'f'}\t{trace}"
 
 

@@ -111,6 +111,14 @@ create temporary table if not exists call_stage (
     output_audio_tokens bigint, cost_nusd bigint, price_version text, estimated boolean, outcome text, holds bigint[]
 ) on commit delete rows;
 
+-- name: begin_flush
+-- Everything up to `commit_flush` happens or does not.
+begin;
+
+-- name: commit_flush
+-- The lines are in the ledger, and charged.
+commit;
+
 -- name: copy_lines
 -- Lines of a journal as they stand there.
 copy call_stage from stdin;
