@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class LeftJournal:
         os.close(self._descriptor)
 
 
-def left_journals(folder: Path) -> Iterator[LeftJournal]:
+def left_journals(folder: Path) -> Generator[LeftJournal, None, None]:
     """The journals in a folder whose process is gone, one after the other; each is closed when the next is asked for."""
     for lock in sorted(folder.glob("*.lock")):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from psycopg import errors
 from typing_extensions import override
@@ -75,7 +76,13 @@ class DatabaseTeller(Bank):
         except errors.ForeignKeyViolation as error:
             # Somebody released this process' leases because it had been silent for too long.
             raise MeterUnavailableError(reason="this process was taken for dead; it renews its leases") from error
-        return [WindowView(*row[:-1], NEVER if row[-1] is None else row[-1]) for row in rows]
+        return [_view(row) for row in rows]
+
+
+def _view(row: Sequence[Any]) -> WindowView:
+    window_id, rule_id, value, granted, used, others, ends_at, ends_in_seconds = row
+    ends_in = NEVER if ends_in_seconds is None else ends_in_seconds
+    return WindowView(window_id, rule_id, value, granted, used, others, ends_at, ends_in)
 
 
 _MOST_IN_PAYLOAD = 300

@@ -127,12 +127,15 @@ def _values(rule: Rule, caller: Caller, model: str) -> tuple[str, ...]:
         case "key":
             return (caller.key_id,)
         case "user":
-            found = caller.user
+            return _told(caller.user)
         case "session":
-            found = caller.session
+            return _told(caller.session)
         case "tier":
-            found = caller.tier
-    return () if found is None else (keepable(found),)
+            return _told(caller.tier)
+
+
+def _told(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (keepable(name),)
 
 
 def keepable(text: str) -> str:

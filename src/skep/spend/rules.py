@@ -22,8 +22,8 @@ _MOST_WINDOWS = 1000
 
 def rule_of(row: Sequence[Any]) -> Rule:
     """A rule from its row, in the order of the rule's fields."""
-    *facts, percents, fallback_model, allow_unpriced = row
-    return Rule(*facts, tuple(percents), fallback_model, allow_unpriced)
+    rule = Rule(*row)
+    return dataclasses.replace(rule, alert_percents=tuple(rule.alert_percents))
 
 
 def check_rule(rule: Rule) -> None:
@@ -55,7 +55,7 @@ class Rules:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, principal: Principal) -> list[Rule]:
+    async def all(self, principal: Principal) -> list[Rule]:
         """All of the principal's project, by name."""
         require_role(principal, "reader")
         rows = await self._database.fetch_tuples(queries["fetch_rules"], {"project_id": principal.project_id})

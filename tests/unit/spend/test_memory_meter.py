@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ CALLER = Caller(project_id=1, key_id="k1", key_name="ci", user="ann", tags=("red
 BRIEF = MeterOptions(patience_seconds=0.05, valid_seconds=float("inf"))
 
 
-def rule(metric: Metric, amount: int, **changes: object) -> Rule:
-    standard = {
+def rule(metric: Metric, amount: int, **changes: Any) -> Rule:
+    standard: dict[str, Any] = {
         "rule_id": 1,
         "project_id": 1,
         "name": "r",
@@ -41,19 +42,17 @@ def rule(metric: Metric, amount: int, **changes: object) -> Rule:
         "period": None if metric == "concurrent" else "total",
         "amount": amount,
     }
-    return Rule(**{**standard, **changes})  # type: ignore[arg-type]
+    return Rule(**{**standard, **changes})
 
 
-def ask(tokens_in: int = 10, tokens_out: int | None = 20, **changes: object) -> Ask:
-    return Ask(
-        **{"caller": CALLER, "model": "m", "price": PRICE, **changes},
-        input_tokens_at_most=tokens_in,
-        output_tokens_at_most=tokens_out,
-    )  # type: ignore[arg-type]
+def ask(tokens_in: int = 10, tokens_out: int | None = 20, **changes: Any) -> Ask:
+    facts: dict[str, Any] = {"caller": CALLER, "model": "m", "price": PRICE, **changes}
+    return Ask(**facts, input_tokens_at_most=tokens_in, output_tokens_at_most=tokens_out)
 
 
-def ended(tokens_in: int = 10, tokens_out: int = 20, **changes: object) -> Settlement:
-    return Settlement(**{"outcome": "ok", "usage": Usage(input_tokens=tokens_in, output_tokens=tokens_out), **changes})  # type: ignore[arg-type]
+def ended(tokens_in: int = 10, tokens_out: int = 20, **changes: Any) -> Settlement:
+    facts: dict[str, Any] = {"outcome": "ok", **changes}
+    return Settlement(**facts, usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out))
 
 
 async def test_a_call_is_reserved_begun_and_settled() -> None:
@@ -136,7 +135,7 @@ async def test_concurrent_calls_make_room_when_they_end() -> None:
         assert refused.value.fields["retry_after_seconds"] == 1
         meter.begin(tickets[0])
         meter.settle(tickets[0], ended())
-        assert await meter.admit(ask())
+        assert (await meter.admit(ask())).ask.model == "m"
 
 
 async def test_a_call_without_a_bound_gets_one_where_tokens_count() -> None:
@@ -173,7 +172,7 @@ async def test_what_cannot_be_written_down_does_not_leave() -> None:
         with pytest.raises(JournalUnwritableError):
             meter.begin(ticket)
         meter.journal.is_full = False
-        assert await meter.admit(ask())
+        assert (await meter.admit(ask())).ask.model == "m"
 
 
 async def test_a_call_without_rules_needs_nobody() -> None:
