@@ -201,7 +201,7 @@ class LeasedMeter(Meter):
             holding.release(reserved)
         self._rouse()
 
-    async def acquire(self, wishes: Sequence[Wish]) -> None:
+    async def acquire(self, wishes: Sequence[Wish]) -> Sequence[WindowView]:
         """Ask the bank, and take over what it answers. Raises an UnavailableError."""
         async with self._turn:
             sent_at, flushes = self.clock(), self.flush_count()
@@ -209,6 +209,7 @@ class LeasedMeter(Meter):
             is_flushing = flushes[1] or flushes != self.flush_count()
             for view in views:
                 self._note(view, sent_at, is_flushing=is_flushing)
+        return views
 
     def flush_count(self) -> tuple[int, bool]:
         """How many flushes there were, and whether one is under way."""

@@ -182,3 +182,27 @@ async def test_a_call_without_rules_needs_nobody() -> None:
         meter.begin(ticket)
         meter.settle(ticket, ended())
         assert len(meter.journal.lines) == 2
+
+
+async def test_whoever_comes_while_the_bank_is_asked_is_asked_for_too() -> None:
+    """Not refused because the answer to others' asking brought nothing for it."""
+    async with MemoryMeter(
+        [rule("requests", 10), rule("cost", 10**6, rule_id=2, name="whole", subject="project", value="")], BRIEF
+    ) as meter:
+        acquire = meter.bank_teller.acquire
+
+        async def slow_acquire(wishes: Any) -> Any:
+            await asyncio.sleep(0.005)
+            return await acquire(wishes)
+
+        meter.bank_teller.acquire = slow_acquire  # type: ignore[method-assign]
+
+        async def later(number: int) -> bool:
+            await asyncio.sleep(number * 0.001)
+            key = Caller(project_id=1, key_id=f"k{number % 20}")
+            ticket = meter.try_admit(ask(caller=key)) or await meter.admit(ask(caller=key))
+            meter.begin(ticket)
+            meter.settle(ticket, ended())
+            return True
+
+        assert all(await asyncio.gather(*(later(number) for number in range(100))))
