@@ -82,6 +82,7 @@ class Feeder:
         self._database = database
         self._options = options
         self._flush_now = asyncio.Event()
+        self._flush_turn = asyncio.Lock()
         self._rules_changed = asyncio.Event()
         self._recalled = asyncio.Event()
         self._recalls: dict[int, set[int]] = {}
@@ -210,15 +211,16 @@ class Feeder:
                 self._flush_now.clear()
 
     async def _flush_all(self, connection: Connection) -> None:
-        while (batch := self.journal.next_batch()) is not None:
-            flushed = Flushed()
-            self.meter.flush_begun()
-            try:
-                flushed = await flush(connection, self.process_id, batch.lines, rejects=self.folder / REJECTS_FILE)
-                self.journal.done(batch)
-            finally:
-                self.meter.flush_ended(flushed.windows)
-            await self._alert(flushed.crossings)
+        async with self._flush_turn:
+            while (batch := self.journal.next_batch()) is not None:
+                flushed = Flushed()
+                self.meter.flush_begun()
+                try:
+                    flushed = await flush(connection, self.process_id, batch.lines, rejects=self.folder / REJECTS_FILE)
+                    self.journal.done(batch)
+                finally:
+                    self.meter.flush_ended(flushed.windows)
+                await self._alert(flushed.crossings)
 
     async def _alert(self, crossings: list[Crossing]) -> None:
         for crossing in crossings:

@@ -132,7 +132,9 @@ begin
         return;
     end if;
     perform pg_advisory_xact_lock(7117004);
-    if to_regclass(part) is not null then
+    -- Not to_regclass again: it may remember that there was none.
+    if exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid
+               where i.inhparent = 'call'::regclass and c.relname = part) then
         return;
     end if;
     execute format('create table %I (like call including all)', part);
