@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skep.spend.catalogue import PriceCatalogue
 from skep.spend.feeding import SpendOptions
 from skep.spend.interfaces import (
     BudgetExceededError,
@@ -68,6 +69,7 @@ __all__ = [
     "Outcome",
     "Period",
     "Price",
+    "PriceCatalogue",
     "ProcessNotReleasableError",
     "ProcessState",
     "Rates",
