@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,5 +156,5 @@ async def call(meter: Meter, ask: Ask, tokens: int, seconds: float = 0.0) -> boo
     return True
 
 
-async def gather(*calls: Any) -> list[Any]:
+async def gather(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
     return list(await asyncio.gather(*calls))

@@ -15,8 +15,8 @@ import gc
 import pstats
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from skep.spend import Ask, Caller, MemoryMeter, Meter, Rule, Settlement, Ticket, Usage, new_call_id
 from tests.metering import PRICE, a_rule, make_rules, metering
@@ -47,7 +47,15 @@ async def calls(meter: Meter, who: list[Caller], count: int, at_once: int = 32) 
     waited = 0
     under_way: list[Ticket] = []
     for number in range(count):
-        ask = Ask(who[number * 7 % KEYS], "smart", 400, 500, PRICE, call_id=new_call_id(), trace_id="0af7651916cd43dd8448eb211c80319c")
+        ask = Ask(
+            who[number * 7 % KEYS],
+            "smart",
+            400,
+            500,
+            PRICE,
+            call_id=new_call_id(),
+            trace_id="0af7651916cd43dd8448eb211c80319c",
+        )
         ticket = meter.try_admit(ask)
         if ticket is None:
             waited += 1
@@ -57,7 +65,16 @@ async def calls(meter: Meter, who: list[Caller], count: int, at_once: int = 32) 
         if len(under_way) >= at_once:
             meter.settle(
                 under_way.pop(0),
-                Settlement("ok", USAGE, status=200, provider="openai", model_used="gpt-x", ttft_ms=12.5, duration_ms=100.0, price=PRICE),
+                Settlement(
+                    "ok",
+                    USAGE,
+                    status=200,
+                    provider="openai",
+                    model_used="gpt-x",
+                    ttft_ms=12.5,
+                    duration_ms=100.0,
+                    price=PRICE,
+                ),
             )
         if number % 64 == 0:
             await asyncio.sleep(0)
@@ -66,7 +83,9 @@ async def calls(meter: Meter, who: list[Caller], count: int, at_once: int = 32) 
     return waited
 
 
-async def measured(meter: Meter, who: list[Caller], count: int, flush: Any = None) -> str:
+async def measured(
+    meter: Meter, who: list[Caller], count: int, flush: Callable[[], Awaitable[None]] | None = None
+) -> str:
     """Microseconds of CPU for each call, after a first round that fetches every lease."""
     await calls(meter, who, 2 * KEYS)
     if flush is not None:
@@ -89,7 +108,10 @@ async def main() -> None:
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
 
-    numbered = [Rule(**{**{name: getattr(rule, name) for name in rule.__slots__}, "rule_id": index, "project_id": 1}) for index, rule in enumerate(rules())]
+    numbered = [
+        Rule(**{**{name: getattr(rule, name) for name in rule.__slots__}, "rule_id": index, "project_id": 1})
+        for index, rule in enumerate(rules())
+    ]
     async with MemoryMeter(numbered) as meter:
         print("in memory      ", await measured(meter, callers(1), options.calls))
     who = await make_rules(options.url, *rules())

@@ -126,6 +126,10 @@ class Asking:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._serve(), name="skep-spend-asking")
 
+    def seats(self) -> set[Seat]:
+        """Those of the calls that wait."""
+        return {seat for waiter in self.waiters for seat in waiter.plan.seats}
+
     def replan(self, plan_of: Callable[[Ask], tuple[Plan, dict[Metric, int]]]) -> None:
         """The rules changed: whoever waits does so by the new ones."""
         for waiter in self.waiters:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from skep.spend.holdings import Holding
@@ -97,9 +97,9 @@ class RuleBook:
             columns=columns,
         )
 
-    def forget_idle(self) -> None:
-        """Drop the seats that hold nothing; plans made before must be dropped too."""
-        self.seats = {key: seat for key, seat in self.seats.items() if seat.holding is not None}
+    def forget_idle(self, waited_for: Collection[Seat]) -> None:
+        """Drop the seats that hold nothing and are not waited for; plans made before must be dropped too."""
+        self.seats = {key: seat for key, seat in self.seats.items() if seat.holding is not None or seat in waited_for}
 
     def _seat(self, rule: Rule, value: str) -> Seat:
         key = (rule.rule_id, value)

@@ -77,9 +77,9 @@ class Rules:
         Raises RuleInvalidError, RuleExistsError.
         """
         require_role(principal, "admin")
+        check_rule(rule)
         value = "" if rule.subject == "project" else rule.value
         rule = dataclasses.replace(rule, project_id=principal.project_id, value=value)
-        check_rule(rule)
         rows = await self._database.fetch_tuples(queries["insert_rule"], _bound(rule))
         if not rows:
             raise RuleExistsError(name=rule.name)

@@ -206,3 +206,36 @@ async def test_whoever_comes_while_the_bank_is_asked_is_asked_for_too() -> None:
             return True
 
         assert all(await asyncio.gather(*(later(number) for number in range(100))))
+
+
+async def test_what_is_remembered_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while more of them wait than that."""
+    monkeypatch.setattr("skep.spend.meter._MOST_PLANS", 10)
+    async with MemoryMeter([rule("requests", 2, subject="session")], BRIEF) as meter:
+
+        async def one(number: int) -> bool:
+            ticket = await meter.admit(ask(caller=Caller(1, "k1", session=f"s{number}")))
+            meter.cancel(ticket)
+            return True
+
+        async with asyncio.timeout(5):
+            assert all(await asyncio.gather(*(one(number) for number in range(100))))
+        assert len(meter._plans) <= 10
+
+
+async def test_windows_that_nobody_uses_are_given_back_and_forgotten() -> None:
+    seconds = 0.0
+    async with MemoryMeter([rule("requests", 100)], BRIEF) as meter:
+        meter.clock = lambda: seconds
+        await meter.renew()
+        ticket = await meter.admit(ask())
+        meter.begin(ticket)
+        seconds = 100.0
+        await meter.tidy()
+        assert len(meter.windows) == 1, "a call is under way"
+        meter.cancel(ticket)
+        await meter.tidy()
+        assert [window.leased for window in meter.bank.windows.values()] == [0]
+        await meter.tidy()
+        assert meter.windows == {}
+        assert (await meter.admit(ask())).ask.model == "m"
