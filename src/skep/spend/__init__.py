@@ -17,7 +17,7 @@ from skep.spend.interfaces import (
     RuleNotFoundError,
     UnpricedError,
 )
-from skep.spend.ledger import Ledger, ReportBy
+from skep.spend.ledger import LatencyBy, Ledger, ReportBy
 from skep.spend.memory import MemoryMeter
 from skep.spend.meter import MeterOptions
 from skep.spend.models import (
@@ -26,6 +26,7 @@ from skep.spend.models import (
     Ask,
     Caller,
     Charge,
+    LatencyLine,
     Metric,
     Mode,
     Outcome,
@@ -57,6 +58,8 @@ __all__ = [
     "Caller",
     "Charge",
     "JournalUnwritableError",
+    "LatencyBy",
+    "LatencyLine",
     "Ledger",
     "LimitExceededError",
     "MemoryMeter",

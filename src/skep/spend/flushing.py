@@ -76,7 +76,9 @@ async def _flush_once(connection: Connection, process_id: int, lines: bytes) -> 
             async with cursor.copy(queries["copy_lines"]) as copy:
                 await copy.write(lines)
             async with connection.pipeline():
+                await connection.execute(queries["share_rollups"])
                 await connection.execute(queries["open_staged_days"])
+                await connection.execute(queries["note_due"])
                 await cursor.execute(queries["flush_stage"], {"process_id": process_id})
                 await connection.execute(queries["commit_flush"])
             return await cursor.fetchall()

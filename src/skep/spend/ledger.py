@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -9,10 +11,19 @@ from uuid import UUID
 from skep.access import Principal, require_role
 from skep.spend.database_bank import queries
 from skep.spend.interfaces import CallNotFoundError, ProcessNotReleasableError
-from skep.spend.models import ProcessState, ReportLine
+from skep.spend.models import LatencyLine, ProcessState, ReportLine
 from skep.store import Database
 
-ReportBy = Literal["model", "key", "user", "session", "tier", "provider", "outcome", "tag"]
+ReportBy = Literal["project", "model", "key", "user", "tier", "provider", "outcome", "tag"]
+DIMENSIONS: tuple[ReportBy, ...] = ("project", "model", "key", "user", "tier", "provider", "outcome", "tag")
+
+LatencyBy = Literal["project", "model", "provider"]
+LATENCY_DIMENSIONS: tuple[LatencyBy, ...] = ("project", "model", "provider")
+
+KEPT_ROLLUP_DAYS = 800
+"""Sums are small: they are kept longer than calls."""
+
+_HOURS_AT_A_TIME = 100
 
 DAYS_AHEAD = 3
 """Partitions that are made before their day comes."""
@@ -52,6 +63,46 @@ class Ledger:
             },
         )
 
+    async def latency(
+        self, principal: Principal, *, by: LatencyBy, since: datetime, until: datetime | None = None
+    ) -> list[LatencyLine]:
+        """How long calls took until the first token and until their end; percentiles are exact to 19 %."""
+        require_role(principal, "reader")
+        rows = await self._database.fetch_tuples(
+            queries["report_latency"],
+            {
+                "project_id": principal.project_id,
+                "by": by,
+                "since": since,
+                "until": until or datetime.now(UTC) + _CLOCK_SKEW,
+            },
+        )
+        buckets: dict[tuple[str | None, str], dict[int, int]] = {}
+        for value, measure, bucket, calls in rows:
+            buckets.setdefault((value, measure), {})[bucket] = calls
+        return [latency_line(value, measure, found) for (value, measure), found in buckets.items()]
+
+    async def roll_up(self) -> int:
+        """Sum up the hours that have ended and to which calls were added since; how many there were."""
+        rolled = 0
+        while hours := await self._database.fetch_tuples(queries["fetch_due_hours"], {"limit": _HOURS_AT_A_TIME}):
+            for (hour,) in hours:
+                await self._roll_up(hour)
+                rolled += 1
+        return rolled
+
+    async def _roll_up(self, hour: datetime) -> None:
+        async with self._database.transaction() as connection:
+            await connection.execute(queries["stop_flushes"])
+            if await (await connection.execute(queries["delete_due"], {"hour": hour})).fetchone() is None:
+                return
+            for statement in ("delete_rollups", "delete_latencies"):
+                await connection.execute(queries[statement], {"hour": hour})
+            await connection.execute(queries["insert_rollups"], {"hour": hour, "dimensions": list(DIMENSIONS)})
+            await connection.execute(
+                queries["insert_latencies"], {"hour": hour, "dimensions": list(LATENCY_DIMENSIONS)}
+            )
+
     async def call(self, principal: Principal, call_id: str) -> dict[str, Any]:
         """One call with everything that the ledger knows of it. Raises CallNotFoundError."""
         require_role(principal, "reader")
@@ -85,10 +136,31 @@ class Ledger:
             await connection.execute(queries["release_process"], bound)
 
     async def tidy(self) -> None:
-        """A chore: make partitions ahead, drop those that are old, delete windows that ended long ago."""
+        """A chore: make partitions ahead, sum up hours that have ended, and drop what is old."""
         await self._database.fetch_tuples(queries["open_coming_days"], {"days": DAYS_AHEAD})
         await self._database.fetch_tuples(queries["drop_old_days"], {"days": self._retention_days})
         await self._database.execute(queries["delete_old_windows"], {"days": KEPT_WINDOW_DAYS})
+        await self._database.execute(queries["delete_old_rollups"], {"days": KEPT_ROLLUP_DAYS})
+        await self.roll_up()
+
+
+def latency_line(value: str | None, measure: str, buckets: Mapping[int, int]) -> LatencyLine:
+    """Percentiles of calls in buckets: the upper end of the bucket in which each lies."""
+    total = sum(buckets.values())
+    ends: list[float] = []
+    for share in (0.5, 0.95, 0.99):
+        rank, seen = math.ceil(total * share), 0
+        for bucket in sorted(buckets):
+            seen += buckets[bucket]
+            if seen >= rank:
+                ends.append(bucket_end_ms(bucket))
+                break
+    return LatencyLine(value, measure, total, *ends)
+
+
+def bucket_end_ms(bucket: int) -> float:
+    """The longest time in a bucket, as the database's function ``latency_bucket`` makes them."""
+    return float(0.1 * 2 ** (bucket / 4))
 
 
 def _around(call_id: str) -> tuple[datetime, datetime]:

@@ -280,3 +280,16 @@ class ProcessState:
     is_expired: bool
     windows: int
     """Of the principal's project, of which it holds something."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyLine:
+    """How long calls with one value of a property took."""
+
+    value: str | None
+    measure: str
+    """``ttft``: until the first token; ``duration``: until the end."""
+    calls: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float

@@ -130,6 +130,16 @@ select open_call_day(day) from (
 ) as days
 where to_regclass('call_' || to_char(day, 'YYYYMMDD')) is null;
 
+-- name: share_rollups
+-- Sums are made while no lines are put into the ledger, or they would miss those of a transaction that has not ended.
+select pg_advisory_xact_lock_shared(7117005);
+
+-- name: note_due
+-- The hours of the lines are to be summed up again. Before any window is locked, since processes may wait here for each other.
+insert into rollup_due (hour)
+select distinct date_trunc('hour', timestamptz 'epoch' + started_us * interval '1 microsecond', 'UTC') from call_stage order by 1
+on conflict do nothing;
+
 -- name: flush_stage
 -- Put the lines that the ledger does not have yet into it, and turn what they took from the process' leases into use: both or
 -- neither. A line that is there already changes nothing.
@@ -236,18 +246,109 @@ where r.project_id = %(project_id)s and w.started_at = period_start(r.period, no
 order by w.rule_id, w.used desc limit %(limit)s;
 
 -- name: report_calls
--- What calls of the principal's project cost, by one of their properties.
-select
-    case %(by)s when 'model' then c.model when 'key' then c.key_name when 'user' then c.user_name when 'session' then c.session
-        when 'tier' then c.tier when 'provider' then c.provider when 'outcome' then c.outcome when 'tag' then t.tag end as value,
-    count(*) as calls, coalesce(sum(c.cost_nusd), 0)::bigint as cost_nusd,
-    count(*) filter (where c.cost_nusd is null) as unpriced, count(*) filter (where c.estimated) as estimated,
-    coalesce(sum(c.input_tokens), 0)::bigint as input_tokens, coalesce(sum(c.cached_input_tokens), 0)::bigint as cached_input_tokens,
-    coalesce(sum(c.output_tokens), 0)::bigint as output_tokens,
-    count(*) filter (where c.outcome not in ('ok', 'cancelled')) as failed
-from call c left join unnest(case when %(by)s = 'tag' then c.tags end) t(tag) on true
-where c.project_id = %(project_id)s and c.started_at >= %(since)s and c.started_at < %(until)s
-group by 1 order by 3 desc, 2 desc, 1 limit %(limit)s;
+-- What calls of the principal's project cost, by one of their properties. Whole hours that are summed up are taken from the sums; the
+-- others, and the pieces at both ends, from the calls. Both are of one moment, so that nothing counts twice or not at all.
+with span as (
+    select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
+        date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
+), looked_through as (
+    select greatest(d.hour, %(since)s::timestamptz) as since, least(d.hour + interval '1 hour', %(until)s::timestamptz) as until
+    from rollup_due d where d.hour > %(since)s::timestamptz - interval '1 hour' and d.hour < %(until)s
+    union
+    select greatest(h, %(since)s::timestamptz), least(h + interval '1 hour', %(until)s::timestamptz)
+    from unnest(array[date_trunc('hour', %(since)s::timestamptz, 'UTC'), date_trunc('hour', %(until)s::timestamptz, 'UTC')]) h, span
+    where h < first_hour or h >= end_hour
+), parts as (
+    select value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+    from call_rollup r, span
+    where r.project_id = %(project_id)s and r.dimension = %(by)s and r.hour >= first_hour and r.hour < end_hour
+      and not exists (select from rollup_due d where d.hour = r.hour)
+    union all
+    select p.value, 1, coalesce(c.cost_nusd, 0), (c.cost_nusd is null)::integer, c.estimated::integer,
+        coalesce(c.input_tokens, 0), coalesce(c.cached_input_tokens, 0), coalesce(c.output_tokens, 0),
+        (c.outcome not in ('ok', 'cancelled'))::integer
+    from looked_through l
+    join call c on c.project_id = %(project_id)s and c.started_at >= l.since and c.started_at < l.until,
+    lateral call_values(c, %(by)s) p(value)
+)
+select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, sum(unpriced)::bigint as unpriced,
+    sum(estimated)::bigint as estimated, sum(input_tokens)::bigint as input_tokens,
+    sum(cached_input_tokens)::bigint as cached_input_tokens, sum(output_tokens)::bigint as output_tokens,
+    sum(failed)::bigint as failed
+from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
+
+-- name: report_latency
+-- How long calls of the principal's project took, as numbers of calls in buckets; from the same places as the costs.
+with span as (
+    select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
+        date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
+), looked_through as (
+    select greatest(d.hour, %(since)s::timestamptz) as since, least(d.hour + interval '1 hour', %(until)s::timestamptz) as until
+    from rollup_due d where d.hour > %(since)s::timestamptz - interval '1 hour' and d.hour < %(until)s
+    union
+    select greatest(h, %(since)s::timestamptz), least(h + interval '1 hour', %(until)s::timestamptz)
+    from unnest(array[date_trunc('hour', %(since)s::timestamptz, 'UTC'), date_trunc('hour', %(until)s::timestamptz, 'UTC')]) h, span
+    where h < first_hour or h >= end_hour
+), parts as (
+    select value, measure, bucket, calls from call_latency r, span
+    where r.project_id = %(project_id)s and r.dimension = %(by)s and r.hour >= first_hour and r.hour < end_hour
+      and not exists (select from rollup_due d where d.hour = r.hour)
+    union all
+    select p.value, m.measure, latency_bucket(m.us), 1
+    from looked_through l
+    join call c on c.project_id = %(project_id)s and c.started_at >= l.since and c.started_at < l.until,
+    lateral call_values(c, %(by)s) p(value),
+    lateral (values ('ttft', c.ttft_us), ('duration', c.duration_us)) m(measure, us)
+    where m.us is not null
+)
+select value, measure, bucket, sum(calls)::bigint as calls from parts group by 1, 2, 3 order by 1, 2, 3;
+
+-- name: fetch_due_hours
+-- Hours that have ended and are to be summed up.
+select hour from rollup_due where hour < date_trunc('hour', now(), 'UTC') order by hour limit %(limit)s;
+
+-- name: stop_flushes
+-- See `share_rollups`.
+select pg_advisory_xact_lock(7117005);
+
+-- name: delete_due
+-- An hour is about to be summed up; no row when another process was quicker.
+delete from rollup_due where hour = %(hour)s returning hour;
+
+-- name: delete_rollups
+-- What was summed up before.
+delete from call_rollup where hour = %(hour)s;
+
+-- name: delete_latencies
+-- The same for how long calls took.
+delete from call_latency where hour = %(hour)s;
+
+-- name: insert_rollups
+-- The sums of an hour.
+insert into call_rollup (
+    hour, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+)
+select %(hour)s, c.project_id, d.dimension, p.value, count(*), coalesce(sum(c.cost_nusd), 0),
+    count(*) filter (where c.cost_nusd is null), count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0),
+    coalesce(sum(c.cached_input_tokens), 0), coalesce(sum(c.output_tokens), 0),
+    count(*) filter (where c.outcome not in ('ok', 'cancelled'))
+from call c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c, d.dimension) p(value)
+where c.started_at >= %(hour)s and c.started_at < %(hour)s::timestamptz + interval '1 hour'
+group by c.project_id, d.dimension, p.value;
+
+-- name: insert_latencies
+-- How long the calls of an hour took.
+insert into call_latency (hour, project_id, dimension, value, measure, bucket, calls)
+select %(hour)s, c.project_id, d.dimension, p.value, m.measure, latency_bucket(m.us), count(*)
+from call c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c, d.dimension) p(value),
+    lateral (values ('ttft', c.ttft_us), ('duration', c.duration_us)) m(measure, us)
+where m.us is not null and c.started_at >= %(hour)s and c.started_at < %(hour)s::timestamptz + interval '1 hour'
+group by c.project_id, d.dimension, p.value, m.measure, latency_bucket(m.us);
+
+-- name: delete_old_rollups
+-- Sums of hours that are older than is to be kept.
+with old as (delete from call_rollup where hour < now() - make_interval(days => %(days)s))
+delete from call_latency where hour < now() - make_interval(days => %(days)s);
 
 -- name: fetch_call
 -- One call of the principal's project. Its id tells when it was made, which spares looking through all days.

@@ -101,6 +101,56 @@ comment on column call.cost_nusd is 'Null: unknown, because the price or the usa
 comment on column call.estimated is 'Its usage was not told by the provider.';
 comment on column call.holds is 'What it took of rules'' windows: window, reserved and charged, for each.';
 
+create table call_rollup (
+    hour timestamptz not null,
+    project_id bigint not null,
+    dimension text not null,
+    value text,
+    calls bigint not null,
+    cost_nusd bigint not null,
+    unpriced bigint not null,
+    estimated bigint not null,
+    input_tokens bigint not null,
+    cached_input_tokens bigint not null,
+    output_tokens bigint not null,
+    failed bigint not null
+);
+create index call_rollup_place on call_rollup (project_id, dimension, hour);
+create index call_rollup_hour on call_rollup (hour);
+comment on table call_rollup is 'Sums over the calls of an hour, by one of their properties. Counts only where the hour is not in rollup_due.';
+
+create table call_latency (
+    hour timestamptz not null,
+    project_id bigint not null,
+    dimension text not null,
+    value text,
+    measure text not null,
+    bucket integer not null,
+    calls bigint not null
+);
+create index call_latency_place on call_latency (project_id, dimension, hour);
+create index call_latency_hour on call_latency (hour);
+comment on table call_latency is 'How many calls of an hour took how long: percentiles of percentiles would say nothing. Like call_rollup.';
+
+create table rollup_due (hour timestamptz primary key);
+comment on table rollup_due is 'Hours whose calls are to be summed up (again): those that calls were added to since.';
+
+create function call_values(c call, dimension text) returns setof text language sql stable parallel safe as $$
+    select case dimension when 'project' then '' when 'model' then c.model when 'provider' then c.provider
+        when 'key' then c.key_name when 'user' then c.user_name when 'tier' then c.tier when 'outcome' then c.outcome end
+    where dimension <> 'tag'
+    union all
+    select tag from unnest(c.tags) tag where dimension = 'tag'
+    union all
+    select null where dimension = 'tag' and cardinality(c.tags) = 0
+$$;
+comment on function call_values is 'What of a call a report groups by; several for tags.';
+
+create function latency_bucket(us bigint) returns integer language sql immutable parallel safe as $$
+    select case when us <= 100 then 0 else least(127, ceil(4 * log(2, us / 100.0)))::integer end
+$$;
+comment on function latency_bucket is 'A quarter of a power of two above 100 microseconds; a bucket''s upper end is 100 * 2 ^ (bucket / 4).';
+
 create function period_start(period text, moment timestamptz) returns timestamptz language sql stable parallel safe as $$
     select case
         when period is null or period = 'total' then timestamptz '1970-01-01 00:00:00+00'
