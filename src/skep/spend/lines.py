@@ -1,0 +1,142 @@
+"""Lines of the journal. Pure.
+
+A line is a row of the ledger in the text format of PostgreSQL's COPY, so that copying costs this process next to nothing. The
+first column says its kind: ``B`` was written before the call left and is the row as it shall stand in the ledger should
+nothing more be heard of the call (outcome ``lost``, charged as reserved); ``E`` was written when it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from skep.spend.models import Ask, Caller, Charge, Settlement, Usage
+from skep.spend.tickets import HeldTicket
+
+COLUMNS = (
+    "kind",
+    "call_id",
+    "started_us",
+    "project_id",
+    "key_id",
+    "key_name",
+    "user_name",
+    "session",
+    "tier",
+    "tags",
+    "model",
+    "face",
+    "stream",
+    "trace_id",
+    "provider",
+    "model_used",
+    "status",
+    "attempts",
+    "ttft_us",
+    "duration_us",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "cost_nusd",
+    "price_version",
+    "estimated",
+    "outcome",
+    "holds",
+)
+"""In the order of a line; the ledger's staging table has the same."""
+
+NULL = r"\N"
+
+LONGEST_TEXT = 500
+"""Characters of a text from outside that are kept."""
+
+LONGEST_TAG = 100
+MOST_TAGS = 32
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": "\ufffd"})
+_NO_USAGE = Usage()
+_UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 9])
+"""From ``provider`` to ``output_audio_tokens``, in a line of a call that has not ended."""
+
+
+@lru_cache(maxsize=20_000)
+def cell(text: str | None) -> str:
+    """A text as a cell of a line, at most `LONGEST_TEXT` characters of it."""
+    return NULL if text is None else _escaped(text[:LONGEST_TEXT])
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable() and "\\" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode().translate(_ESCAPES)
+
+
+def caller_columns(caller: Caller, model: str) -> str:
+    """The cells that are the same for all calls of one caller to one model."""
+    texts = (caller.key_name, caller.user, caller.session, caller.tier)
+    return "\t".join([str(caller.project_id), cell(caller.key_id), *map(cell, texts), _tags(caller.tags), cell(model)])
+
+
+def head(ask: Ask, started_us: int, columns: str) -> str:
+    """The cells that both lines of a call begin with, after the kind."""
+    trace = _escaped(ask.trace_id[:LONGEST_TEXT])  # not a cell: each is another, and they would flood its cache
+    return f"{ask.call_id}\t{started_us}\t{columns}\t{cell(ask.face)}\t{'t' if ask.stream else 'f'}\t{trace}"
+
+
+def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
+    """What is written before a call leaves; ``cost_nusd`` is its worst case, None when it has no price."""
+    price = ticket.ask.price
+    version = NULL if price is None else price.version
+    holds = ",".join(
+        f"{holding.window_id},{reserved},{0 if holding.rule.metric == 'concurrent' else reserved}"
+        for holding, reserved in ticket.holds
+    )
+    cost = NULL if cost_nusd is None else cost_nusd
+    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{{{holds}}}\n"
+
+
+def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
+    """What is written when a call ended; ``charged`` goes with the ticket's holds."""
+    usage = settlement.usage or _NO_USAGE
+    holds = ",".join(
+        f"{holding.window_id},{reserved},{actual}"
+        for (holding, reserved), actual in zip(ticket.holds, charged, strict=True)
+    )
+    return (
+        f"E\t{ticket.head}\t{cell(settlement.provider)}\t{cell(settlement.model_used)}\t{_number(settlement.status)}"
+        f"\t{settlement.attempts}\t{_us(settlement.ttft_ms)}\t{_us(settlement.duration_ms)}\t{_usage(usage)}"
+        f"\t{_number(charge.cost_nusd)}\t{charge.price_version or NULL}\t{'t' if charge.estimated else 'f'}"
+        f"\t{settlement.outcome}\t{{{holds}}}\n"
+    )
+
+
+def _usage(usage: Usage) -> str:
+    return "\t".join(
+        [
+            _number(usage.input_tokens),
+            _number(usage.cached_input_tokens),
+            _number(usage.cache_write_tokens),
+            _number(usage.output_tokens),
+            _number(usage.reasoning_tokens),
+            _number(usage.input_audio_tokens),
+            _number(usage.output_audio_tokens),
+        ]
+    )
+
+
+def _number(value: int | None) -> str:
+    return NULL if value is None else str(value)
+
+
+def _us(milliseconds: float | None) -> str:
+    return NULL if milliseconds is None else str(round(milliseconds * 1000))
+
+
+def _tags(tags: Sequence[str]) -> str:
+    """An array of texts, each in quotes, escaped for the array first and for COPY then."""
+    quoted = ('"' + tag[:LONGEST_TAG].replace("\\", r"\\").replace('"', r"\"") + '"' for tag in tags[:MOST_TAGS])
+    return _escaped("{" + ",".join(quoted) + "}")

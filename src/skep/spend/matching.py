@@ -1,0 +1,198 @@
+"""Which rules apply to whom, and what a call takes of each. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from skep.spend.holdings import Holding
+from skep.spend.models import EVERY, Ask, Caller, Metric, Rule, Settlement
+from skep.spend.prices import cost_nusd, worst_cost_nusd
+
+LONGEST_VALUE = 200
+"""Characters of a subject's value; an index entry of PostgreSQL has room for 2,700 bytes."""
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """One rule for one value: the place of the holding of its present window."""
+
+    rule: Rule
+    value: str
+    is_hard: bool
+    holding: Holding | None = None
+    waiting: int = 0
+    """Calls that wait for room here: those that come later wait behind them, or large ones would never have their turn."""
+
+    def lacks(self, need: int, now: float) -> bool:
+        """Whether so much cannot be reserved here now."""
+        holding = self.holding
+        if holding is None or now >= holding.ends:
+            return True
+        return self.is_hard and holding.free < need
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """What applies to one caller and model: made once, used for each of their calls."""
+
+    seats: tuple[Seat, ...]
+    counts_money: bool
+    counts_tokens: bool
+    refuses_unpriced: Rule | None
+    """The first hard money rule that does not allow calls without a price."""
+    needs_cap: bool
+    """Whether a call without a bound on its output gets one."""
+    columns: str = ""
+    """The caller's part of a line in the journal."""
+
+
+@dataclass(slots=True)
+class RuleBook:
+    """The rules of all projects, and the seats of whoever met them. Bounded by `forget_idle`."""
+
+    rules: dict[int, tuple[Rule, ...]] = field(default_factory=dict)
+    """By project."""
+    seats: dict[tuple[int, str], Seat] = field(default_factory=dict)
+    _by_id: dict[int, Rule] = field(default_factory=dict)
+
+    def replace(self, rules: Iterable[Rule]) -> list[Seat]:
+        """Take over other rules; the seats whose rule changed. Seats of rules that are gone are dropped."""
+        by_id = self._by_id = {rule.rule_id: rule for rule in rules}
+        projects: dict[int, list[Rule]] = {}
+        for rule in sorted(by_id.values(), key=lambda rule: rule.rule_id):
+            projects.setdefault(rule.project_id, []).append(rule)
+        self.rules = {project_id: tuple(found) for project_id, found in projects.items()}
+        changed = []
+        for key, seat in list(self.seats.items()):
+            now = by_id.get(seat.rule.rule_id)
+            if now is None:
+                del self.seats[key]
+            elif now != seat.rule:
+                seat.rule, seat.is_hard = now, now.mode == "hard"
+                changed.append(seat)
+                if seat.holding is not None:
+                    seat.holding.rule = now
+        return changed
+
+    def rule(self, rule_id: int) -> Rule | None:
+        """The rule of this number; None when it is gone."""
+        return self._by_id.get(rule_id)
+
+    def plan(self, caller: Caller, model: str, columns: str) -> Plan:
+        """What applies to this caller and model."""
+        seats = tuple(
+            self._seat(rule, value)
+            for rule in self.rules.get(caller.project_id, ())
+            for value in applying_values(rule, caller, model)
+        )
+        hard_money = [seat.rule for seat in seats if seat.is_hard and seat.rule.metric == "cost"]
+        return Plan(
+            seats=seats,
+            counts_money=any(seat.rule.metric == "cost" for seat in seats),
+            counts_tokens=any(seat.rule.metric == "tokens" for seat in seats),
+            refuses_unpriced=next((rule for rule in hard_money if not rule.allow_unpriced), None),
+            needs_cap=any(seat.is_hard and seat.rule.metric in ("cost", "tokens") for seat in seats),
+            columns=columns,
+        )
+
+    def forget_idle(self, waited_for: Collection[Seat]) -> None:
+        """Drop the seats that hold nothing and are not waited for; plans made before must be dropped too."""
+        self.seats = {key: seat for key, seat in self.seats.items() if seat.holding is not None or seat in waited_for}
+
+    def _seat(self, rule: Rule, value: str) -> Seat:
+        key = (rule.rule_id, value)
+        seat = self.seats.get(key)
+        if seat is None:
+            seat = self.seats[key] = Seat(rule, value, rule.mode == "hard")
+        return seat
+
+
+def applying_values(rule: Rule, caller: Caller, model: str) -> Iterator[str]:
+    """The values of a caller that a rule counts, each once; nothing when it does not apply."""
+    for value in dict.fromkeys(_values(rule, caller, model)):
+        if rule.subject == "project" or rule.value in (EVERY, value):
+            yield value
+
+
+def _values(rule: Rule, caller: Caller, model: str) -> tuple[str, ...]:
+    match rule.subject:
+        case "project":
+            return ("",)
+        case "tag":
+            return tuple(map(keepable, caller.tags))
+        case "model":
+            return (keepable(model),)
+        case "key":
+            return (caller.key_id,)
+        case "user":
+            return _told(caller.user)
+        case "session":
+            return _told(caller.session)
+        case "tier":
+            return _told(caller.tier)
+
+
+def _told(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (keepable(name),)
+
+
+def keepable(text: str) -> str:
+    """A name from outside as it can stand in the database and in an index: short, without NUL and half characters.
+
+    What is cut off is told apart by a hash.
+    """
+    if len(text) <= LONGEST_VALUE and text.isprintable():
+        return text
+    whole = text.encode("utf-8", "backslashreplace")
+    plain = whole.decode().replace("\0", "\ufffd")
+    return (
+        plain
+        if len(plain) <= LONGEST_VALUE
+        else f"{plain[: LONGEST_VALUE - 17]}~{hashlib.sha256(whole).hexdigest()[:16]}"
+    )
+
+
+def needs(plan: Plan, ask: Ask, output_tokens: int) -> dict[Metric, int]:
+    """What the call takes of each metric at most. A call without a price takes no money: it is refused elsewhere, or allowed."""
+    found: dict[Metric, int] = {"requests": 1, "concurrent": 1}
+    if plan.counts_tokens:
+        found["tokens"] = ask.input_tokens_at_most + output_tokens
+    if plan.counts_money:
+        price = ask.price
+        found["cost"] = (
+            0
+            if price is None
+            else worst_cost_nusd(price, ask.input_tokens_at_most, output_tokens, has_audio=ask.has_audio)
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a call really took. None: not known, so its whole reservation is charged."""
+
+    cost_nusd: int | None
+    tokens: int | None
+
+    def of(self, metric: Metric, reserved: int) -> int:
+        """What is charged for it to a rule of this metric."""
+        if metric == "requests":
+            return 1
+        if metric == "concurrent":
+            return 0
+        known = self.cost_nusd if metric == "cost" else self.tokens
+        return reserved if known is None else known
+
+
+def use(ask: Ask, settlement: Settlement) -> Use:
+    """What a call took, by what was told of it. A call that used nothing costs nothing, also without a price."""
+    usage = settlement.usage
+    if usage is None:
+        return Use(None, None) if settlement.estimated else Use(0, 0)
+    price = settlement.price or ask.price
+    return Use(
+        cost_nusd=None if price is None else cost_nusd(price, usage),
+        tokens=None if usage.input_tokens is None else usage.input_tokens + (usage.output_tokens or 0),
+    )

@@ -1,0 +1,371 @@
+"""The meter: decisions made in this process, on leases that a bank gives out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from skep.spend.asking import Asking
+from skep.spend.holdings import NEVER, FlushedWindow, Holding, WindowView
+from skep.spend.interfaces import JournalUnwritableError, Meter, MeterUnavailableError
+from skep.spend.lines import begin_line, caller_columns, end_line, head
+from skep.spend.matching import Plan, RuleBook, needs, use
+from skep.spend.models import Ask, Caller, Charge, Metric, Rule, Settlement, Standing, Ticket
+from skep.spend.ports import Bank, Journal, Wish
+from skep.spend.refusing import refusal, unpriced
+from skep.spend.tickets import HeldTicket
+
+IDLE_SECONDS = 5.0
+"""A lease of which nothing was reserved for so long goes back."""
+
+FORGET_SECONDS = 60.0
+"""A window of which nothing is held and nothing was reserved for so long is forgotten; the next call asks for it again."""
+
+_MOST_PLANS = 20_000
+"""Bound of the plans that are remembered; of more all are made anew."""
+
+_NOTHING = Charge(None, None, estimated=False, price_version=None)
+
+_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_clock() -> float:
+    """Seconds that also pass while this process is stopped or the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterOptions:
+    """What the settings say about admission."""
+
+    patience_seconds: float = 2.0
+    """How long a call may wait for others under way, which will use less than they reserved."""
+    output_tokens_cap: int = 4096
+    """Bound for a call that names none, where a hard rule counts money or tokens."""
+    valid_seconds: float = 15.0
+    """How long leases may be used after the last renewal was sent: half of what the database grants."""
+
+
+class LeasedMeter(Meter):
+    """See `Meter`. It stands on a bank and a journal; whoever opens it tells it of the world.
+
+    That is by `change_rules`, `renew`, `recalled`, `flush_begun` and `flush_ended`.
+    """
+
+    def __init__(
+        self,
+        bank: Bank,
+        journal: Journal,
+        options: MeterOptions | None = None,
+        *,
+        clock: Callable[[], float] = boot_clock,
+    ) -> None:
+        self.options = options or MeterOptions()
+        self.windows: dict[int, Holding] = {}
+        """Present windows, and past ones until all of their calls are in the ledger."""
+        self.clock = clock
+        self._bank = bank
+        self._journal = journal
+        self._book = RuleBook()
+        self._plans: dict[tuple[object, ...], Plan] = {}
+        self._knows_rules = False
+        self._valid_until = -NEVER
+        # What changes our leases goes one by one, so that an answer of the bank can be compared with what we believe.
+        self._turn = asyncio.Lock()
+        self._flushes = 0
+        self._is_flushing = False
+        self._asking = Asking(self, bank, self.options.patience_seconds)
+
+    @override
+    def try_admit(self, ask: Ask) -> Ticket | None:
+        plan = self._plan(ask.caller, ask.model)
+        if not self._knows_rules or (plan.refuses_unpriced is not None and ask.price is None):
+            return None
+        for seat in plan.seats:
+            if seat.waiting:
+                return None
+        return self.try_reserve(ask, plan)
+
+    @override
+    async def admit(self, ask: Ask) -> Ticket:
+        if not self._knows_rules:
+            raise MeterUnavailableError(reason="the rules were not read yet, since the database did not answer")
+        plan = self._plan(ask.caller, ask.model)
+        if plan.refuses_unpriced is not None and ask.price is None:
+            raise unpriced(plan.refuses_unpriced, ask.model)
+        ticket = self.try_admit(ask)
+        if ticket is not None:
+            return ticket
+        wanted = needs(plan, ask, self._output_tokens(ask, plan)[0])
+        self._refuse_hopeless(plan, wanted)
+        return await self._asking.wait(ask, plan, wanted)
+
+    @override
+    def begin(self, ticket: Ticket) -> None:
+        held = _held(ticket)
+        try:
+            self._journal.begin(held.ask.call_id, begin_line(held, held.worst_nusd))
+        except JournalUnwritableError:
+            self.give_up(held)
+            raise
+        held.is_begun = True
+
+    @override
+    def settle(self, ticket: Ticket, settlement: Settlement) -> Charge:
+        held = _held(ticket)
+        if held.is_closed:
+            return _NOTHING
+        if not held.is_begun:
+            self.give_up(held)
+            return _NOTHING
+        held.is_closed = True
+        used = use(held.ask, settlement)
+        price = settlement.price or held.ask.price
+        charge = Charge(
+            cost_nusd=used.cost_nusd,
+            tokens=used.tokens,
+            estimated=settlement.estimated or used.tokens is None,
+            price_version=None if price is None else price.version,
+        )
+        charged = []
+        for holding, reserved in held.holds:
+            actual = used.of(holding.rule.metric, reserved)
+            holding.settle(reserved, actual)
+            charged.append(actual)
+        self._journal.end(held.ask.call_id, end_line(held, settlement, charge, charged))
+        self._rouse()
+        return charge
+
+    @override
+    def cancel(self, ticket: Ticket) -> None:
+        held = _held(ticket)
+        if not held.is_closed:
+            self.give_up(held)
+
+    @override
+    def standing(self, caller: Caller, model: str) -> tuple[Standing, ...]:
+        holdings = (seat.holding for seat in self._plan(caller, model).seats)
+        return tuple(holding.standing() for holding in holdings if holding is not None and self.clock() < holding.ends)
+
+    # What the asking needs (`asking.Desk`).
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether leases may be used now."""
+        return self.clock() < self._valid_until
+
+    def now(self) -> float:
+        """On the meter's clock."""
+        return self.clock()
+
+    def try_reserve(self, ask: Ask, plan: Plan) -> HeldTicket | None:
+        """Reserve in all holdings that apply, or in none and return None."""
+        now = self.clock()
+        if now >= self._valid_until and plan.seats:
+            return None
+        tokens, cap = self._output_tokens(ask, plan)
+        wanted = needs(plan, ask, tokens)
+        holds: list[tuple[Holding, int]] = []
+        exceeded: list[Rule] = []
+        for seat in plan.seats:
+            holding = seat.holding
+            need = wanted[seat.rule.metric]
+            if holding is None or now >= holding.ends:
+                return None
+            if not seat.is_hard:
+                if holding.settled + holding.reserved + need > seat.rule.amount:
+                    exceeded.append(seat.rule)
+            elif holding.granted - holding.used - holding.reserved < need:
+                return None
+            holds.append((holding, need))
+        for seat, (holding, need) in zip(plan.seats, holds, strict=True):
+            holding.reserve(need, now)
+            if holding.free < holding.low:
+                self._asking.stock_up(seat)
+        started_us = time.time_ns() // 1000
+        return HeldTicket(
+            ask=ask,
+            started_us=started_us,
+            output_tokens_cap=cap,
+            exceeded=tuple(exceeded),
+            holds=holds,
+            head=head(ask, started_us, plan.columns),
+            worst_nusd=wanted.get("cost") if ask.price is not None else None,
+        )
+
+    def give_up(self, ticket: HeldTicket) -> None:
+        """Give back everything that a call that never left has reserved."""
+        ticket.is_closed = True
+        for holding, reserved in ticket.holds:
+            holding.release(reserved)
+        self._rouse()
+
+    async def acquire(self, wishes: Sequence[Wish]) -> Sequence[WindowView]:
+        """Ask the bank, and take over what it answers. Raises an UnavailableError."""
+        async with self._turn:
+            sent_at, flushes = self.clock(), self.flush_count()
+            views = await self._bank.acquire(wishes)
+            is_flushing = flushes[1] or flushes != self.flush_count()
+            for view in views:
+                self._note(view, sent_at, is_flushing=is_flushing)
+        return views
+
+    def flush_count(self) -> tuple[int, bool]:
+        """How many flushes there were, and whether one is under way."""
+        return self._flushes, self._is_flushing
+
+    def _note(self, view: WindowView, sent_at: float, *, is_flushing: bool) -> None:
+        holding = self.windows.get(view.window_id)
+        seat = self._book.seats.get((view.rule_id, view.value))
+        if holding is None:
+            rule = self._book.rule(view.rule_id) if seat is None else seat.rule
+            if rule is None:
+                return  # deleted since we asked, and its leases with it
+            holding = Holding(
+                rule, view.value, view.window_id, NEVER, view.ends_at, taken_since=sent_at, last_taken=sent_at
+            )
+            self.windows[view.window_id] = holding
+        holding.heard(view, sent_at, is_flushing=is_flushing)
+        if seat is not None:
+            seat.holding = holding
+
+    # How it learns of the world.
+
+    def change_rules(self, rules: Iterable[Rule]) -> None:
+        """Go by these rules from now on. Those that changed give back what is idle at the next `tidy`."""
+        self._knows_rules = True
+        self._plans.clear()
+        for seat in self._book.replace(rules):
+            if seat.holding is not None:
+                seat.holding.last_taken = -NEVER
+        for window_id in [
+            window_id for window_id, each in self.windows.items() if self._book.rule(each.rule.rule_id) is None
+        ]:
+            del self.windows[window_id]
+        self._asking.replan(self._replan)
+
+    async def renew(self) -> None:
+        """Make the leases valid again, and set right what we believe of them. Raises an UnavailableError."""
+        async with self._turn:
+            sent_at, flushes = self.clock(), self.flush_count()
+            leases = await self._bank.renew()
+            if not flushes[1] and flushes == self.flush_count():
+                for window_id, holding in self.windows.items():
+                    holding.granted = leases.get(window_id, 0)
+            self._valid_until = sent_at + self.options.valid_seconds
+        self._rouse()
+
+    async def recalled(self, window_ids: Iterable[int], *, by_process_id: int, process_id: int) -> None:
+        """Another process needs room: give back what is idle here of these windows.
+
+        Where calls wait here too, the process with the lower number goes first, so that two do not give back to each other
+        for ever what either of them could use. Raises an UnavailableError.
+        """
+        holdings = [self.windows[window_id] for window_id in window_ids if window_id in self.windows]
+        await self._give_back(
+            holding for holding in holdings if process_id > by_process_id or not self._is_waited_for(holding)
+        )
+
+    async def tidy(self) -> None:
+        """Give back what is idle for a while, and what is left of past windows. Raises an UnavailableError."""
+        now = self.clock()
+        done = []
+        for holding in list(self.windows.values()):
+            idle_seconds = NEVER if now >= holding.ends else now - holding.last_taken
+            if idle_seconds > FORGET_SECONDS and not (holding.used or holding.reserved or holding.granted):
+                self._forget(holding)
+            elif idle_seconds == NEVER or (idle_seconds > IDLE_SECONDS and not holding.reserved):
+                done.append(holding)
+        await self._give_back(done)
+
+    async def give_back_all(self) -> None:
+        """Give back everything that is neither used nor reserved. Raises an UnavailableError."""
+        await self._give_back(self.windows.values())
+
+    async def _give_back(self, holdings: Iterable[Holding]) -> None:
+        async with self._turn:
+            # Taken out before it is sent: nobody may reserve it meanwhile. Should that fail, the next renewal tells.
+            amounts = {holding.window_id: idle for holding in holdings if (idle := holding.take_idle())}
+            if amounts:
+                await self._bank.give_back(amounts)
+
+    def _is_waited_for(self, holding: Holding) -> bool:
+        seat = self._book.seats.get((holding.rule.rule_id, holding.value))
+        return seat is not None and seat.waiting > 0
+
+    def flush_begun(self) -> None:
+        """A flush was sent: what is in flight is neither here nor there."""
+        self._is_flushing = True
+
+    def flush_ended(self, windows: Iterable[FlushedWindow]) -> None:
+        """A flush ended; with what it did, or with nothing when that is unknown or it failed."""
+        self._is_flushing = False
+        self._flushes += 1
+        for each in windows:
+            holding = self.windows.get(each.window_id)
+            if holding is not None:
+                holding.flushed(each)
+        if self._asking.waiters:
+            self._asking.wake()
+
+    async def close(self) -> None:
+        """Refuse whoever waits, and ask for nothing more."""
+        await self._asking.close()
+
+    def _forget(self, holding: Holding) -> None:
+        del self.windows[holding.window_id]
+        seat = self._book.seats.get((holding.rule.rule_id, holding.value))
+        if seat is not None and seat.holding is holding:
+            seat.holding = None
+
+    def _rouse(self) -> None:
+        if self._asking.waiters:
+            self._asking.wake()
+
+    def _refuse_hopeless(self, plan: Plan, wanted: Mapping[Metric, int]) -> None:
+        """Refuse at once what certainly does not fit: what was used for good never gets less within a window."""
+        now = self.clock()
+        for seat in plan.seats:
+            holding = seat.holding
+            if holding is not None and seat.is_hard and now < holding.ends:
+                need = wanted[seat.rule.metric]
+                if holding.is_beyond(need):
+                    raise refusal(holding, need, now)
+
+    def _output_tokens(self, ask: Ask, plan: Plan) -> tuple[int, int | None]:
+        """How many tokens the call may put out as we reckon, and the cap that makes it true."""
+        if ask.output_tokens_at_most is not None:
+            return ask.output_tokens_at_most, None
+        return self.options.output_tokens_cap, self.options.output_tokens_cap if plan.needs_cap else None
+
+    def _replan(self, ask: Ask) -> tuple[Plan, dict[Metric, int]]:
+        plan = self._plan(ask.caller, ask.model)
+        return plan, needs(plan, ask, self._output_tokens(ask, plan)[0])
+
+    def _plan(self, caller: Caller, model: str) -> Plan:
+        key = (
+            caller.project_id,
+            caller.key_id,
+            model,
+            caller.user,
+            caller.session,
+            caller.tier,
+            caller.tags,
+            caller.key_name,
+        )
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+                self._book.forget_idle(self._asking.seats())
+            plan = self._plans[key] = self._book.plan(caller, model, caller_columns(caller, model))
+        return plan
+
+
+def _held(ticket: Ticket) -> HeldTicket:
+    assert isinstance(ticket, HeldTicket), "a ticket comes from a meter"
+    return ticket

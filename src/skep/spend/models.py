@@ -1,0 +1,295 @@
+"""What a model call may cost, what it cost, and which rules watch over it.
+
+Units: money in integer nano-dollars (``_nusd``), rates in nano-dollars for a million tokens, tokens as they are counted by
+the provider. ``None`` always means "not told", never 0.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Metric = Literal["cost", "requests", "tokens", "concurrent"]
+"""What a rule counts: nano-dollars, calls, tokens (in and out), or calls under way at the same moment."""
+
+Subject = Literal["project", "key", "user", "session", "tier", "model", "tag"]
+"""Whose calls a rule counts."""
+
+Period = Literal["minute", "hour", "day", "week", "month", "total"]
+"""When a rule starts from 0 again (UTC; a week starts on Monday); ``total`` never does."""
+
+Mode = Literal["hard", "soft", "shadow"]
+"""``hard`` refuses; ``soft`` lets pass and warns; ``shadow`` lets pass and only notes what it would have refused."""
+
+Outcome = Literal[
+    "ok",
+    "cancelled",
+    "timeout",
+    "rate_limited",
+    "server_error",
+    "auth",
+    "context_too_long",
+    "content_filter",
+    "malformed",
+    "client_error",
+    "interrupted",
+    "refused",
+    "lost",
+]
+"""How a call ended. ``interrupted``: the provider died in the middle of a stream; ``refused``: a guard stopped it after it was
+begun; ``lost``: the process that made it died before it could say (written by whoever adopts its journal)."""
+
+EVERY = "*"
+"""Value of a rule's subject: each value for itself."""
+
+
+def new_call_id() -> str:
+    """A new call id: a UUID of version 7 (RFC 9562), whose first 48 bits are the milliseconds of its making."""
+    random = int.from_bytes(os.urandom(10), "big")
+    high = (time.time_ns() // 1_000_000 << 16) | 0x7000 | (random >> 68)
+    low = (random & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
+    text = f"{high:016x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Nano-dollars for a million tokens of each kind. None: as the kind it is a part of (see `Usage`)."""
+
+    input_nusd_per_mtok: int
+    output_nusd_per_mtok: int
+    cached_input_nusd_per_mtok: int | None = None
+    cache_write_nusd_per_mtok: int | None = None
+    reasoning_nusd_per_mtok: int | None = None
+    input_audio_nusd_per_mtok: int | None = None
+    output_audio_nusd_per_mtok: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Rates that hold for the whole call when it has more than so many input tokens."""
+
+    above_input_tokens: int
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs. ``version`` is a hash of all the numbers, so that equal prices have equal versions."""
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    """Ascending."""
+    request_nusd: int = 0
+    """For each call, besides its tokens."""
+    version: str = ""
+    """Made by `prices.make_price`; empty only where nobody will look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call in the provider's own count. Each None when the provider did not tell.
+
+    ``input_tokens`` includes cached, cache-write and audio input; ``output_tokens`` includes reasoning and audio output.
+    The parts do not overlap. A provider that counts its input without the cached part is brought to this form by whoever
+    reads its answer.
+    """
+
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a call, as the rules see it."""
+
+    project_id: int
+    key_id: str
+    key_name: str = ""
+    user: str | None = None
+    session: str | None = None
+    tier: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call that somebody wants to make, before it leaves."""
+
+    caller: Caller
+    model: str
+    """The name the client asked for."""
+    input_tokens_at_most: int
+    output_tokens_at_most: int | None
+    """None: unbounded. Then a rule over money or tokens makes the meter set a cap (`Ticket.output_tokens_cap`)."""
+    price: Price | None
+    """The dearest of all the call's routes; None when one of them has no price."""
+    face: str = "chat.completions"
+    stream: bool = False
+    has_audio: bool = False
+    """Whether audio goes in or is asked for; only then the reservation counts with the rates of audio."""
+    call_id: str = field(default_factory=new_call_id)
+    """A UUID; the ledger's name of the call."""
+    trace_id: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """The right to make one call: everything is reserved. Must be given to `settle` or `cancel`, once."""
+
+    ask: Ask
+    started_us: int
+    """Microseconds since 1970, UTC."""
+    output_tokens_cap: int | None = None
+    """What the gateway must put into the request as its bound, because the client named none; None: leave it alone."""
+    exceeded: tuple[Rule, ...] = ()
+    """Soft and shadow rules that are used up: for a warning header (soft) and the metrics."""
+    is_begun: bool = False
+    is_closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a call ended and what the provider said it used."""
+
+    outcome: Outcome
+    usage: Usage | None
+    """None when nothing is known; the whole reservation is charged then if ``estimated`` is true, else nothing."""
+    estimated: bool = False
+    """The usage was counted by us, not told by the provider."""
+    status: int | None = None
+    provider: str | None = None
+    """None when the call never reached one."""
+    model_used: str | None = None
+    attempts: int = 1
+    ttft_ms: float | None = None
+    duration_ms: float | None = None
+    price: Price | None = None
+    """Of the route that was used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call was charged. ``cost_nusd`` is None when its price or its usage is unknown."""
+
+    cost_nusd: int | None
+    tokens: int | None
+    """In and out."""
+    estimated: bool
+    price_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A budget (metric ``cost``) or a limit, of one project."""
+
+    rule_id: int
+    project_id: int
+    name: str
+    metric: Metric
+    subject: Subject
+    value: str
+    """Whom it counts; `EVERY`: each for itself. Empty for the project as a whole."""
+    period: Period | None
+    """None for ``concurrent``."""
+    amount: int
+    mode: Mode = "hard"
+    alert_percents: tuple[int, ...] = (80, 90, 95)
+    fallback_model: str | None = None
+    allow_unpriced: bool = False
+    """Whether calls without a known price may pass a hard money rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one rule stands for one caller, as this process last heard."""
+
+    rule: Rule
+    value: str
+    used: int
+    """Settled, as far as known here."""
+    reserved: int
+    """By calls under way and by other processes' leases."""
+    remaining: int
+    """Never below 0."""
+    resets_at: datetime | None
+    """None when it never does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A rule's window has passed one of the rule's alert percents, for the first time."""
+
+    rule: Rule
+    value: str
+    percent: int
+    used: int
+    resets_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """One window of a rule, as the database has it."""
+
+    rule_id: int
+    value: str
+    started_at: datetime
+    ends_at: datetime | None
+    used: int
+    leased: int
+    """Held by processes, for calls under way and in store."""
+    overage: int
+    """What calls took beyond what was reserved for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLine:
+    """What calls with one value of a property cost together."""
+
+    value: str | None
+    """None: the calls have none."""
+    calls: int
+    cost_nusd: int
+    """Of the calls whose cost is known."""
+    unpriced: int
+    """Calls whose cost is not known."""
+    estimated: int
+    """Calls whose usage the provider did not tell."""
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """A process that holds leases. One whose time is over and that stays is unreconciled: its journal is out of reach."""
+
+    process_id: int
+    node: str
+    started_at: datetime
+    seen_at: datetime
+    is_expired: bool
+    windows: int
+    """Of the principal's project, of which it holds something."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyLine:
+    """How long calls with one value of a property took."""
+
+    value: str | None
+    measure: str
+    """``ttft``: until the first token; ``duration``: until the end."""
+    calls: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float

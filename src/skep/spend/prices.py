@@ -1,0 +1,90 @@
+"""What tokens cost. Pure integer arithmetic, rounded once per call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from skep.spend.models import Price, Rates, Tier, Usage
+
+MTOK = 1_000_000
+
+
+def make_price(rates: Rates, tiers: Iterable[Tier] = (), *, request_nusd: int = 0) -> Price:
+    """A price with its version: the first 12 hexadecimal digits of a SHA-256 over all its numbers."""
+    ordered = tuple(sorted(tiers, key=lambda tier: tier.above_input_tokens))
+    numbers = repr(
+        (_numbers(rates), [(tier.above_input_tokens, _numbers(tier.rates)) for tier in ordered], request_nusd)
+    )
+    return Price(rates, ordered, request_nusd, hashlib.sha256(numbers.encode()).hexdigest()[:12])
+
+
+def cost_nusd(price: Price, usage: Usage) -> int | None:
+    """What a call cost, rounded half up; None when the provider did not say how much went in.
+
+    An absent part costs nothing more than what it is a part of; an absent output is none (embeddings have none).
+    """
+    if usage.input_tokens is None:
+        return None
+    rates = _rates_for(price, usage.input_tokens)
+    total = usage.input_tokens * rates.input_nusd_per_mtok
+    total += _more(usage.cached_input_tokens, rates.cached_input_nusd_per_mtok, rates.input_nusd_per_mtok)
+    total += _more(usage.cache_write_tokens, rates.cache_write_nusd_per_mtok, rates.input_nusd_per_mtok)
+    total += _more(usage.input_audio_tokens, rates.input_audio_nusd_per_mtok, rates.input_nusd_per_mtok)
+    total += (usage.output_tokens or 0) * rates.output_nusd_per_mtok
+    total += _more(usage.reasoning_tokens, rates.reasoning_nusd_per_mtok, rates.output_nusd_per_mtok)
+    total += _more(usage.output_audio_tokens, rates.output_audio_nusd_per_mtok, rates.output_nusd_per_mtok)
+    # A provider that tells parts larger than the whole must not be owed money.
+    return price.request_nusd + max(0, total + MTOK // 2) // MTOK
+
+
+def worst_cost_nusd(price: Price, input_tokens: int, output_tokens: int, *, has_audio: bool = False) -> int:
+    """The most that a call with at most so many tokens can cost: every token at the dearest rate it may have. Rounded up."""
+    candidates = [price.rates, *(tier.rates for tier in price.tiers if input_tokens > tier.above_input_tokens)]
+    worst = max(
+        input_tokens * _dearest_input(rates, has_audio=has_audio)
+        + output_tokens * _dearest_output(rates, has_audio=has_audio)
+        for rates in candidates
+    )
+    return price.request_nusd - (-worst // MTOK)
+
+
+def _rates_for(price: Price, input_tokens: int) -> Rates:
+    rates = price.rates
+    for tier in price.tiers:
+        if input_tokens <= tier.above_input_tokens:
+            break
+        rates = tier.rates
+    return rates
+
+
+def _dearest_input(rates: Rates, *, has_audio: bool) -> int:
+    audio = rates.input_audio_nusd_per_mtok if has_audio else None
+    return max(
+        rates.input_nusd_per_mtok,
+        rates.cached_input_nusd_per_mtok or 0,
+        rates.cache_write_nusd_per_mtok or 0,
+        audio or 0,
+    )
+
+
+def _dearest_output(rates: Rates, *, has_audio: bool) -> int:
+    audio = rates.output_audio_nusd_per_mtok if has_audio else None
+    return max(rates.output_nusd_per_mtok, rates.reasoning_nusd_per_mtok or 0, audio or 0)
+
+
+def _more(tokens: int | None, rate: int | None, whole_rate: int) -> int:
+    """How much more (or less) a part costs than what was counted for it with the whole."""
+    return 0 if not tokens or rate is None else tokens * (rate - whole_rate)
+
+
+def _numbers(rates: Rates) -> tuple[int | None, ...]:
+    return (
+        rates.input_nusd_per_mtok,
+        rates.output_nusd_per_mtok,
+        rates.cached_input_nusd_per_mtok,
+        rates.cache_write_nusd_per_mtok,
+        rates.reasoning_nusd_per_mtok,
+        rates.input_audio_nusd_per_mtok,
+        rates.output_audio_nusd_per_mtok,
+    )

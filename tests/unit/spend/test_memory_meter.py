@@ -1,0 +1,241 @@
+"""The meter that ships for tests decides as the real one does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from skep.spend import (
+    Ask,
+    BudgetExceededError,
+    Caller,
+    JournalUnwritableError,
+    LimitExceededError,
+    MemoryMeter,
+    MeterOptions,
+    Metric,
+    Rates,
+    Rule,
+    Settlement,
+    UnpricedError,
+    Usage,
+    make_price,
+)
+
+PRICE = make_price(Rates(input_nusd_per_mtok=1_000_000, output_nusd_per_mtok=2_000_000))
+"""One nano-dollar for an input token, two for an output token."""
+
+CALLER = Caller(project_id=1, key_id="k1", key_name="ci", user="ann", tags=("red", "blue"))
+BRIEF = MeterOptions(patience_seconds=0.05, valid_seconds=float("inf"))
+
+
+def rule(metric: Metric, amount: int, **changes: Any) -> Rule:
+    standard: dict[str, Any] = {
+        "rule_id": 1,
+        "project_id": 1,
+        "name": "r",
+        "metric": metric,
+        "subject": "key",
+        "value": "*",
+        "period": None if metric == "concurrent" else "total",
+        "amount": amount,
+    }
+    return Rule(**{**standard, **changes})
+
+
+def ask(tokens_in: int = 10, tokens_out: int | None = 20, **changes: Any) -> Ask:
+    facts: dict[str, Any] = {"caller": CALLER, "model": "m", "price": PRICE, **changes}
+    return Ask(**facts, input_tokens_at_most=tokens_in, output_tokens_at_most=tokens_out)
+
+
+def ended(tokens_in: int = 10, tokens_out: int = 20, **changes: Any) -> Settlement:
+    facts: dict[str, Any] = {"outcome": "ok", **changes}
+    return Settlement(**facts, usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out))
+
+
+async def test_a_call_is_reserved_begun_and_settled() -> None:
+    async with MemoryMeter([rule("cost", 1000)], BRIEF) as meter:
+        assert meter.try_admit(ask()) is None, "the first call of a window asks the bank"
+        ticket = await meter.admit(ask())
+        (before,) = meter.standing(CALLER, "m")
+        assert (before.used, before.reserved, before.remaining) == (0, 50, 950)
+        meter.begin(ticket)
+        charge = meter.settle(ticket, ended(10, 5))
+        assert (charge.cost_nusd, charge.tokens, charge.estimated) == (20, 15, False)
+        (after,) = meter.standing(CALLER, "m")
+        assert (after.used, after.reserved, after.remaining) == (20, 0, 980)
+        assert [line[0] for line in meter.journal.lines] == ["B", "E"]
+        assert meter.settle(ticket, ended()).cost_nusd is None, "only once"
+        assert meter.standing(CALLER, "m") == (after,)
+
+
+async def test_exactly_as_many_calls_as_fit_are_admitted() -> None:
+    async with MemoryMeter([rule("requests", 100)], BRIEF) as meter:
+
+        async def call() -> bool:
+            try:
+                ticket = await meter.admit(ask())
+            except LimitExceededError:
+                return False
+            meter.begin(ticket)
+            await asyncio.sleep(0)
+            meter.settle(ticket, ended())
+            return True
+
+        admitted = await asyncio.gather(*(call() for _ in range(1000)))
+    assert sum(admitted) == 100
+
+
+async def test_a_refusal_tells_its_numbers() -> None:
+    async with MemoryMeter([rule("cost", 1_500_000_000, period="day", fallback_model="small")], BRIEF) as meter:
+        with pytest.raises(BudgetExceededError) as refused:
+            await meter.admit(ask(tokens_out=1_000_000_000))
+    fields = refused.value.fields
+    assert (fields["rule"], fields["amount"], fields["used"], fields["asked"]) == ("r", 1_500_000_000, 0, 2_000_000_010)
+    assert fields["fallback_model"] == "small"
+    assert fields["retry_after_seconds"] is None, "it never fits"
+    assert "1.50 USD per day are allowed" in str(refused.value)
+    assert "of the key k1" in str(refused.value)
+    assert refused.value.http_status == 402
+
+
+async def test_calls_wait_for_reservations_that_turn_out_too_large() -> None:
+    async with MemoryMeter([rule("tokens", 100)], MeterOptions(valid_seconds=float("inf"))) as meter:
+        first = await meter.admit(ask(10, 80))
+        waiting = asyncio.create_task(meter.admit(ask(10, 80)))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        meter.begin(first)
+        meter.settle(first, ended(5, 5))
+        second = await waiting
+        meter.cancel(second)
+        assert meter.standing(CALLER, "m")[0].used == 10
+        assert meter.standing(CALLER, "m")[0].reserved == 0
+
+
+async def test_a_call_that_was_given_up_while_it_waited_leaves_nothing() -> None:
+    async with MemoryMeter([rule("tokens", 100)]) as meter:
+        first = await meter.admit(ask(10, 80))
+        waiting = asyncio.create_task(meter.admit(ask(10, 80)))
+        await asyncio.sleep(0.02)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        meter.cancel(first)
+        assert meter.standing(CALLER, "m")[0].reserved == 0
+        assert meter.try_admit(ask(10, 80)) is not None
+
+
+async def test_concurrent_calls_make_room_when_they_end() -> None:
+    async with MemoryMeter([rule("concurrent", 2)], BRIEF) as meter:
+        tickets = [await meter.admit(ask()) for _ in range(2)]
+        with pytest.raises(LimitExceededError, match="2 calls at once are allowed, and 2 are under way") as refused:
+            await meter.admit(ask())
+        assert refused.value.fields["retry_after_seconds"] == 1
+        meter.begin(tickets[0])
+        meter.settle(tickets[0], ended())
+        assert (await meter.admit(ask())).ask.model == "m"
+
+
+async def test_a_call_without_a_bound_gets_one_where_tokens_count() -> None:
+    async with MemoryMeter([rule("cost", 10_000_000)], BRIEF) as meter:
+        ticket = await meter.admit(ask(0, None))
+        assert ticket.output_tokens_cap == 4096
+        assert meter.standing(CALLER, "m")[0].reserved == 8192
+    async with MemoryMeter([rule("requests", 10)], BRIEF) as meter:
+        assert (await meter.admit(ask(0, None))).output_tokens_cap is None
+
+
+async def test_a_call_without_a_price_is_refused_where_money_counts() -> None:
+    async with MemoryMeter([rule("cost", 100)], BRIEF) as meter:
+        with pytest.raises(UnpricedError):
+            await meter.admit(ask(price=None))
+    async with MemoryMeter([rule("cost", 100, allow_unpriced=True)], BRIEF) as meter:
+        ticket = await meter.admit(ask(price=None))
+        meter.begin(ticket)
+        assert meter.settle(ticket, ended()).cost_nusd is None
+
+
+@pytest.mark.parametrize("mode", ["soft", "shadow"])
+async def test_soft_and_shadow_rules_let_pass_and_say_so(mode: str) -> None:
+    async with MemoryMeter([rule("requests", 1, mode=mode)], BRIEF) as meter:
+        assert (await meter.admit(ask())).exceeded == ()
+        second = await meter.admit(ask())
+        assert [each.name for each in second.exceeded] == ["r"]
+
+
+async def test_what_cannot_be_written_down_does_not_leave() -> None:
+    async with MemoryMeter([rule("requests", 1)], BRIEF) as meter:
+        ticket = await meter.admit(ask())
+        meter.journal.is_full = True
+        with pytest.raises(JournalUnwritableError):
+            meter.begin(ticket)
+        meter.journal.is_full = False
+        assert (await meter.admit(ask())).ask.model == "m"
+
+
+async def test_a_call_without_rules_needs_nobody() -> None:
+    async with MemoryMeter() as meter:
+        ticket = meter.try_admit(ask())
+        assert ticket is not None
+        meter.begin(ticket)
+        meter.settle(ticket, ended())
+        assert len(meter.journal.lines) == 2
+
+
+async def test_whoever_comes_while_the_bank_is_asked_is_asked_for_too() -> None:
+    """Not refused because the answer to others' asking brought nothing for it."""
+    async with MemoryMeter(
+        [rule("requests", 10), rule("cost", 10**6, rule_id=2, name="whole", subject="project", value="")], BRIEF
+    ) as meter:
+        acquire = meter.bank_teller.acquire
+
+        async def slow_acquire(wishes: Any) -> Any:
+            await asyncio.sleep(0.005)
+            return await acquire(wishes)
+
+        meter.bank_teller.acquire = slow_acquire  # type: ignore[method-assign]
+
+        async def later(number: int) -> bool:
+            await asyncio.sleep(number * 0.001)
+            key = Caller(project_id=1, key_id=f"k{number % 20}")
+            ticket = meter.try_admit(ask(caller=key)) or await meter.admit(ask(caller=key))
+            meter.begin(ticket)
+            meter.settle(ticket, ended())
+            return True
+
+        assert all(await asyncio.gather(*(later(number) for number in range(100))))
+
+
+async def test_what_is_remembered_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while more of them wait than that."""
+    monkeypatch.setattr("skep.spend.meter._MOST_PLANS", 10)
+    async with MemoryMeter([rule("requests", 2, subject="session")], BRIEF) as meter:
+
+        async def one(number: int) -> bool:
+            ticket = await meter.admit(ask(caller=Caller(1, "k1", session=f"s{number}")))
+            meter.cancel(ticket)
+            return True
+
+        async with asyncio.timeout(5):
+            assert all(await asyncio.gather(*(one(number) for number in range(100))))
+        assert len(meter._plans) <= 10
+
+
+async def test_windows_that_nobody_uses_are_given_back_and_forgotten() -> None:
+    seconds = 0.0
+    async with MemoryMeter([rule("requests", 100)], BRIEF) as meter:
+        meter.clock = lambda: seconds
+        await meter.renew()
+        ticket = await meter.admit(ask())
+        meter.begin(ticket)
+        seconds = 100.0
+        await meter.tidy()
+        assert len(meter.windows) == 1, "a call is under way"
+        meter.cancel(ticket)
+        await meter.tidy()
+        assert [window.leased for window in meter.bank.windows.values()] == [0]
+        await meter.tidy()
+        assert meter.windows == {}
+        assert (await meter.admit(ask())).ask.model == "m"
