@@ -60,8 +60,8 @@ def request_body(model: str, size_bytes: int = 0) -> bytes:
     return json.dumps(asked).encode()
 
 
-def run_wrk(target: Target, folder: Path, *, clients: int, seconds: float, body: bytes) -> Load:
-    """Closed loops of clients for so long. Raises CommandError when a request fails."""
+def run_wrk(target: Target, folder: Path, *, clients: int, seconds: int, body: bytes) -> Load:
+    """Closed loops of clients for so many whole seconds. Raises CommandError when a request fails."""
     body_file, headers_file, script = folder / "wrk.body", folder / "wrk.headers", folder / "wrk.lua"
     body_file.write_bytes(body)
     headers_file.write_text("".join("\t".join(header_words(one)) + "\n" for one in target.headers), encoding="ascii")
@@ -73,7 +73,7 @@ def run_wrk(target: Target, folder: Path, *, clients: int, seconds: float, body:
         "-c",
         str(clients),
         "-d",
-        f"{seconds:g}s",
+        f"{seconds}s",
         "--timeout",
         "30s",
         "-s",

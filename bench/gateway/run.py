@@ -42,7 +42,7 @@ from bench.gateway.streams import stream_load
 from bench.results import Better, Collector, Figure, add_options, finish, options_of
 
 CONTESTANTS = ("nginx", "litellm", "portkey", "skep")
-SECONDS = 10.0
+SECONDS = 10
 _CLIENTS = 32
 _BODIES = {"100kb": 100_000, "1mb": 1_000_000}
 _BODY_CLIENTS = 8
@@ -73,7 +73,7 @@ def contestants(names: Sequence[str], parts: Sequence[str], home: Path, folder: 
         yield found
 
 
-def throughput(one: Contestant, folder: Path, seconds: float) -> Iterator[tuple[str, float]]:
+def throughput(one: Contestant, folder: Path, seconds: int) -> Iterator[tuple[str, float]]:
     """Requests in a second, and processor time for each."""
     before = one.cpu_seconds()
     load = run_wrk(one.body, folder, clients=_CLIENTS, seconds=seconds, body=request_body(one.body.model))
@@ -82,14 +82,14 @@ def throughput(one: Contestant, folder: Path, seconds: float) -> Iterator[tuple[
         yield "cpu_us", (one.cpu_seconds() - before) * 1e6 / load.requests
 
 
-def latency(one: Contestant, folder: Path, seconds: float) -> Iterator[tuple[str, float]]:
+def latency(one: Contestant, folder: Path, seconds: int) -> Iterator[tuple[str, float]]:
     """Percentiles of one client."""
     load = run_wrk(one.body, folder, clients=1, seconds=seconds, body=request_body(one.body.model))
     yield "p50_ms", load.p50_ms
     yield "p99_ms", load.p99_ms
 
 
-def streams(one: Contestant, _: Path, seconds: float) -> Iterator[tuple[str, float]]:
+def streams(one: Contestant, _: Path, seconds: int) -> Iterator[tuple[str, float]]:
     """Whether streams come whole, and how soon they begin."""
     for name, clients in (("slow", _MANY_STREAMS), ("quick", _FEW_STREAMS)):
         seen = asyncio.run(stream_load(one.streams[name], stream_text(name), clients=clients, seconds=seconds))
@@ -100,29 +100,27 @@ def streams(one: Contestant, _: Path, seconds: float) -> Iterator[tuple[str, flo
             yield f"{name}_first_p99_ms", statistics.quantiles(seen.first_ms, n=100, method="inclusive")[98]
 
 
-def bodies(one: Contestant, folder: Path, seconds: float) -> Iterator[tuple[str, float]]:
+def bodies(one: Contestant, folder: Path, seconds: int) -> Iterator[tuple[str, float]]:
     """Requests in a second with large bodies."""
     for name, size in _BODIES.items():
         body = request_body(one.body.model, size)
         yield f"body_{name}", run_wrk(one.body, folder, clients=_BODY_CLIENTS, seconds=seconds, body=body).per_second
 
 
-Part = Callable[[Contestant, Path, float], Iterator[tuple[str, float]]]
+Part = Callable[[Contestant, Path, int], Iterator[tuple[str, float]]]
 
 PARTS: Mapping[str, Part] = {"throughput": throughput, "latency": latency, "streams": streams, "bodies": bodies}
 
 
 def measure(
-    collector: Collector, home: Path, *, names: Sequence[str], parts: Sequence[str], seconds: float, repeat: int
+    collector: Collector, home: Path, *, names: Sequence[str], parts: Sequence[str], seconds: int, repeat: int
 ) -> None:
     """Measure everybody and keep the figures. Raises CommandError."""
     samples: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     with TemporaryDirectory(prefix="skep-bench-gateway-") as name, contestants(names, parts, home, Path(name)) as found:
         for one in found:
             # A first look at code and connections, which is no part of any figure.
-            run_wrk(
-                one.body, Path(name), clients=_CLIENTS, seconds=min(2.0, seconds), body=request_body(one.body.model)
-            )
+            run_wrk(one.body, Path(name), clients=_CLIENTS, seconds=min(2, seconds), body=request_body(one.body.model))
         for _, part, one in itertools.product(range(repeat), parts, found):
             # Skep without governance is there for its throughput only.
             if part == "throughput" or one.name != _UNGOVERNED:
@@ -239,7 +237,7 @@ def main() -> None:
         "--contestants", type=some_of(CONTESTANTS), default=CONTESTANTS, help=f"some of {','.join(CONTESTANTS)}"
     )
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, help="of each run of each contestant (default: %(default)s)"
+        "--seconds", type=int, default=SECONDS, help="of each run of each contestant (default: %(default)s)"
     )
     parsed = parser.parse_args()
     options, collector = options_of(parsed), Collector()
