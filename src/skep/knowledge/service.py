@@ -16,6 +16,7 @@ from skep.errors import ConflictError, SkepError, UnavailableError
 from skep.knowledge.chunking import CHUNKER_VERSION
 from skep.knowledge.documents import read_document
 from skep.knowledge.embedding import Embedder, EmbeddingDisabledError
+from skep.knowledge.embedding_passages import PassageEmbedder
 from skep.knowledge.embedding_work import EmbeddingWork
 from skep.knowledge.following import CollectionRow, LexicalFollower
 from skep.knowledge.indexing import IndexTask, run_index
@@ -123,12 +124,12 @@ class Knowledge:
         self._has_swept = False
         self._follower = LexicalFollower(database, self._lexical_folder, options.node, notice)
         self._vectors = Vectors(database)
-        self._embedder = embedder
+        self._embedder = None if embedder is None else PassageEmbedder(embedder)
         self._searcher = Searcher(
             database,
             self._follower,
             SearchLimits(max_top_k=options.max_top_k, max_query_bytes=options.max_query_bytes),
-            None if embedder is None else MeaningSearch(self._vectors, embedder),
+            None if self._embedder is None else MeaningSearch(self._vectors, self._embedder),
         )
 
     async def close(self) -> None:
