@@ -13,7 +13,7 @@ from skep.observe import event
 from skep.spend.holdings import WindowView
 from skep.spend.interfaces import MeterUnavailableError
 from skep.spend.leasing import Verdict, judge
-from skep.spend.matching import Plan, Seat
+from skep.spend.matching import MOST_NEED, Plan, Seat
 from skep.spend.models import Ask, Metric
 from skep.spend.ports import Bank, Wish
 from skep.spend.refusing import refusal
@@ -252,7 +252,7 @@ def _wish(seat: Seat, lack: _Lack, now: float) -> Wish:
     return Wish(
         rule_id=seat.rule.rule_id,
         value=seat.value,
-        need=max(0, lack.need - free) if lack.need else 0,
+        need=min(max(0, lack.need - free), MOST_NEED) if lack.need else 0,
         least=max(1, lack.least - free) if lack.need else 0,
         want=want,
     )
