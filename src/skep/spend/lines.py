@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from skep.spend.matching import is_plausible
 from skep.spend.models import Ask, Caller, Charge, Settlement, Usage
 from skep.spend.tickets import HeldTicket
 
@@ -102,9 +101,7 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
 
 def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
     """What is written when a call ended; ``charged`` goes with the ticket's holds."""
-    usage = settlement.usage
-    if usage is None or not is_plausible(usage):
-        usage = _NO_USAGE
+    usage = settlement.usage or _NO_USAGE
     holds = ",".join(
         f"{holding.window_id},{reserved},{actual}"
         for (holding, reserved), actual in zip(ticket.holds, charged, strict=True)

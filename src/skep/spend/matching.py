@@ -215,8 +215,6 @@ def use(ask: Ask, settlement: Settlement) -> Use:
     usage = settlement.usage
     if usage is None:
         return Use(None, None) if settlement.estimated else Use(0, 0)
-    if not is_plausible(usage):
-        return Use(None, None)
     price = settlement.price or ask.price
     return Use(
         cost_nusd=None if price is None else cost_nusd(price, usage),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from skep.spend.asking import Asking
 from skep.spend.holdings import NEVER, FlushedWindow, Holding, WindowView
 from skep.spend.interfaces import JournalUnwritableError, Meter, MeterUnavailableError
 from skep.spend.lines import begin_line, caller_columns, end_line, head
-from skep.spend.matching import MOST_NEED, Plan, RuleBook, needs, use
+from skep.spend.matching import MOST_NEED, Plan, RuleBook, is_plausible, needs, use
 from skep.spend.models import Ask, Caller, Charge, Metric, Rule, Settlement, Standing, Ticket
 from skep.spend.ports import Bank, Journal, Wish
 from skep.spend.prices import worst_cost_nusd
@@ -124,6 +125,8 @@ class LeasedMeter(Meter):
             self.give_up(held)
             return _NOTHING
         held.is_closed = True
+        if settlement.usage is not None and not is_plausible(settlement.usage):
+            settlement = dataclasses.replace(settlement, usage=None, estimated=True)
         used = use(held.ask, settlement)
         price = settlement.price or held.ask.price
         charge = Charge(
