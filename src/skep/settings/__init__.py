@@ -20,6 +20,7 @@ from skep.settings.models import (
     CommandLine,
     DatabaseSettings,
     EmbeddingSettings,
+    GatewaySettings,
     IndexSettings,
     LogSettings,
     OpenSection,
@@ -29,7 +30,7 @@ from skep.settings.models import (
     Settings,
     WatchSettings,
 )
-from skep.settings.rows import Row, all_rows, shown
+from skep.settings.rows import Row, all_rows, nearest_word, shown
 from skep.settings.service import load_settings, value_of, with_overrides
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "CommandLine",
     "DatabaseSettings",
     "EmbeddingSettings",
+    "GatewaySettings",
     "IndexSettings",
     "InvalidSettingsError",
     "LogSettings",
@@ -59,6 +61,7 @@ __all__ = [
     "all_rows",
     "commented_file",
     "load_settings",
+    "nearest_word",
     "settings_reference",
     "shown",
     "value_of",
