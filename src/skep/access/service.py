@@ -24,8 +24,11 @@ from skep.store import Database, Queries
 
 DEFAULT_PROJECT = "default"
 
-_CACHE_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 """How long a verified key is believed without asking again: a revoked key works at most this much longer."""
+
+STALE_SECONDS = 30.0
+"""The same while the database cannot be asked."""
 
 _CACHE_SIZE = 10_000
 """Bound of the cache of verified keys, in entries."""
@@ -53,7 +56,7 @@ class Access:
     def __init__(self, database: Database, *, key_file: Path) -> None:
         self._database = database
         self._key_file = key_file
-        # Keyed by the whole key's HMAC-free text hash: never by a part of it (CVE-2026-35030 was a truncated cache key).
+        # Keyed by the whole key's text, hashed: never by a part of it (CVE-2026-35030 was a truncated cache key).
         self._verified: dict[bytes, tuple[float, Principal]] = {}
         self._cache_secret = secrets.token_bytes(32)
 
@@ -61,6 +64,13 @@ class Access:
     def key_file(self) -> Path:
         """Where the first administrator's key stands."""
         return self._key_file
+
+    def recall(self, text: str, *, within_seconds: float = CACHE_SECONDS) -> Principal | None:
+        """The principal of a key that was verified so short a time ago; None when it was not. Asks nobody."""
+        cached = self._verified.get(hmac.digest(self._cache_secret, text.encode(), "sha256"))
+        if cached is None or time.monotonic() - cached[0] > within_seconds:
+            return None
+        return cached[1]
 
     async def authenticate(self, text: str | None) -> Principal:
         """The principal of a key.
@@ -72,14 +82,20 @@ class Access:
         key = parse_key(text)
         if key is None:
             raise KeyInvalidError(reason="it is not written like a Skep key, or a character of it is wrong")
+        known = self.recall(key.text)
+        if known is not None:
+            return known
+        asked_at = time.monotonic()
         entry = hmac.digest(self._cache_secret, key.text.encode(), "sha256")
-        cached = self._verified.get(entry)
-        if cached is not None and cached[0] > time.monotonic():
-            return cached[1]
-        principal = await self._verify(key)
+        try:
+            principal = await self._verify(key)
+        except KeyInvalidError:
+            self._verified.pop(entry, None)
+            raise
         if len(self._verified) >= _CACHE_SIZE:
             self._verified.clear()
-        self._verified[entry] = (time.monotonic() + _CACHE_SECONDS, principal)
+        # It counts from before the question: an answer on its way is as old as that.
+        self._verified[entry] = (asked_at, principal)
         return principal
 
     async def confirm(self, principal: Principal) -> Principal:

@@ -12,6 +12,7 @@ import pytest
 from typing_extensions import override
 
 from skep.app import Skep
+from skep.gateway import Gateway
 from skep.server.application import all_endpoints
 from skep.server.docs import curl, docs_page
 from skep.server.interfaces import NotReadyError
@@ -41,6 +42,11 @@ INVENTORY = {
     "GET /api/v1/jobs/{job_id}/events": "reader",
     "DELETE /api/v1/jobs/{job_id}": "member",
     "GET /api/v1/changes": "reader",
+    "POST /v1/chat/completions": "member",
+    "POST /v1/completions": "member",
+    "POST /v1/embeddings": "member",
+    "GET /v1/models": "member",
+    "GET /api/v1/gateway/status": "reader",
     "POST /mcp": "reader",
 }
 
@@ -51,9 +57,13 @@ def never() -> AbstractAsyncContextManager[Skep]:
     raise NotReadyError(reason="this test has no database")
 
 
+def never_opened(_: Skep) -> AbstractAsyncContextManager[Gateway]:
+    raise NotReadyError(reason="this test has no database")
+
+
 @pytest.fixture
 def endpoints(tmp_path: Path) -> tuple[Endpoint, ...]:
-    return all_endpoints(Opening(never, never), Settings(data_folder=tmp_path))
+    return all_endpoints(Opening(never, never, never_opened), Settings(data_folder=tmp_path))
 
 
 def test_every_route_is_known_with_its_caller(endpoints: tuple[Endpoint, ...]) -> None:
