@@ -99,7 +99,8 @@ def raw_provider(scripts: Mapping[str, Script]) -> Iterator[RawProvider]:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks))
         loop.close()
 
 

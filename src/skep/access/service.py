@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import secrets
@@ -67,7 +68,7 @@ class Access:
 
     def recall(self, text: str, *, within_seconds: float = CACHE_SECONDS) -> Principal | None:
         """The principal of a key that was verified so short a time ago; None when it was not. Asks nobody."""
-        cached = self._verified.get(hmac.digest(self._cache_secret, text.encode(), "sha256"))
+        cached = self._verified.get(self._entry(text))
         if cached is None or time.monotonic() - cached[0] > within_seconds:
             return None
         return cached[1]
@@ -86,7 +87,7 @@ class Access:
         if known is not None:
             return known
         asked_at = time.monotonic()
-        entry = hmac.digest(self._cache_secret, key.text.encode(), "sha256")
+        entry = self._entry(key.text)
         try:
             principal = await self._verify(key)
         except KeyInvalidError:
@@ -144,6 +145,10 @@ class Access:
                 },
             )
         return inserted.rowcount == 1
+
+    def _entry(self, text: str) -> bytes:
+        """What the whole of a key is remembered by. Keyed BLAKE2b, which is a tenth of the work of an HMAC."""
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._cache_secret, digest_size=32).digest()
 
     async def _verify(self, key: ParsedKey) -> Principal:
         row = await self._database.fetch_one(_KeyRow, _queries["fetch_key"], {"key_id": key.key_id})

@@ -21,7 +21,7 @@ from skep.gateway.interfaces import (
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route
 from skep.gateway.profiles import PROFILES, Face, Profile
 from skep.gateway.service import Gateway, GatewayStatus
-from skep.gateway.upstream import PyreqwestUpstream
+from skep.gateway.upstream import HttpUpstream
 
 __all__ = [
     "LOCAL_MODEL",
@@ -33,6 +33,7 @@ __all__ = [
     "GatewayConfig",
     "GatewayOptions",
     "GatewayStatus",
+    "HttpUpstream",
     "LocalEmbedder",
     "Model",
     "ModelNotFoundError",
@@ -46,7 +47,6 @@ __all__ = [
     "ProviderRefusedError",
     "ProviderTimeoutError",
     "ProviderView",
-    "PyreqwestUpstream",
     "RequestInvalidError",
     "Route",
     "RouteView",

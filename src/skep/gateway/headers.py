@@ -30,13 +30,9 @@ _MOST_TAGS = 20
 _NOT_RETURNED_PREFIXES = ("access-control-", "cf-", "x-skep-")
 
 
-def to_provider(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """The client's headers that a provider gets, as they came."""
-    return [
-        (name.decode("ascii"), value.decode("ascii"))
-        for name, value in headers
-        if name not in _HELD_BACK and not name.startswith(_OUR_PREFIXES) and value.isascii()
-    ]
+def to_provider(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The client's headers that a provider gets, as they came; names are in lower case."""
+    return [pair for pair in headers if pair[0] not in _HELD_BACK and not pair[0].startswith(_OUR_PREFIXES)]
 
 
 def told_by_caller(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, tuple[str, ...]]:

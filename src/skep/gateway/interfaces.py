@@ -144,7 +144,7 @@ class Upstream(Protocol):
         provider: Provider,
         path: str,
         body: bytes,
-        headers: Sequence[tuple[str, str]],
+        headers: Sequence[tuple[bytes, bytes]],
         *,
         timeout_seconds: float,
     ) -> Answer:
@@ -159,7 +159,7 @@ class Upstream(Protocol):
         provider: Provider,
         path: str,
         body: bytes,
-        headers: Sequence[tuple[str, str]],
+        headers: Sequence[tuple[bytes, bytes]],
         *,
         timeout_seconds: float,
     ) -> Stream:

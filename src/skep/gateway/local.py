@@ -51,7 +51,7 @@ async def answer_locally(
         )
     finally:
         meter.settle(ticket, settlement)
-    notes.log.update(call=ask.call_id, model=LOCAL_MODEL, outcome="ok", input_tokens=tokens)
+    notes.log.update(call=ask.call_id, model=LOCAL_MODEL, outcome="ok", input=tokens)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

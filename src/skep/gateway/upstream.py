@@ -1,39 +1,32 @@
-"""Sends requests to providers through pyreqwest: TLS, pooling and waiting happen in Rust, beside the event loop.
-
-The one place that knows that library; its exceptions become `AttemptFailedError` here.
-"""
+"""Sends requests to providers: a pool of connections for each, timeouts, bounded answers. See `connection` for why it is ours."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import (
-    BuilderError,
-    ConnectError,
-    ConnectTimeoutError,
-    DecodeError,
-    PyreqwestError,
-    RequestTimeoutError,
-)
-from pyreqwest.request import StreamRequest
-from pyreqwest.response import Response
-
-from skep.gateway.failures import Failure, Kind
+from skep.gateway.connection import AnswerMalformedError, Connection, ConnectionBrokenError
+from skep.gateway.failures import Failure
 from skep.gateway.headers import header
 from skep.gateway.interfaces import Answer, AttemptFailedError, Stream
 from skep.gateway.models import Provider
 from skep.gateway.packing import Unpacker, UnpackError
 
-_AHEAD_BYTES = 65_536
-"""So much of a whole answer is read before we are woken: nearly all answers are shorter, and take one turn of the loop."""
-
-_IDLE_CONNECTION_SECONDS = 50.0
+_IDLE_SECONDS = 50.0
 """Shorter than the minute after which providers' balancers usually close, so that we and not they do."""
+
+_MOST_IDLE = 256
+_FAILURES = (ConnectionBrokenError, AnswerMalformedError, UnpackError, TimeoutError)
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class _ConnectFailedError(Exception):
+    """No connection could be made."""
 
 
 @dataclass(slots=True)
@@ -45,139 +38,192 @@ class WholeAnswer:
     body: bytes
 
 
-class PyreqwestUpstream:
-    """See `Upstream`. ``max_answer_bytes`` bounds what is held of one answer."""
+@dataclass(slots=True)
+class _Pool:
+    """The connections to one provider, and what all requests to it begin with."""
+
+    provider: Provider
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    base_path: bytes
+    fixed: bytes
+    """Header lines of every request."""
+    fixed_names: frozenset[bytes]
+    idle: deque[Connection] = field(default_factory=deque)
+
+    def head(self, method: bytes, path: str, headers: Headers, length: int) -> bytes:
+        """A request up to its body."""
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in self.fixed_names])
+        return b"%b %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (
+            method,
+            self.base_path,
+            path.encode(),
+            self.fixed,
+            lines,
+            length,
+        )
+
+
+class HttpUpstream:
+    """See `Upstream`. ``max_answer_bytes`` bounds what is held of one answer; ``agent`` is our name where a client gives none."""
 
     def __init__(self, *, max_answer_bytes: int, agent: str) -> None:
         self._max_answer_bytes = max_answer_bytes
-        self._agent = agent
-        self._clients: dict[str, Client] = {}
+        self._agent = agent.encode("ascii")
+        self._pools: dict[str, _Pool] = {}
 
     async def fetch(
-        self,
-        provider: Provider,
-        path: str,
-        body: bytes,
-        headers: Sequence[tuple[str, str]],
-        *,
-        timeout_seconds: float,
+        self, provider: Provider, path: str, body: bytes, headers: Headers, *, timeout_seconds: float
     ) -> Answer:
         """See `Upstream`."""
-        builder = self._client(provider).post(provider.base_url + path)
-        if headers:
-            builder.headers(headers)
-        has_begun = False
+        pool = self._pool(provider)
+        connection: Connection | None = None
         try:
-            request = builder.body_bytes(body).streamed_read_buffer_limit(_AHEAD_BYTES).build_streamed()
-            # The library's own timeout says of a request that was sent, too, that no connection could be made.
             async with asyncio.timeout(timeout_seconds):
-                response = await request.__aenter__()
-                has_begun = True
-                return await self._whole(request, response)
-        except (PyreqwestError, TimeoutError, UnpackError) as error:
-            raise AttemptFailedError(_failure(error, has_begun=has_begun, cut_off="malformed")) from error
+                connection = self._take(pool) or await self._connect(pool)
+                await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
+                answer = await self._whole(connection)
+        except _ConnectFailedError as error:
+            raise AttemptFailedError(Failure("unreachable", str(error), has_left=False)) from error
+        except _FAILURES as error:
+            raise AttemptFailedError(_failure(error, connection)) from error
+        finally:
+            if connection is not None:
+                self._put(pool, connection)
+        return answer
 
     async def stream(
-        self,
-        provider: Provider,
-        path: str,
-        body: bytes,
-        headers: Sequence[tuple[str, str]],
-        *,
-        timeout_seconds: float,
+        self, provider: Provider, path: str, body: bytes, headers: Headers, *, timeout_seconds: float
     ) -> Stream:
         """See `Upstream`."""
-        builder = self._client(provider).post(provider.base_url + path)
-        if headers:
-            builder.headers(headers)
+        pool = self._pool(provider)
+        connection: Connection | None = None
+        is_open = False
         try:
-            # 0: nothing is read ahead, and each piece is handed on as it comes.
-            request = builder.body_bytes(body).streamed_read_buffer_limit(0).build_streamed()
             async with asyncio.timeout(timeout_seconds):
-                response = await request.__aenter__()
-            return OpenStream(request, response, self._max_answer_bytes)
-        except (PyreqwestError, TimeoutError, UnpackError) as error:
-            raise AttemptFailedError(_failure(error, has_begun=False, cut_off="malformed")) from error
+                connection = self._take(pool) or await self._connect(pool)
+                await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
+            opened = OpenStream(self, pool, connection, self._max_answer_bytes)
+            is_open = True
+        except _ConnectFailedError as error:
+            raise AttemptFailedError(Failure("unreachable", str(error), has_left=False)) from error
+        except _FAILURES as error:
+            raise AttemptFailedError(_failure(error, connection)) from error
+        finally:
+            if connection is not None and not is_open:
+                connection.close()
+        return opened
 
     async def probe(self, provider: Provider, path: str, *, timeout_seconds: float) -> int:
         """See `Upstream`."""
-        builder = self._client(provider).get(provider.base_url + path)
+        pool = self._pool(provider)
+        connection: Connection | None = None
         try:
-            async with (
-                asyncio.timeout(timeout_seconds),
-                builder.streamed_read_buffer_limit(0).build_streamed() as response,
-            ):
-                return response.status
-        except (PyreqwestError, TimeoutError) as error:
-            raise AttemptFailedError(_failure(error, has_begun=False, cut_off="malformed")) from error
+            async with asyncio.timeout(timeout_seconds):
+                connection = self._take(pool) or await self._connect(pool)
+                await connection.request(self._head(pool, b"GET", path, (), 0), b"")
+                return connection.status
+        except _ConnectFailedError as error:
+            raise AttemptFailedError(Failure("unreachable", str(error), has_left=False)) from error
+        except _FAILURES as error:
+            raise AttemptFailedError(_failure(error, connection)) from error
+        finally:
+            if connection is not None:
+                connection.close()
 
     async def close(self) -> None:
         """See `Upstream`."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            await client.close()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            for connection in pool.idle:
+                connection.close()
+        # The transports tell their protocols in the next turn of the loop.
+        await asyncio.sleep(0)
 
-    async def _whole(self, request: StreamRequest, response: Response) -> WholeAnswer:
-        headers = _headers(response)
-        length = header(headers, "content-length")
-        unpacker = _unpacker(headers, self._max_answer_bytes)
-        if unpacker is None and length.isdecimal() and int(length) <= _AHEAD_BYTES:
-            # It is all there already, so nothing has to be closed either: each turn through the library takes 10 µs.
-            return WholeAnswer(response.status, headers, bytes(await response.bytes()))
+    def _put(self, pool: _Pool, connection: Connection) -> None:
+        """Keep a connection whose answer was read to its end; close any other."""
+        if connection.release():
+            pool.idle.append(connection)
+            if len(pool.idle) > _MOST_IDLE:
+                pool.idle.popleft().close()
+
+    def _take(self, pool: _Pool) -> Connection | None:
+        """The connection used last, if it is still good: the others may then grow old enough to be closed."""
+        oldest = asyncio.get_running_loop().time() - _IDLE_SECONDS
+        while pool.idle and pool.idle[0].idle_since < oldest:
+            pool.idle.popleft().close()
+        while pool.idle:
+            connection = pool.idle.pop()
+            if connection.is_usable:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, pool: _Pool) -> Connection:
+        loop = asyncio.get_running_loop()
+        limit = pool.provider.connect_timeout_seconds
         try:
-            parts: list[bytes] = []
-            size = 0
-            while (piece := await response.body_reader.read_chunk()) is not None:
-                part = bytes(piece) if unpacker is None else unpacker.feed(bytes(piece))
-                size += len(part)
-                if size > self._max_answer_bytes:
-                    raise UnpackError(f"it is longer than {self._max_answer_bytes} bytes")
-                parts.append(part)
-            if unpacker is not None and not unpacker.is_whole:
-                raise UnpackError("it is cut off")
-        finally:
-            await asyncio.shield(_close(request))
-        return WholeAnswer(response.status, headers, parts[0] if len(parts) == 1 else b"".join(parts))
+            async with asyncio.timeout(limit) as timeout:
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop),
+                    pool.host,
+                    pool.port,
+                    ssl=pool.tls,
+                    server_hostname=pool.host if pool.tls is not None else None,
+                )
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            raise _ConnectFailedError(f"no connection could be made in {limit:g} s") from error
+        except ssl.SSLError as error:
+            raise _ConnectFailedError(f"no secure connection could be made: {error.reason or error}") from error
+        except OSError as error:
+            raise _ConnectFailedError(f"no connection could be made: {error.strerror or error}") from error
+        return connection
 
-    def _client(self, provider: Provider) -> Client:
-        client = self._clients.get(provider.name)
-        if client is None:
-            client = self._clients[provider.name] = self._make_client(provider)
-        return client
+    async def _whole(self, connection: Connection) -> WholeAnswer:
+        headers = connection.headers
+        unpacker = _unpacker(headers, self._max_answer_bytes)
+        body = connection.take_all()
+        if body is not None and unpacker is None and len(body) <= self._max_answer_bytes:
+            return WholeAnswer(connection.status, headers, body)
+        parts: list[bytes] = []
+        size = 0
+        piece = body or await connection.read()
+        while piece:
+            part = piece if unpacker is None else unpacker.feed(piece)
+            size += len(part)
+            if size > self._max_answer_bytes:
+                raise UnpackError(f"it is longer than {self._max_answer_bytes} bytes")
+            parts.append(part)
+            piece = await connection.read()
+        if unpacker is not None and not unpacker.is_whole:
+            raise UnpackError("it is cut off")
+        return WholeAnswer(connection.status, headers, b"".join(parts))
 
-    def _make_client(self, provider: Provider) -> Client:
-        headers = {"accept-encoding": "identity", "content-type": "application/json", **dict(provider.headers)}
-        if provider.api_key is not None:
-            profile = provider.profile
-            headers[profile.key_header] = profile.key_prefix + provider.api_key.reveal()
-        # An answer that sends us elsewhere would take the key along; and it is never what an API means.
-        return (
-            ClientBuilder()
-            .gzip(enable=False)
-            .brotli(enable=False)
-            .zstd(enable=False)
-            .deflate(enable=False)
-            .no_proxy()
-            .follow_redirects(enable=False)
-            .referer(enable=False)
-            .user_agent(self._agent)
-            .default_headers(headers)
-            .connect_timeout(timedelta(seconds=provider.connect_timeout_seconds))
-            .pool_idle_timeout(timedelta(seconds=_IDLE_CONNECTION_SECONDS))
-            .tcp_nodelay(enabled=True)
-            .build()
-        )
+    def _head(self, pool: _Pool, method: bytes, path: str, headers: Headers, length: int) -> bytes:
+        if not any(name == b"user-agent" for name, _ in headers):
+            headers = (*headers, (b"user-agent", self._agent))
+        return pool.head(method, path, headers, length)
+
+    def _pool(self, provider: Provider) -> _Pool:
+        pool = self._pools.get(provider.name)
+        if pool is None:
+            pool = self._pools[provider.name] = _make_pool(provider)
+        return pool
 
 
 class OpenStream:
     """An answer that is read piece by piece."""
 
-    def __init__(self, request: StreamRequest, response: Response, max_piece_bytes: int) -> None:
+    def __init__(self, upstream: HttpUpstream, pool: _Pool, connection: Connection, max_piece_bytes: int) -> None:
         """Raises UnpackError when it is packed in a way nobody asked for."""
-        self.status = response.status
-        self.headers: Sequence[tuple[str, str]] = _headers(response)
-        self._request = request
-        self._reader = response.body_reader
+        self.status = connection.status
+        self.headers: Sequence[tuple[str, str]] = connection.headers
+        self._upstream = upstream
+        self._pool = pool
+        self._connection = connection
         self._unpacker = _unpacker(self.headers, max_piece_bytes)
         self._is_open = True
 
@@ -185,72 +231,62 @@ class OpenStream:
         """See `Stream`."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                while (piece := await self._reader.read_chunk()) is not None:
-                    part = bytes(piece) if self._unpacker is None else self._unpacker.feed(bytes(piece))
+                while piece := await self._connection.read():
+                    part = piece if self._unpacker is None else self._unpacker.feed(piece)
                     if part:
                         return part
-        except (PyreqwestError, TimeoutError, UnpackError) as error:
-            raise AttemptFailedError(_failure(error, has_begun=True, cut_off="interrupted")) from error
+        except _FAILURES as error:
+            raise AttemptFailedError(_failure(error, self._connection, is_stream=True)) from error
         return b""
 
     async def close(self) -> None:
         """See `Stream`."""
         if self._is_open:
             self._is_open = False
-            await _close(self._request)
+            self._upstream._put(self._pool, self._connection)  # noqa: SLF001 -- the two are one thing
 
 
-async def _close(request: StreamRequest) -> None:
-    await request.__aexit__(None, None, None)
-
-
-def _headers(response: Response) -> list[tuple[str, str]]:
-    """The headers, names in lower case, without those that are no ASCII text."""
-    headers = response.headers
-    try:
-        return list(headers.items())
-    except ValueError:
-        found = []
-        for name in headers:
-            with suppress(ValueError):
-                found += [(name, value) for value in headers.getall(name)]
-        return found
+def _make_pool(provider: Provider) -> _Pool:
+    parts = urlsplit(provider.base_url)
+    secure = parts.scheme == "https"
+    host = parts.hostname or ""
+    headers = {
+        "host": parts.netloc,
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+        "connection": "keep-alive",
+        **dict(provider.headers),
+    }
+    if provider.api_key is not None:
+        profile = provider.profile
+        headers[profile.key_header] = profile.key_prefix + provider.api_key.reveal()
+    return _Pool(
+        provider=provider,
+        host=host,
+        port=parts.port or (443 if secure else 80),
+        tls=ssl.create_default_context() if secure else None,
+        base_path=parts.path.encode("ascii", "ignore"),
+        fixed="".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1"),
+        fixed_names=frozenset(name.encode("ascii") for name in headers),
+    )
 
 
 def _unpacker(headers: Sequence[tuple[str, str]], max_bytes: int) -> Unpacker | None:
-    for name, value in headers:
-        if name == "content-encoding" and value.lower() != "identity":
-            return Unpacker(value, max_bytes=max_bytes)
-    return None
+    encoding = header(headers, "content-encoding")
+    return Unpacker(encoding, max_bytes=max_bytes) if encoding and encoding.lower() != "identity" else None
 
 
-def _failure(error: Exception, *, has_begun: bool, cut_off: Kind) -> Failure:
-    """What an exception means. ``cut_off`` is for a connection that broke after the answer had begun."""
-    if isinstance(error, UnpackError):
-        return Failure("malformed", f"its answer cannot be read: {error}")
-    if isinstance(error, ConnectTimeoutError):
-        return Failure("unreachable", "no connection could be made in time", has_left=False)
-    cause = _cause(error)
-    if isinstance(error, ConnectError):
-        # The library says so too of a connection that was there, and was closed instead of answered.
-        has_left = "closed before" in cause or "reset" in cause
-        what = "the connection was closed before it answered" if has_left else f"no connection could be made: {cause}"
-        return Failure("unreachable", what, has_left=has_left)
-    if isinstance(error, RequestTimeoutError | TimeoutError):
+def _failure(error: Exception, connection: Connection | None, *, is_stream: bool = False) -> Failure:
+    """What an exception of the sending or the reading means."""
+    if isinstance(error, TimeoutError):
+        has_begun = is_stream or (connection is not None and connection.status > 0)
         return Failure(
             "timeout", "it stopped in the middle of its answer" if has_begun else "it did not answer in time"
         )
-    if isinstance(error, BuilderError):
-        return Failure("client_error", f"the request cannot be sent: {cause}", has_left=False)
-    if has_begun or isinstance(error, DecodeError):
-        return Failure(cut_off, f"its answer broke off: {cause}")
-    return Failure("malformed", f"it gave no answer that can be read: {cause}")
-
-
-def _cause(error: Exception) -> str:
-    """The innermost reason; the outer ones repeat the address."""
-    details = getattr(error, "details", None)
-    causes = details.get("causes") if isinstance(details, dict) else None
-    last = causes[-1] if causes else None
-    text = last.get("message") if isinstance(last, dict) else last
-    return str(text or getattr(error, "message", error))[:200]
+    if isinstance(error, ConnectionBrokenError):
+        if is_stream:
+            return Failure("interrupted", f"its answer broke off: {error}")
+        if error.has_begun:
+            return Failure("malformed", f"its answer broke off: {error}")
+        return Failure("unreachable", f"the connection ended before it answered: {error}")
+    return Failure("malformed", f"its answer cannot be read: {error}")

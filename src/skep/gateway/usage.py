@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -22,17 +22,25 @@ _TEXTS = re.compile(
     rb'"(?:content|arguments|reasoning_content|reasoning|refusal|text)"[ ]?:[ ]?"((?:[^"\\]|\\.)*+)"', re.DOTALL
 )
 
-_INPUT = ("prompt_tokens", "input_tokens")
-_OUTPUT = ("completion_tokens", "output_tokens")
-_CACHED = ("prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens", "prompt_cache_hit_tokens")
-_WRITTEN = ("prompt_tokens_details.cache_write_tokens", "prompt_tokens_details.cache_creation_tokens")
-_REASONING = (
-    "completion_tokens_details.reasoning_tokens",
-    "output_tokens_details.reasoning_tokens",
-    "reasoning_tokens",
+_In = tuple[tuple[str, str], ...]
+"""Where a part may stand: the name of the object inside the usage, and the name in it; the former empty: in the usage itself."""
+
+_CACHED: _In = (
+    ("prompt_tokens_details", "cached_tokens"),
+    ("input_tokens_details", "cached_tokens"),
+    ("", "prompt_cache_hit_tokens"),
 )
-_AUDIO_IN = ("prompt_tokens_details.audio_tokens",)
-_AUDIO_OUT = ("completion_tokens_details.audio_tokens",)
+_WRITTEN: _In = (
+    ("prompt_tokens_details", "cache_write_tokens"),
+    ("prompt_tokens_details", "cache_creation_tokens"),
+)
+_REASONING: _In = (
+    ("completion_tokens_details", "reasoning_tokens"),
+    ("output_tokens_details", "reasoning_tokens"),
+    ("", "reasoning_tokens"),
+)
+_AUDIO_IN: _In = (("prompt_tokens_details", "audio_tokens"),)
+_AUDIO_OUT: _In = (("completion_tokens_details", "audio_tokens"),)
 
 
 class AnswerUnreadableError(ValueError):
@@ -43,15 +51,15 @@ def usage_of(told: object) -> Usage | None:
     """A usage object as ours; None when it is none. Where names differ, the first that is there counts."""
     if not isinstance(told, dict):
         return None
-    entry, output = _count(told, _INPUT), _count(told, _OUTPUT)
+    entry = _whole(told.get("prompt_tokens", told.get("input_tokens")))
+    output = _whole(told.get("completion_tokens", told.get("output_tokens")))
     if entry is None and output is None:
         return None
-    total = _count(told, ("total_tokens",))
+    total = _whole(told.get("total_tokens"))
     if total is not None and entry is not None and total > entry + (output or 0):
         # Some (xAI, Gemini) leave what the model thought out of their completion_tokens, and bill it all the same.
         output = total - entry
-    details = told.get("completion_tokens_details"), told.get("prompt_tokens_details")
-    if not any(details) and len(told) <= 3:
+    if len(told) == 3 and None not in (entry, output, total):
         return Usage(input_tokens=entry, output_tokens=output)
     return Usage(
         input_tokens=entry,
@@ -109,17 +117,15 @@ def _usage_at_end(body: bytes) -> Usage | None:
     return usage_of(values.get("usage"))
 
 
-def _count(told: Mapping[str, Any], names: Iterable[str]) -> int | None:
-    for name in names:
-        value: object = told
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
+def _part(told: Mapping[str, Any], places: _In, whole: int | None) -> int | None:
+    """A part, which is never more than the whole that it is a part of."""
+    for outer, name in places:
+        inner = told.get(outer) if outer else told
+        count = _whole(inner.get(name)) if isinstance(inner, dict) else None
+        if count is not None:
+            return count if whole is None else min(count, whole)
     return None
 
 
-def _part(told: Mapping[str, Any], names: Iterable[str], whole: int | None) -> int | None:
-    """A part is never more than the whole that it is a part of."""
-    count = _count(told, names)
-    return count if count is None or whole is None else min(count, whole)
+def _whole(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None

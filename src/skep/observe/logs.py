@@ -37,11 +37,9 @@ _MASKS = (
 """What must not stand in a log, however it got there: our keys (their public id stays), credentials of any request,
 passwords in addresses and in connection strings."""
 
-_SUSPICIOUS = re.compile(
-    r"skep_[0-9a-z]{12}_|(?:bearer|basic) |://|(?:password|secret|token|api_key)(?:\\.|['\"\s])*[=:]", re.IGNORECASE
-)
-"""Finds in a whole line of JSON whatever `_MASKS` would find in one of its values, and sometimes more: looking once for what
-is rarely there is cheap. Line breaks and quotes are escaped there."""
+_SUSPICIOUS = ("skep_", "bearer ", "basic ", "://", "password", "secret", "token", "api_key")
+"""Each of `_MASKS` needs one of these, which no escaping changes: a line without any of them has nothing to mask. Looking for
+them takes a tenth of the time of the patterns themselves."""
 
 _JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
@@ -105,7 +103,8 @@ def render(record: logging.LogRecord, form: LogFormat, trace: str = "") -> str:
     if form == "json":
         everything = head | fields | ({"exception": failure} if failure else {})
         line = orjson.dumps(everything, default=str, option=_JSON_OPTIONS).decode()
-        if _SUSPICIOUS.search(line) is None:
+        small = line.lower()
+        if not any(word in small for word in _SUSPICIOUS):
             return line
         return json.dumps({key: _plain(value) for key, value in everything.items()})
     facts = "".join(f" {key}={_shown(value)}" for key, value in fields.items())

