@@ -86,10 +86,8 @@ def top_level_spans(body: bytes, keys: Collection[str]) -> dict[str, Span]:
             key, at = scanstring(text, at + 1)
             start = _skip(text, _skip(text, at) + 1)
             _, end = _DECODER.raw_decode(text, start)
-            if key in keys:
-                if key in found:
-                    raise DuplicateKeyError(key)
-                found[key] = (start, end)
+            if key in keys and found.setdefault(key, (start, end)) != (start, end):
+                raise DuplicateKeyError(key)
             at = _skip(text, end)
     except RecursionError as error:
         raise NestedTooDeepError from error

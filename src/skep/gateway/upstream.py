@@ -163,8 +163,9 @@ class HttpUpstream:
     async def _connect(self, pool: _Pool) -> Connection:
         loop = asyncio.get_running_loop()
         limit = pool.provider.connect_timeout_seconds
+        timeout = asyncio.timeout(limit)
         try:
-            async with asyncio.timeout(limit) as timeout:
+            async with timeout:
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop),
                     pool.host,
