@@ -19,11 +19,10 @@ from skep.errors import UnavailableError
 from skep.jobs import end_task
 from skep.knowledge.following import CollectionRow
 from skep.knowledge.interfaces import CursorInvalidError
-from skep.knowledge.listening import hear
 from skep.knowledge.rounds import Rounds
 from skep.knowledge.storing import queries
 from skep.knowledge.views import choose
-from skep.store import Database
+from skep.store import Database, hear
 
 MOST_PATHS = 100
 """Paths of each kind that a notice names."""

@@ -9,11 +9,10 @@ from contextlib import suppress
 
 from skep.errors import UnavailableError
 from skep.knowledge.folder_watch import FolderWatch, WatchTools
-from skep.knowledge.listening import hear
 from skep.knowledge.refreshing import IndexedFolder
 from skep.knowledge.storing import queries
 from skep.observe import event
-from skep.store import Database
+from skep.store import Database, hear
 
 _LOOK_SECONDS = 10.0
 """How often we look which folders there are, besides when a collection has changed."""

@@ -9,18 +9,19 @@ from skep import __version__
 from skep.app import Skep, make_embedder
 from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config
 from skep.settings import GatewaySettings, Settings
-from skep.spend import MemoryMeter, Meter
+from skep.spend import Meter, PriceCatalogue, SpendOptions, open_metering
 
 
 @asynccontextmanager
 async def open_gateway(skep: Skep) -> AsyncIterator[Gateway]:
     """What calls models: its meter, connections and health checks, until the block ends.
 
-    Raises InvalidSettingsError when the sections providers and models cannot be used.
+    Raises InvalidSettingsError when the sections providers and models cannot be used, JournalUnwritableError.
     """
     async with AsyncExitStack() as stack:
-        meter = await stack.enter_async_context(MemoryMeter())
-        gateway = make_gateway(skep.settings, meter, make_embedder(skep.settings))
+        options = SpendOptions(data_folder=skep.settings.data_folder, node=skep.node)
+        metering = await stack.enter_async_context(open_metering(skep.database, options))
+        gateway = make_gateway(skep.settings, metering.meter, make_embedder(skep.settings))
         stack.push_async_callback(gateway.close)
         gateway.start()
         yield gateway
@@ -34,7 +35,7 @@ def make_gateway(settings: Settings, meter: Meter, embedder: LocalEmbedder | Non
 
 def gateway_config(settings: Settings) -> GatewayConfig:
     """The providers and models that the settings name. Raises InvalidSettingsError with everything that is wrong."""
-    return read_config(settings.open_sections)
+    return read_config(settings.open_sections, price_of=PriceCatalogue().price)
 
 
 def gateway_options(said: GatewaySettings) -> GatewayOptions:

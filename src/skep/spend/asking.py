@@ -10,9 +10,10 @@ from typing import Protocol
 
 from skep.errors import UnavailableError
 from skep.observe import event
+from skep.spend.holdings import WindowView
 from skep.spend.interfaces import MeterUnavailableError
 from skep.spend.leasing import Verdict, judge
-from skep.spend.matching import Plan, Seat
+from skep.spend.matching import MOST_NEED, Plan, Seat
 from skep.spend.models import Ask, Metric
 from skep.spend.ports import Bank, Wish
 from skep.spend.refusing import refusal
@@ -33,7 +34,10 @@ class Waiter:
     plan: Plan
     needs: dict[Metric, int]
     answer: asyncio.Future[HeldTicket]
-    short_of: list[Seat]
+    short_of: set[Seat] = field(default_factory=set)
+    """Seats at which it lets later calls wait behind it."""
+    asked: set[Seat] = field(default_factory=set)
+    """Seats for which the last asking counted it in: only what was asked for can have been denied."""
     since: float | None = None
     """When the bank first said that there is no room; None before."""
 
@@ -64,8 +68,8 @@ class Desk(Protocol):
     async def renew(self) -> None:
         """Make the leases valid again. Raises an UnavailableError."""
 
-    async def acquire(self, wishes: Sequence[Wish]) -> None:
-        """Ask the bank for leases. Raises an UnavailableError."""
+    async def acquire(self, wishes: Sequence[Wish]) -> Sequence[WindowView]:
+        """Ask the bank for leases, and take over what it answers. Raises an UnavailableError."""
 
 
 @dataclass(slots=True)
@@ -92,11 +96,7 @@ class Asking:
 
     async def wait(self, ask: Ask, plan: Plan, needs: dict[Metric, int]) -> HeldTicket:
         """A ticket, when there is room. Raises what `Meter.admit` raises. Cancelled, it leaves nothing reserved."""
-        now = self.desk.now()
-        waiter = Waiter(ask, plan, needs, asyncio.get_running_loop().create_future(), [])
-        waiter.short_of = [seat for seat, _ in waiter.lacks(now)] or list(plan.seats)
-        for seat in waiter.short_of:
-            seat.waiting += 1
+        waiter = Waiter(ask, plan, needs, asyncio.get_running_loop().create_future())
         self.waiters[waiter] = None
         self.wake()
         try:
@@ -113,6 +113,7 @@ class Asking:
             del self.waiters[waiter]
             for seat in waiter.short_of:
                 seat.waiting -= 1
+            waiter.short_of.clear()
 
     def stock_up(self, seat: Seat) -> None:
         """Ask for more of a window in time, though nobody waits yet."""
@@ -124,6 +125,10 @@ class Asking:
         self._woken.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._serve(), name="skep-spend-asking")
+
+    def seats(self) -> set[Seat]:
+        """Those of the calls that wait."""
+        return {seat for waiter in self.waiters for seat in waiter.plan.seats}
 
     def replan(self, plan_of: Callable[[Ask], tuple[Plan, dict[Metric, int]]]) -> None:
         """The rules changed: whoever waits does so by the new ones."""
@@ -174,9 +179,14 @@ class Asking:
         wishes = self._wishes()
         if not wishes:
             return
-        await self.desk.acquire(wishes)
+        views = {(view.rule_id, view.value): view for view in await self.desk.acquire(list(wishes.values()))}
+        denied = {
+            seat
+            for seat, wish in wishes.items()
+            if wish.need and (view := views.get((wish.rule_id, wish.value))) is not None and view.granted < wish.need
+        }
         self._admit()
-        recalled = self._judge()
+        recalled = self._judge(denied)
         if recalled:
             await self.bank.recall(recalled)
 
@@ -191,27 +201,34 @@ class Asking:
                 waiter.answer.set_result(ticket)
                 self._leave(waiter)
 
-    def _wishes(self) -> list[Wish]:
+    def _wishes(self) -> dict[Seat, Wish]:
         now = self.desk.now()
         lacks: dict[Seat, _Lack] = {seat: _Lack() for seat in self.low}
         self.low.clear()
         for waiter in self.waiters:
+            waiter.asked.clear()
             for seat, need in waiter.lacks(now):
                 lack = lacks.setdefault(seat, _Lack())
                 if seat.is_hard:
                     lack.add(need)
-        return [_wish(seat, lack, now) for seat, lack in lacks.items()]
+                    waiter.asked.add(seat)
+                # What is free there counts for this one now: nobody may take it while we ask for the rest.
+                if seat not in waiter.short_of:
+                    waiter.short_of.add(seat)
+                    seat.waiting += 1
+        return {seat: _wish(seat, lack, now) for seat, lack in lacks.items()}
 
-    def _judge(self) -> set[int]:
+    def _judge(self, denied: set[Seat]) -> set[int]:
         """Refuse whom waiting does not help; the windows that others shall give back of."""
         now = self.desk.now()
         recalled: set[int] = set()
         for waiter in list(self.waiters):
-            waiter.since = now if waiter.since is None else waiter.since
             for seat, need in waiter.lacks(now):
                 holding = seat.holding
-                if holding is None or now >= holding.ends:
-                    continue  # a new window began meanwhile: it is asked for next
+                if holding is None or now >= holding.ends or seat not in denied or seat not in waiter.asked:
+                    self.wake()  # it came meanwhile, or a new window began: that is asked for next, and at once
+                    continue
+                waiter.since = now if waiter.since is None else waiter.since
                 if judge(holding.shortage(need), now - waiter.since, self.patience_seconds) is Verdict.REFUSE:
                     waiter.answer.set_exception(refusal(holding, need, now))
                     self._leave(waiter)
@@ -235,7 +252,7 @@ def _wish(seat: Seat, lack: _Lack, now: float) -> Wish:
     return Wish(
         rule_id=seat.rule.rule_id,
         value=seat.value,
-        need=max(0, lack.need - free) if lack.need else 0,
+        need=min(max(0, lack.need - free), MOST_NEED) if lack.need else 0,
         least=max(1, lack.least - free) if lack.need else 0,
         want=want,
     )

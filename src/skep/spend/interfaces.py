@@ -8,9 +8,11 @@ UnavailableError
 ├── MeterUnavailableError     room for the call must be asked from the database, which does not answer
 └── JournalUnwritableError    the call cannot be written down before it leaves
 NotFoundError
-└── RuleNotFoundError         no such budget or limit in this project
+├── RuleNotFoundError         no such budget or limit in this project
+└── CallNotFoundError         no such call in this project's ledger
 ConflictError
-└── RuleExistsError           the project has a rule of this name
+├── RuleExistsError           the project has a rule of this name
+└── ProcessNotReleasableError its leases are still its own
 UsageError
 └── RuleInvalidError          what was said about a rule does not fit together
 """
@@ -60,6 +62,18 @@ class RuleNotFoundError(NotFoundError):
     """There is no budget or limit named {name} in this project."""
 
     fix = "List them: skep budget list"
+
+
+class CallNotFoundError(NotFoundError):
+    """There is no call {call_id} in this project's ledger."""
+
+    fix = "Take the id from the header x-skep-call-id; a call is in the ledger about a second after it ended, and for `spend.retention_days`."
+
+
+class ProcessNotReleasableError(ConflictError):
+    """The process {process_id} may still live, or is gone: its leases cannot be released."""
+
+    fix = "Wait until its time is over; the list of processes says when it was last seen."
 
 
 class RuleExistsError(ConflictError):

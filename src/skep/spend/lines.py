@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from skep.spend.matching import is_plausible
 from skep.spend.models import Ask, Caller, Charge, Settlement, Usage
 from skep.spend.tickets import HeldTicket
 
@@ -83,7 +84,7 @@ def caller_columns(caller: Caller, model: str) -> str:
 
 def head(ask: Ask, started_us: int, columns: str) -> str:
     """The cells that both lines of a call begin with, after the kind."""
-    trace = ask.trace_id if ask.trace_id.isalnum() else cell(ask.trace_id)  # each its own: they would flood the cache
+    trace = _escaped(ask.trace_id[:LONGEST_TEXT])  # not a cell: each is another, and they would flood its cache
     return f"{ask.call_id}\t{started_us}\t{columns}\t{cell(ask.face)}\t{'t' if ask.stream else 'f'}\t{trace}"
 
 
@@ -101,7 +102,9 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
 
 def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
     """What is written when a call ended; ``charged`` goes with the ticket's holds."""
-    usage = settlement.usage or _NO_USAGE
+    usage = settlement.usage
+    if usage is None or not is_plausible(usage):
+        usage = _NO_USAGE
     holds = ",".join(
         f"{holding.window_id},{reserved},{actual}"
         for (holding, reserved), actual in zip(ticket.holds, charged, strict=True)

@@ -156,7 +156,8 @@ class MemoryMeter(LeasedMeter):
     def __init__(self, rules: Iterable[Rule] = (), options: MeterOptions | None = None) -> None:
         self.bank = MemoryBank(rules)
         self.journal = MemoryJournal()
-        super().__init__(self.bank.teller(), self.journal, options or MeterOptions(valid_seconds=NEVER))
+        self.bank_teller = self.bank.teller()
+        super().__init__(self.bank_teller, self.journal, options or MeterOptions(valid_seconds=NEVER))
 
     async def start(self) -> None:
         """Read the rules and become valid."""

@@ -22,6 +22,9 @@ from skep.spend.tickets import HeldTicket
 IDLE_SECONDS = 5.0
 """A lease of which nothing was reserved for so long goes back."""
 
+FORGET_SECONDS = 60.0
+"""A window of which nothing is held and nothing was reserved for so long is forgotten; the next call asks for it again."""
+
 _MOST_PLANS = 20_000
 """Bound of the plans that are remembered; of more all are made anew."""
 
@@ -201,7 +204,7 @@ class LeasedMeter(Meter):
             holding.release(reserved)
         self._rouse()
 
-    async def acquire(self, wishes: Sequence[Wish]) -> None:
+    async def acquire(self, wishes: Sequence[Wish]) -> Sequence[WindowView]:
         """Ask the bank, and take over what it answers. Raises an UnavailableError."""
         async with self._turn:
             sent_at, flushes = self.clock(), self.flush_count()
@@ -209,6 +212,7 @@ class LeasedMeter(Meter):
             is_flushing = flushes[1] or flushes != self.flush_count()
             for view in views:
                 self._note(view, sent_at, is_flushing=is_flushing)
+        return views
 
     def flush_count(self) -> tuple[int, bool]:
         """How many flushes there were, and whether one is under way."""
@@ -269,12 +273,14 @@ class LeasedMeter(Meter):
     async def tidy(self) -> None:
         """Give back what is idle for a while, and what is left of past windows. Raises an UnavailableError."""
         now = self.clock()
-        past = [holding for holding in self.windows.values() if now >= holding.ends]
-        for holding in past:
-            if not (holding.used or holding.reserved or holding.granted):
+        done = []
+        for holding in list(self.windows.values()):
+            idle_seconds = NEVER if now >= holding.ends else now - holding.last_taken
+            if idle_seconds > FORGET_SECONDS and not (holding.used or holding.reserved or holding.granted):
                 self._forget(holding)
-        idle = [each for each in self.windows.values() if now - each.last_taken > IDLE_SECONDS and not each.reserved]
-        await self._give_back([*past, *idle])
+            elif idle_seconds == NEVER or (idle_seconds > IDLE_SECONDS and not holding.reserved):
+                done.append(holding)
+        await self._give_back(done)
 
     async def give_back_all(self) -> None:
         """Give back everything that is neither used nor reserved. Raises an UnavailableError."""
@@ -355,7 +361,7 @@ class LeasedMeter(Meter):
         if plan is None:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
-                self._book.forget_idle()
+                self._book.forget_idle(self._asking.seats())
             plan = self._plans[key] = self._book.plan(caller, model, caller_columns(caller, model))
         return plan
 

@@ -233,3 +233,63 @@ class Alert:
     percent: int
     used: int
     resets_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """One window of a rule, as the database has it."""
+
+    rule_id: int
+    value: str
+    started_at: datetime
+    ends_at: datetime | None
+    used: int
+    leased: int
+    """Held by processes, for calls under way and in store."""
+    overage: int
+    """What calls took beyond what was reserved for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLine:
+    """What calls with one value of a property cost together."""
+
+    value: str | None
+    """None: the calls have none."""
+    calls: int
+    cost_nusd: int
+    """Of the calls whose cost is known."""
+    unpriced: int
+    """Calls whose cost is not known."""
+    estimated: int
+    """Calls whose usage the provider did not tell."""
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """A process that holds leases. One whose time is over and that stays is unreconciled: its journal is out of reach."""
+
+    process_id: int
+    node: str
+    started_at: datetime
+    seen_at: datetime
+    is_expired: bool
+    windows: int
+    """Of the principal's project, of which it holds something."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyLine:
+    """How long calls with one value of a property took."""
+
+    value: str | None
+    measure: str
+    """``ttft``: until the first token; ``duration``: until the end."""
+    calls: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float

@@ -14,6 +14,7 @@ from skep.store.interfaces import (
     Server,
     VectorMissingError,
 )
+from skep.store.listening import hear
 from skep.store.migrations import SCHEMA_REVISION, ensure_schema
 from skep.store.queries import Queries
 from skep.store.servers import ExternalServer, OwnServer
@@ -35,5 +36,6 @@ __all__ = [
     "Server",
     "VectorMissingError",
     "ensure_schema",
+    "hear",
     "translate",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -152,7 +152,7 @@ class Database:
     async def own_connection(self) -> AsyncIterator[Connection]:
         """Make a connection in autocommit mode that is not one of the pool's, for whoever keeps it for long."""
         conninfo = await self.conninfo()
-        async with self._translated(), await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        async with self._translated(), await _connect(conninfo) as connection:
             yield connection
 
     @asynccontextmanager
@@ -216,6 +216,21 @@ class Database:
             raise
         except (psycopg.Error, PoolTimeout) as error:
             raise translate(error, self.where) from error
+
+
+async def _connect(conninfo: str) -> Connection:
+    """A new connection in autocommit mode.
+
+    psycopg drops one that is cancelled half-made without closing it: the server would wait a minute for our password, and
+    nobody could drop the database as long. So it is made to its end, and closed then.
+    """
+    connecting = asyncio.create_task(AsyncConnection.connect(conninfo, autocommit=True), name="skep-connecting")
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        with suppress(psycopg.Error):
+            await (await connecting).close()
+        raise
 
 
 def translate(error: Exception, where: str) -> SkepError | Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ CALLER = Caller(project_id=1, key_id="k1", key_name="ci", user="ann", tags=("red
 BRIEF = MeterOptions(patience_seconds=0.05, valid_seconds=float("inf"))
 
 
-def rule(metric: Metric, amount: int, **changes: object) -> Rule:
-    standard = {
+def rule(metric: Metric, amount: int, **changes: Any) -> Rule:
+    standard: dict[str, Any] = {
         "rule_id": 1,
         "project_id": 1,
         "name": "r",
@@ -41,19 +42,17 @@ def rule(metric: Metric, amount: int, **changes: object) -> Rule:
         "period": None if metric == "concurrent" else "total",
         "amount": amount,
     }
-    return Rule(**{**standard, **changes})  # type: ignore[arg-type]
+    return Rule(**{**standard, **changes})
 
 
-def ask(tokens_in: int = 10, tokens_out: int | None = 20, **changes: object) -> Ask:
-    return Ask(
-        **{"caller": CALLER, "model": "m", "price": PRICE, **changes},
-        input_tokens_at_most=tokens_in,
-        output_tokens_at_most=tokens_out,
-    )  # type: ignore[arg-type]
+def ask(tokens_in: int = 10, tokens_out: int | None = 20, **changes: Any) -> Ask:
+    facts: dict[str, Any] = {"caller": CALLER, "model": "m", "price": PRICE, **changes}
+    return Ask(**facts, input_tokens_at_most=tokens_in, output_tokens_at_most=tokens_out)
 
 
-def ended(tokens_in: int = 10, tokens_out: int = 20, **changes: object) -> Settlement:
-    return Settlement(**{"outcome": "ok", "usage": Usage(input_tokens=tokens_in, output_tokens=tokens_out), **changes})  # type: ignore[arg-type]
+def ended(tokens_in: int = 10, tokens_out: int = 20, **changes: Any) -> Settlement:
+    facts: dict[str, Any] = {"outcome": "ok", **changes}
+    return Settlement(**facts, usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out))
 
 
 async def test_a_call_is_reserved_begun_and_settled() -> None:
@@ -136,7 +135,7 @@ async def test_concurrent_calls_make_room_when_they_end() -> None:
         assert refused.value.fields["retry_after_seconds"] == 1
         meter.begin(tickets[0])
         meter.settle(tickets[0], ended())
-        assert await meter.admit(ask())
+        assert (await meter.admit(ask())).ask.model == "m"
 
 
 async def test_a_call_without_a_bound_gets_one_where_tokens_count() -> None:
@@ -173,7 +172,7 @@ async def test_what_cannot_be_written_down_does_not_leave() -> None:
         with pytest.raises(JournalUnwritableError):
             meter.begin(ticket)
         meter.journal.is_full = False
-        assert await meter.admit(ask())
+        assert (await meter.admit(ask())).ask.model == "m"
 
 
 async def test_a_call_without_rules_needs_nobody() -> None:
@@ -183,3 +182,60 @@ async def test_a_call_without_rules_needs_nobody() -> None:
         meter.begin(ticket)
         meter.settle(ticket, ended())
         assert len(meter.journal.lines) == 2
+
+
+async def test_whoever_comes_while_the_bank_is_asked_is_asked_for_too() -> None:
+    """Not refused because the answer to others' asking brought nothing for it."""
+    async with MemoryMeter(
+        [rule("requests", 10), rule("cost", 10**6, rule_id=2, name="whole", subject="project", value="")], BRIEF
+    ) as meter:
+        acquire = meter.bank_teller.acquire
+
+        async def slow_acquire(wishes: Any) -> Any:
+            await asyncio.sleep(0.005)
+            return await acquire(wishes)
+
+        meter.bank_teller.acquire = slow_acquire  # type: ignore[method-assign]
+
+        async def later(number: int) -> bool:
+            await asyncio.sleep(number * 0.001)
+            key = Caller(project_id=1, key_id=f"k{number % 20}")
+            ticket = meter.try_admit(ask(caller=key)) or await meter.admit(ask(caller=key))
+            meter.begin(ticket)
+            meter.settle(ticket, ended())
+            return True
+
+        assert all(await asyncio.gather(*(later(number) for number in range(100))))
+
+
+async def test_what_is_remembered_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while more of them wait than that."""
+    monkeypatch.setattr("skep.spend.meter._MOST_PLANS", 10)
+    async with MemoryMeter([rule("requests", 2, subject="session")], BRIEF) as meter:
+
+        async def one(number: int) -> bool:
+            ticket = await meter.admit(ask(caller=Caller(1, "k1", session=f"s{number}")))
+            meter.cancel(ticket)
+            return True
+
+        async with asyncio.timeout(5):
+            assert all(await asyncio.gather(*(one(number) for number in range(100))))
+        assert len(meter._plans) <= 10
+
+
+async def test_windows_that_nobody_uses_are_given_back_and_forgotten() -> None:
+    seconds = 0.0
+    async with MemoryMeter([rule("requests", 100)], BRIEF) as meter:
+        meter.clock = lambda: seconds
+        await meter.renew()
+        ticket = await meter.admit(ask())
+        meter.begin(ticket)
+        seconds = 100.0
+        await meter.tidy()
+        assert len(meter.windows) == 1, "a call is under way"
+        meter.cancel(ticket)
+        await meter.tidy()
+        assert [window.leased for window in meter.bank.windows.values()] == [0]
+        await meter.tidy()
+        assert meter.windows == {}
+        assert (await meter.admit(ask())).ask.model == "m"

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable
 
 from skep.errors import UnavailableError
-from skep.observe import event
-from skep.store import Connection, Database
+from skep.store.database import Connection, Database
 
 _ALIVE_SECONDS = 20.0
 """After so long without a word we look whether the connection is still one."""
@@ -42,7 +41,7 @@ async def hear(
             lose()
             if str(error) != said:
                 said = str(error)
-                event(_log, logging.WARNING, "not listening", reason=said)
+                _log.warning("not listening: %s", said)
         await asyncio.sleep(_AGAIN_SECONDS)
 
 

@@ -1,0 +1,107 @@
+"""The bank that the database is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from psycopg import errors
+from typing_extensions import override
+
+from skep.spend.holdings import NEVER, WindowView
+from skep.spend.interfaces import MeterUnavailableError
+from skep.spend.ports import Bank, Wish
+from skep.store import Database, Queries
+
+LEASE_SECONDS = 30.0
+"""How long the database grants leases for. They are used half as long (`MeterOptions.valid_seconds`), renewed at a third."""
+
+queries = Queries("skep.spend")
+
+
+class DatabaseTeller(Bank):
+    """Leases of one process, kept in the database. Its methods raise the errors of the store."""
+
+    def __init__(self, database: Database, process_id: int, node: str) -> None:
+        self._database = database
+        self._process_id = process_id
+        self._node = node
+
+    @override
+    async def acquire(self, wishes: Sequence[Wish]) -> list[WindowView]:
+        views = await self._acquire(wishes)
+        if len(views) < len(wishes):
+            known = {(view.rule_id, view.value) for view in views}
+            new = [wish for wish in wishes if (wish.rule_id, wish.value) not in known]
+            await self._database.execute(
+                queries["open_windows"],
+                {"rule_ids": [wish.rule_id for wish in new], "values": [wish.value for wish in new]},
+            )
+            views += await self._acquire(new)
+        return views
+
+    @override
+    async def give_back(self, amounts: Mapping[int, int]) -> None:
+        await self._database.execute(
+            queries["give_back"],
+            {"process_id": self._process_id, "window_ids": list(amounts), "amounts": list(amounts.values())},
+        )
+
+    @override
+    async def recall(self, window_ids: Collection[int]) -> None:
+        for payload in recall_payloads(self._process_id, window_ids):
+            await self._database.fetch_tuples(queries["tell_recall"], {"payload": payload})
+
+    @override
+    async def renew(self) -> Mapping[int, int]:
+        await self._database.execute(
+            queries["renew_process"],
+            {"process_id": self._process_id, "node": self._node, "lease_seconds": LEASE_SECONDS},
+        )
+        return dict(await self._database.fetch_tuples(queries["fetch_leases"], {"process_id": self._process_id}))
+
+    async def _acquire(self, wishes: Sequence[Wish]) -> list[WindowView]:
+        try:
+            rows = await self._database.fetch_tuples(
+                queries["acquire_leases"],
+                {
+                    "process_id": self._process_id,
+                    "rule_ids": [wish.rule_id for wish in wishes],
+                    "values": [wish.value for wish in wishes],
+                    "needs": [wish.need for wish in wishes],
+                    "leasts": [wish.least for wish in wishes],
+                    "wants": [wish.want for wish in wishes],
+                },
+            )
+        except errors.ForeignKeyViolation as error:
+            # Somebody released this process' leases because it had been silent for too long.
+            raise MeterUnavailableError(reason="this process was taken for dead; it renews its leases") from error
+        return [_view(row) for row in rows]
+
+
+def _view(row: Sequence[Any]) -> WindowView:
+    window_id, rule_id, value, granted, used, others, ends_at, ends_in_seconds = row
+    ends_in = NEVER if ends_in_seconds is None else ends_in_seconds
+    return WindowView(window_id, rule_id, value, granted, used, others, ends_at, ends_in)
+
+
+_MOST_IN_PAYLOAD = 300
+"""Windows in one notification; PostgreSQL takes 8,000 bytes."""
+
+
+def recall_payloads(process_id: int, window_ids: Collection[int]) -> list[str]:
+    """How a recall is told: ``recall <process> <window>,<window>,...``."""
+    ordered = sorted(window_ids)
+    return [
+        f"recall {process_id} {','.join(map(str, ordered[start : start + _MOST_IN_PAYLOAD]))}"
+        for start in range(0, len(ordered), _MOST_IN_PAYLOAD)
+    ]
+
+
+def parse_recall(payload: str) -> tuple[int, list[int]] | None:
+    """The process that needs room and the windows; None for any other notification."""
+    word, _, rest = payload.partition(" ")
+    if word != "recall":
+        return None
+    process_id, _, windows = rest.partition(" ")
+    return int(process_id), [int(window) for window in windows.split(",")]

@@ -1,0 +1,244 @@
+"""What keeps a meter alive: renewing, giving back, reading rules, flushing its journal, adopting those of the dead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skep.errors import UnavailableError
+from skep.jobs import end_task
+from skep.observe import event
+from skep.spend.adopting import LeftJournal, left_journals
+from skep.spend.database_bank import DatabaseTeller, parse_recall, queries
+from skep.spend.flushing import Crossing, Flushed, flush, prepare
+from skep.spend.journal import FileJournal
+from skep.spend.meter import LeasedMeter, MeterOptions
+from skep.spend.models import Alert, Rule
+from skep.spend.rules import rule_of
+from skep.store import Connection, Database, hear
+
+JOURNAL_FOLDER = "journal"
+REJECTS_FILE = "rejected.log"
+
+RENEW_SECONDS = 10.0
+"""A third of what the database grants."""
+
+TIDY_SECONDS = 2.0
+ADOPT_SECONDS = 3.0
+
+RULES_SECONDS = 5.0
+"""How often the rules are read though nobody told of a change: some poolers lose notifications."""
+
+_AGAIN_SECONDS = 0.5
+"""After the database did not answer."""
+
+_log = logging.getLogger(__name__)
+
+
+def log_alert(alert: Alert) -> None:
+    """Tell an alert in the log."""
+    event(
+        _log,
+        logging.WARNING,
+        "budget or limit nearly used up",
+        rule=alert.rule.name,
+        value=alert.value,
+        percent=alert.percent,
+        used=alert.used,
+        amount=alert.rule.amount,
+        resets_at=str(alert.resets_at),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SpendOptions:
+    """What the settings say about spending."""
+
+    data_folder: Path
+    node: str
+    """Names the data folder among those that share the database."""
+    meter: MeterOptions = field(default_factory=MeterOptions)
+    flush_seconds: float = 0.5
+    """How long an ended call waits at most on its way into the ledger."""
+    sync_journal: bool = False
+    """Whether a call waits until its line in the journal is safe from power loss."""
+    close_seconds: float = 5.0
+    """How long closing waits for the database; what is not in the ledger by then stays in the journal."""
+    on_alert: Callable[[Alert], None] = log_alert
+    """Called once for each alert percent that a window passes, in the process that noticed."""
+
+
+class Feeder:
+    """Owns a process' journal, its meter, and the tasks that connect both with the database."""
+
+    def __init__(self, database: Database, options: SpendOptions) -> None:
+        self.process_id = secrets.randbits(62)
+        self.folder = options.data_folder / JOURNAL_FOLDER
+        self._database = database
+        self._options = options
+        self._flush_now = asyncio.Event()
+        self._flush_turn = asyncio.Lock()
+        self._rules_changed = asyncio.Event()
+        self._recalled = asyncio.Event()
+        self._recalls: dict[int, set[int]] = {}
+        """Windows by the process that needs room in them."""
+        self._rules: list[Rule] | None = None
+        self._said: dict[str, str] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.journal = FileJournal(self.folder, self.process_id, sync=options.sync_journal, wake=self._flush_now.set)
+        self.meter = LeasedMeter(DatabaseTeller(database, self.process_id, options.node), self.journal, options.meter)
+
+    async def start(self) -> None:
+        """Begin. A database that is away is waited for: until it is there, calls are refused with the reason.
+
+        Raises JournalUnwritableError.
+        """
+        self.journal.start()
+        # Tried here, so that a process whose database is there admits its first call.
+        for name, step in (("rules", self._read_rules), ("leases", self.meter.renew)):
+            await self._try(name, step)
+        loops = {
+            "renew": self._loop("leases", self.meter.renew, RENEW_SECONDS),
+            "tidy": self._loop("tidying", self.meter.tidy, TIDY_SECONDS),
+            "rules": self._loop("rules", self._read_rules, RULES_SECONDS, self._rules_changed),
+            "recalls": self._loop("recalls", self._give_back, None, self._recalled),
+            "adopt": self._loop("adopting", self.adopt, ADOPT_SECONDS),
+            "flush": self._loop("ledger", self._flush_through, 0.0),
+            "hear": hear(self._database, queries["listen_spend"], self._hear),
+        }
+        self._tasks = [asyncio.create_task(loop, name=f"skep-spend-{name}") for name, loop in loops.items()]
+
+    async def close(self) -> None:
+        """Put everything into the ledger and give back all leases, if the database answers in time; else others will."""
+        await self.meter.close()
+        for task in self._tasks:
+            await end_task(task)
+        is_done = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.close_seconds):
+                is_done = await self._try("closing", self._finish) and not self.journal.open_calls
+        self.journal.close(is_done=is_done)
+
+    async def adopt(self) -> int:
+        """Take over the journals of dead processes in our data folder; how many there were. Raises an UnavailableError."""
+        adopted = 0
+        with closing(left_journals(self.folder)) as found:
+            for left in found:
+                await self._adopt_one(left)
+                adopted += 1
+        return adopted
+
+    async def flush(self) -> None:
+        """Put everything that has ended into the ledger now. Raises an UnavailableError."""
+        async with self._database.own_connection() as connection:
+            await prepare(connection)
+            await self._flush_all(connection)
+
+    async def _finish(self) -> None:
+        await self.flush()
+        if not self.journal.open_calls:
+            await self._database.execute(queries["release_process"], {"process_id": self.process_id})
+
+    async def _adopt_one(self, left: LeftJournal) -> None:
+        calls = lost = 0
+        async with self._database.own_connection() as connection:
+            await prepare(connection)
+            for lines in left.batches():
+                flushed = await flush(connection, left.process_id, lines, rejects=self.folder / REJECTS_FILE)
+                await self._alert(flushed.crossings)
+                calls += lines.count(b"\n")
+                lost += lines.count(b"\tlost\t")
+            await connection.execute(queries["release_process"], {"process_id": left.process_id})
+        left.remove()
+        event(_log, logging.WARNING, "journal adopted", process=f"{left.process_id:x}", calls=calls, lost=lost)
+
+    async def _loop(
+        self,
+        name: str,
+        step: Callable[[], Awaitable[object]],
+        seconds: float | None,
+        sooner: asyncio.Event | None = None,
+    ) -> None:
+        """Do a step again and again: after so many seconds, or sooner when that is set; None: only then."""
+        while True:
+            done = await self._try(name, step)
+            pause = seconds if done else _AGAIN_SECONDS
+            if sooner is None:
+                await asyncio.sleep(pause or 0)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await sooner.wait()
+            sooner.clear()
+
+    async def _try(self, name: str, step: Callable[[], Awaitable[object]]) -> bool:
+        """Whether a step went well. A reason why not is told once."""
+        try:
+            await step()
+        except UnavailableError as error:
+            reason = str(error)
+            if self._said.get(name) != reason:
+                self._said[name] = reason
+                event(_log, logging.WARNING, "spending waits for the database", what=name, reason=reason)
+            return False
+        except Exception as error:  # noqa: BLE001 -- a loop that survives: the cause is logged, then tried again
+            event(_log, logging.ERROR, "spending failed", what=name, reason=f"{type(error).__name__}: {error}")
+            return False
+        self._said.pop(name, None)
+        return True
+
+    async def _read_rules(self) -> None:
+        rules = [rule_of(row) for row in await self._database.fetch_tuples(queries["fetch_all_rules"])]
+        if rules != self._rules:
+            self._rules = rules
+            self.meter.change_rules(rules)
+
+    async def _flush_through(self) -> None:
+        """Flush now and then, on one connection, until that breaks."""
+        async with self._database.own_connection() as connection:
+            await prepare(connection)
+            while True:
+                await self._flush_all(connection)
+                self._said.pop("ledger", None)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._options.flush_seconds):
+                        await self._flush_now.wait()
+                self._flush_now.clear()
+
+    async def _flush_all(self, connection: Connection) -> None:
+        async with self._flush_turn:
+            while (batch := self.journal.next_batch()) is not None:
+                flushed = Flushed()
+                self.meter.flush_begun()
+                try:
+                    flushed = await flush(connection, self.process_id, batch.lines, rejects=self.folder / REJECTS_FILE)
+                    self.journal.done(batch)
+                finally:
+                    self.meter.flush_ended(flushed.windows)
+                await self._alert(flushed.crossings)
+
+    async def _alert(self, crossings: list[Crossing]) -> None:
+        for crossing in crossings:
+            rows = await self._database.fetch_tuples(queries["fetch_alert"], {"window_id": crossing.window_id})
+            for rule_id, value, used, resets_at in rows:
+                rule = next((rule for rule in self._rules or () if rule.rule_id == rule_id), None)
+                if rule is not None:
+                    self._options.on_alert(Alert(rule, value, crossing.percent, used, resets_at))
+
+    def _hear(self, payload: str) -> None:
+        recall = parse_recall(payload)
+        if recall is None:
+            self._rules_changed.set()
+        elif recall[0] != self.process_id:
+            self._recalls.setdefault(recall[0], set()).update(recall[1])
+            self._recalled.set()
+
+    async def _give_back(self) -> None:
+        recalls, self._recalls = self._recalls, {}
+        for by_process_id, window_ids in recalls.items():
+            await self.meter.recalled(window_ids, by_process_id=by_process_id, process_id=self.process_id)

@@ -1,0 +1,233 @@
+"""Calls written to a local file before they leave and when they end, so that none is forgotten when this process dies.
+
+    <folder>/<process>.lock         held by flock as long as the process lives
+    <folder>/<process>.<n>.log      its segments; the last is written to
+
+What was written survives the end of the process at once (it is in the system's memory), and power loss only with ``sync``.
+A segment goes when all that ended in it is in the ledger; calls still open are begun again in the next one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from typing_extensions import override
+
+from skep.spend.interfaces import JournalUnwritableError
+from skep.spend.ports import Journal
+
+SEGMENT_BYTES = 16 << 20
+MOST_BYTES = 4 << 30
+"""Of all segments together: of more no call is begun. About 8 million calls that wait for the database."""
+
+CHUNK_BYTES = 1 << 20
+"""Read at a time, about 2,000 calls: the more there are in one flush, the fewer windows are charged twice in a row."""
+
+_FLUSH_AT_BYTES = 768 << 10
+"""So much that was not flushed wakes the flusher before its time."""
+
+_END = ord("E")
+
+
+@dataclass(slots=True, eq=False)
+class _Segment:
+    path: Path
+    descriptor: int
+    size: int = 0
+    flushed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Lines of ended calls that are to be put into the ledger, and where the journal stands when they are."""
+
+    lines: bytes
+    upto: int
+    """Offset in the oldest segment."""
+    held: int
+    """How many of the lines could not be written to the file."""
+
+
+class FileJournal(Journal):
+    """See the module. Belongs to one thread. ``wake`` is called when there is much to flush."""
+
+    def __init__(
+        self,
+        folder: Path,
+        process_id: int,
+        *,
+        sync: bool = False,
+        segment_bytes: int = SEGMENT_BYTES,
+        most_bytes: int = MOST_BYTES,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._folder = folder
+        self._process_id = process_id
+        self._sync = sync
+        self._segment_bytes = segment_bytes
+        self._most_bytes = most_bytes
+        self._wake = wake
+        self._lock = -1
+        self._number = 0
+        self._segments: deque[_Segment] = deque()
+        self._open: dict[str, bytes] = {}
+        self._held: deque[bytes] = deque()
+        """Ends that the disk would not take: kept here until it does, or until they are in the ledger."""
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls were begun and have not ended."""
+        return len(self._open)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much was written and is not known to be in the ledger."""
+        return sum(each.size - each.flushed for each in self._segments) + sum(map(len, self._held))
+
+    def start(self) -> None:
+        """Take the lock and begin the first segment. Raises JournalUnwritableError."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _locked(lock_path(self._folder, self._process_id))
+            self._segments.append(self._new_segment())
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def close(self, *, is_done: bool) -> None:
+        """Let go of it; with ``is_done`` the files go too, for whatever stood in them is in the ledger."""
+        for segment in self._segments:
+            os.close(segment.descriptor)
+            if is_done:
+                segment.path.unlink(missing_ok=True)
+        self._segments.clear()
+        if self._lock >= 0:
+            if is_done:
+                lock_path(self._folder, self._process_id).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = -1
+
+    @override
+    def begin(self, call_id: str, line: str) -> None:
+        data = line.encode("utf-8", "replace")
+        if not self._segments:
+            raise JournalUnwritableError(path=self._folder, reason="this process is stopping")
+        try:
+            if self._segments[-1].size >= self._segment_bytes:
+                self._rotate()
+            self._write(self._segments[-1], data)
+            if self._sync:
+                os.fdatasync(self._segments[-1].descriptor)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._open[call_id] = data
+
+    @override
+    def end(self, call_id: str, line: str) -> None:
+        self._open.pop(call_id, None)
+        if not self._segments:
+            return  # closed with this call under way: whoever adopts the journal counts it as lost
+        data = line.encode("utf-8", "replace")
+        segment = self._segments[-1]
+        try:
+            self._write(segment, data)
+        except OSError:
+            # The call is over: there is nobody to tell. At worst, if this process dies now, it counts as reserved.
+            self._held.append(data)
+        if segment.size - segment.flushed > _FLUSH_AT_BYTES:
+            self._wake()
+
+    def next_batch(self) -> Batch | None:
+        """The oldest lines that are to be flushed; None when there are none. Nothing changes until `done`."""
+        self._write_held()
+        while True:
+            segment = self._drop_flushed()
+            if segment.flushed >= segment.size:
+                break
+            chunk = os.pread(segment.descriptor, min(CHUNK_BYTES, segment.size - segment.flushed), segment.flushed)
+            whole = chunk.rfind(b"\n") + 1
+            lines = ended_lines(chunk[:whole])
+            if lines:
+                return Batch(lines, segment.flushed + whole, 0)
+            segment.flushed += whole
+        return Batch(b"".join(self._held), segment.flushed, len(self._held)) if self._held else None
+
+    def done(self, batch: Batch) -> None:
+        """The lines of this batch are in the ledger."""
+        self._segments[0].flushed = batch.upto
+        for _ in range(batch.held):
+            self._held.popleft()
+        self._drop_flushed()
+
+    def _drop_flushed(self) -> _Segment:
+        """Remove segments of which everything is in the ledger; the oldest that is left."""
+        while len(self._segments) > 1 and self._segments[0].flushed >= self._segments[0].size:
+            segment = self._segments.popleft()
+            os.close(segment.descriptor)
+            segment.path.unlink(missing_ok=True)
+        return self._segments[0]
+
+    def _write_held(self) -> None:
+        try:
+            while self._held:
+                self._write(self._segments[-1], self._held[0])
+                self._held.popleft()
+        except OSError:
+            return  # still no room: they are flushed from memory
+
+    def _rotate(self) -> None:
+        """Begin a new segment with the calls that are open, so that the old one can go."""
+        if sum(segment.size for segment in self._segments) >= self._most_bytes:
+            raise OSError(errno.EFBIG, "the database was away for so long that it holds as much as it may")
+        segment = self._new_segment()
+        try:
+            self._write(segment, b"".join(self._open.values()))
+        except OSError:
+            os.close(segment.descriptor)
+            segment.path.unlink(missing_ok=True)
+            raise
+        self._segments.append(segment)
+
+    def _new_segment(self) -> _Segment:
+        self._number += 1
+        path = self._folder / f"{self._process_id:x}.{self._number}.log"
+        return _Segment(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600))
+
+    def _write(self, segment: _Segment, data: bytes) -> None:
+        written = os.write(segment.descriptor, data)
+        if written < len(data):
+            # A full disk takes the beginning of a line: it must not stand there.
+            os.ftruncate(segment.descriptor, segment.size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        segment.size += written
+
+    def _unwritable(self, error: OSError) -> JournalUnwritableError:
+        return JournalUnwritableError(path=self._folder, reason=error.strerror or str(error))
+
+
+def ended_lines(lines: bytes) -> bytes:
+    """Only the lines of ended calls."""
+    return b"".join([line for line in lines.splitlines(keepends=True) if line[0] == _END])
+
+
+def lock_path(folder: Path, process_id: int) -> Path:
+    """The file that tells whether a process lives."""
+    return folder / f"{process_id:x}.lock"
+
+
+def _locked(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between making and locking it, another process may have taken it for one left over, and removed it.
+        if os.fstat(descriptor).st_nlink == 0:
+            raise OSError(errno.EAGAIN, "it was removed while it was made; try again")
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

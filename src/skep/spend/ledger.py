@@ -1,0 +1,190 @@
+"""What the ledger tells, and how it is kept in shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from skep.access import Principal, require_role
+from skep.spend.database_bank import queries
+from skep.spend.interfaces import CallNotFoundError, ProcessNotReleasableError
+from skep.spend.models import LatencyLine, ProcessState, ReportLine
+from skep.store import Database
+
+ReportBy = Literal["project", "model", "key", "user", "tier", "provider", "outcome", "tag"]
+DIMENSIONS: tuple[ReportBy, ...] = ("project", "model", "key", "user", "tier", "provider", "outcome", "tag")
+
+LatencyBy = Literal["project", "model", "provider"]
+LATENCY_DIMENSIONS: tuple[LatencyBy, ...] = ("project", "model", "provider")
+
+KEPT_ROLLUP_DAYS = 800
+"""Sums are small: they are kept longer than calls."""
+
+_HOURS_AT_A_TIME = 100
+_DAYS_AT_A_TIME = 1000
+
+DAYS_AHEAD = 3
+"""Partitions that are made before their day comes."""
+
+KEPT_WINDOW_DAYS = 40
+"""Ended windows are kept for so long, for people who look back at a month."""
+
+_MOST_LINES = 1000
+_CLOCK_SKEW = timedelta(minutes=10)
+_UUID7_VERSION = 7
+
+
+class Ledger:
+    """The calls that were made. Everything is bound to the principal's project; looking needs the role ``reader``."""
+
+    def __init__(self, database: Database, *, retention_days: int = 400) -> None:
+        self._database = database
+        self._retention_days = retention_days
+
+    async def report(
+        self, principal: Principal, *, by: ReportBy, since: datetime, until: datetime | None = None
+    ) -> list[ReportLine]:
+        """What calls since then cost, by one of their properties, the dearest first; at most 1,000 lines.
+
+        A call with several tags counts for each of them.
+        """
+        require_role(principal, "reader")
+        return await self._database.fetch_all(
+            ReportLine,
+            queries["report_calls"],
+            {
+                "project_id": principal.project_id,
+                "by": by,
+                "since": since,
+                "until": until or datetime.now(UTC) + _CLOCK_SKEW,
+                "limit": _MOST_LINES,
+            },
+        )
+
+    async def latency(
+        self, principal: Principal, *, by: LatencyBy, since: datetime, until: datetime | None = None
+    ) -> list[LatencyLine]:
+        """How long calls took until the first token and until their end; percentiles are exact to 19 %."""
+        require_role(principal, "reader")
+        rows = await self._database.fetch_tuples(
+            queries["report_latency"],
+            {
+                "project_id": principal.project_id,
+                "by": by,
+                "since": since,
+                "until": until or datetime.now(UTC) + _CLOCK_SKEW,
+            },
+        )
+        buckets: dict[tuple[str | None, str], dict[int, int]] = {}
+        for value, measure, bucket, calls in rows:
+            buckets.setdefault((value, measure), {})[bucket] = calls
+        return [latency_line(value, measure, found) for (value, measure), found in buckets.items()]
+
+    async def roll_up(self) -> int:
+        """Sum up the hours that have ended and to which calls were added since, and their days; how many hours there were."""
+        rolled = 0
+        while hours := await self._database.fetch_tuples(queries["fetch_due_hours"], {"limit": _HOURS_AT_A_TIME}):
+            for (hour,) in hours:
+                await self._roll_up_hour(hour)
+                rolled += 1
+        for (day,) in await self._database.fetch_tuples(queries["fetch_open_days"], {"limit": _DAYS_AT_A_TIME}):
+            await self._roll_up_day(day)
+        return rolled
+
+    async def _roll_up_day(self, day: datetime) -> None:
+        async with self._database.transaction() as connection:
+            if await (await connection.execute(queries["close_day"], {"day": day})).fetchone() is None:
+                return
+            for statement in (
+                "delete_day_rollups",
+                "delete_day_latencies",
+                "insert_day_rollups",
+                "insert_day_latencies",
+            ):
+                await connection.execute(queries[statement], {"day": day})
+
+    async def _roll_up_hour(self, hour: datetime) -> None:
+        async with self._database.transaction() as connection:
+            await connection.execute(queries["stop_flushes"])
+            if await (await connection.execute(queries["delete_due"], {"hour": hour})).fetchone() is None:
+                return
+            for statement in ("reopen_day", "delete_rollups", "delete_latencies"):
+                await connection.execute(queries[statement], {"hour": hour})
+            await connection.execute(queries["insert_rollups"], {"hour": hour, "dimensions": list(DIMENSIONS)})
+            await connection.execute(
+                queries["insert_latencies"], {"hour": hour, "dimensions": list(LATENCY_DIMENSIONS)}
+            )
+
+    async def call(self, principal: Principal, call_id: str) -> dict[str, Any]:
+        """One call with everything that the ledger knows of it. Raises CallNotFoundError."""
+        require_role(principal, "reader")
+        since, until = _around(call_id)
+        bound = {"project_id": principal.project_id, "call_id": call_id, "from": since, "until": until}
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(queries["fetch_call"], bound)
+            row = await cursor.fetchone()
+            names = [column.name for column in cursor.description or ()]
+        if row is None:
+            raise CallNotFoundError(call_id=call_id)
+        return dict(zip(names, row, strict=True))
+
+    async def processes(self, principal: Principal) -> list[ProcessState]:
+        """Who holds leases."""
+        require_role(principal, "reader")
+        return await self._database.fetch_all(
+            ProcessState, queries["fetch_processes"], {"project_id": principal.project_id}
+        )
+
+    async def release(self, principal: Principal, process_id: int) -> None:
+        """Give back the leases of a process whose journal is lost. Its calls that are not in the ledger stay unknown.
+
+        Raises ProcessNotReleasableError while it may live.
+        """
+        require_role(principal, "admin")
+        bound = {"process_id": process_id}
+        async with self._database.transaction() as connection:
+            if await (await connection.execute(queries["lock_expired"], bound)).fetchone() is None:
+                raise ProcessNotReleasableError(process_id=process_id)
+            await connection.execute(queries["release_process"], bound)
+
+    async def tidy(self) -> None:
+        """A chore: make partitions ahead, sum up hours that have ended, and drop what is old."""
+        await self._database.fetch_tuples(queries["open_coming_days"], {"days": DAYS_AHEAD})
+        await self._database.fetch_tuples(queries["drop_old_days"], {"days": self._retention_days})
+        await self._database.execute(queries["delete_old_windows"], {"days": KEPT_WINDOW_DAYS})
+        await self._database.execute(queries["delete_old_rollups"], {"days": KEPT_ROLLUP_DAYS})
+        await self.roll_up()
+
+
+def latency_line(value: str | None, measure: str, buckets: Mapping[int, int]) -> LatencyLine:
+    """Percentiles of calls in buckets: the upper end of the bucket in which each lies."""
+    total = sum(buckets.values())
+    ends: list[float] = []
+    for share in (0.5, 0.95, 0.99):
+        rank, seen = math.ceil(total * share), 0
+        for bucket in sorted(buckets):
+            seen += buckets[bucket]
+            if seen >= rank:
+                ends.append(bucket_end_ms(bucket))
+                break
+    return LatencyLine(value, measure, total, *ends)
+
+
+def bucket_end_ms(bucket: int) -> float:
+    """The longest time in a bucket, as the database's function ``latency_bucket`` makes them."""
+    return float(0.1 * 2 ** (bucket / 4))
+
+
+def _around(call_id: str) -> tuple[datetime, datetime]:
+    """When a call may have been made, by its id; a foreign id tells nothing. Raises CallNotFoundError for what is no id."""
+    try:
+        found = UUID(call_id)
+    except ValueError:
+        raise CallNotFoundError(call_id=call_id) from None
+    if found.version != _UUID7_VERSION:
+        return datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+    made = datetime.fromtimestamp((found.int >> 80) / 1000, UTC)
+    return made - _CLOCK_SKEW, made + timedelta(days=1)

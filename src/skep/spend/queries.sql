@@ -1,0 +1,419 @@
+-- name: listen_spend
+-- Hear of changed rules, and of other processes that need room.
+listen skep_spend;
+
+-- name: tell_recall
+-- Ask all processes to give back what they do not use of some windows.
+select pg_notify('skep_spend', %(payload)s);
+
+-- name: fetch_all_rules
+-- The rules of every project: each process admits calls of all of them.
+select rule_id, project_id, name, metric, subject, subject_value as value, period, amount, mode, alert_percents,
+    fallback_model, allow_unpriced
+from rule;
+
+-- name: renew_process
+-- Say that a process lives; at the first time, that it is there. How long its leases are valid is told by the caller.
+insert into meter_process (process_id, node, expires_at)
+values (%(process_id)s, %(node)s, now() + make_interval(secs => %(lease_seconds)s))
+on conflict (process_id) do update set seen_at = now(), expires_at = excluded.expires_at;
+
+-- name: fetch_leases
+-- What a process holds.
+select window_id, amount from lease where process_id = %(process_id)s;
+
+-- name: open_windows
+-- Make the present windows of rules, where they are not there yet. Nothing is locked that another statement holds.
+insert into rule_window (project_id, rule_id, subject_value, started_at, ends_at)
+select r.project_id, r.rule_id, a.value, period_start(r.period, now()), period_end(r.period, period_start(r.period, now()))
+from unnest(%(rule_ids)s::bigint[], %(values)s::text[]) as a(rule_id, value) join rule r using (rule_id)
+order by r.rule_id, a.value
+on conflict (rule_id, subject_value, started_at) do nothing;
+
+-- name: acquire_leases
+-- Move room of windows into a process' leases. Windows are locked in the order of their numbers, here as everywhere; what is read
+-- under the lock is what others have committed, also after this statement began.
+with asked as materialized (
+    select r.rule_id, r.project_id, r.amount, r.mode, r.period, a.value, a.need, a.smallest, a.want
+    from unnest(%(rule_ids)s::bigint[], %(values)s::text[], %(needs)s::bigint[], %(leasts)s::bigint[], %(wants)s::bigint[])
+        as a(rule_id, value, need, smallest, want)
+    join rule r using (rule_id)
+), locked as materialized (
+    select w.window_id, w.used, w.leased, w.ends_at, a.*
+    from asked a
+    join rule_window w on w.rule_id = a.rule_id and w.subject_value = a.value and w.started_at = period_start(a.period, now())
+    order by w.window_id for update of w
+), mine as materialized (
+    select l.window_id, l.amount from lease l join locked using (window_id)
+    where l.process_id = %(process_id)s for update of l
+), living as (
+    select count(*) as processes from meter_process where expires_at > now()
+), granted as materialized (
+    select k.*, case when k.mode = 'hard'
+        then lease_size(k.need, k.smallest, k.want, k.amount - k.used - k.leased, living.processes) else 0 end as size
+    from locked k, living
+), moved as (
+    update rule_window w set leased = w.leased + g.size from granted g where w.window_id = g.window_id and g.size > 0
+), held as (
+    insert into lease (process_id, window_id, project_id, amount)
+    select %(process_id)s, window_id, project_id, size from granted where size > 0
+    on conflict (process_id, window_id) do update set amount = lease.amount + excluded.amount
+)
+select g.window_id, g.rule_id, g.value, g.size as granted, g.used, g.leased - coalesce(m.amount, 0) as others, g.ends_at,
+    extract(epoch from g.ends_at - now())::float8 as ends_in_seconds
+from granted g left join mine m using (window_id);
+
+-- name: give_back
+-- Return parts of a process' leases; never more than they are.
+with asked as (
+    select window_id, amount from unnest(%(window_ids)s::bigint[], %(amounts)s::bigint[]) as a(window_id, amount)
+), locked as materialized (
+    select w.window_id, a.amount from rule_window w join asked a using (window_id) order by w.window_id for update of w
+), mine as materialized (
+    select l.window_id, least(l.amount, k.amount) as amount from lease l join locked k using (window_id)
+    where l.process_id = %(process_id)s for update of l
+), given as (
+    update lease l set amount = l.amount - m.amount from mine m
+    where l.process_id = %(process_id)s and l.window_id = m.window_id
+)
+update rule_window w set leased = w.leased - m.amount from mine m where w.window_id = m.window_id;
+
+-- name: release_process
+-- Return all leases of a process whose calls are all in the ledger, and forget it.
+with locked as materialized (
+    select w.window_id from rule_window w join lease l using (window_id)
+    where l.process_id = %(process_id)s order by w.window_id for update of w
+), gone as (
+    delete from lease l using locked k where l.process_id = %(process_id)s and l.window_id = k.window_id
+    returning l.window_id, l.amount
+), moved as (
+    update rule_window w set leased = w.leased - g.amount from gone g where w.window_id = g.window_id
+)
+delete from meter_process where process_id = %(process_id)s;
+
+-- name: lock_expired
+-- A process whose time is over, so that it cannot renew before its leases are released.
+select process_id from meter_process where process_id = %(process_id)s and expires_at < now() for update;
+
+-- name: fetch_processes
+-- Who holds leases, and how much of the principal's project; those whose time is over are unreconciled.
+select p.process_id, p.node, p.started_at, p.seen_at, p.expires_at < now() as is_expired, count(l.window_id) as windows
+from meter_process p left join lease l on l.process_id = p.process_id and l.amount > 0 and l.project_id = %(project_id)s
+group by p.process_id order by p.started_at;
+
+-- name: create_stage
+-- Where lines of a journal are copied to; it lives as long as the connection, its rows as long as the transaction.
+create temporary table if not exists call_stage (
+    kind "char", call_id uuid, started_us bigint, project_id bigint, key_id text, key_name text, user_name text, session text,
+    tier text, tags text[], model text, face text, stream boolean, trace_id text, provider text, model_used text,
+    status integer, attempts integer, ttft_us bigint, duration_us bigint, input_tokens bigint, cached_input_tokens bigint,
+    cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, input_audio_tokens bigint,
+    output_audio_tokens bigint, cost_nusd bigint, price_version text, estimated boolean, outcome text, holds bigint[]
+) on commit delete rows;
+
+-- name: begin_flush
+-- Everything up to `commit_flush` happens or does not.
+begin;
+
+-- name: commit_flush
+-- The lines are in the ledger, and charged.
+commit;
+
+-- name: copy_lines
+-- Lines of a journal as they stand there.
+copy call_stage from stdin;
+
+-- name: open_staged_days
+-- Make the partitions that the lines need.
+select open_call_day(day) from (
+    select distinct ((timestamptz 'epoch' + started_us * interval '1 microsecond') at time zone 'UTC')::date as day from call_stage
+) as days
+where to_regclass('call_' || to_char(day, 'YYYYMMDD')) is null;
+
+-- name: share_rollups
+-- Sums are made while no lines are put into the ledger, or they would miss those of a transaction that has not ended.
+select pg_advisory_xact_lock_shared(7117005);
+
+-- name: note_due
+-- The hours of the lines are to be summed up again. Before any window is locked, since processes may wait here for each other.
+insert into rollup_due (hour)
+select distinct date_trunc('hour', timestamptz 'epoch' + started_us * interval '1 microsecond', 'UTC') from call_stage order by 1
+on conflict do nothing;
+
+-- name: flush_stage
+-- Put the lines that the ledger does not have yet into it, and turn what they took from the process' leases into use: both or
+-- neither. A line that is there already changes nothing.
+with fresh as (
+    insert into call (
+        call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
+        provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
+        output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cost_nusd, price_version, estimated, outcome,
+        holds
+    )
+    select
+        call_id, timestamptz 'epoch' + started_us * interval '1 microsecond', project_id, key_id, key_name, user_name, session,
+        tier, tags, model, face, stream, trace_id, provider, model_used, status, attempts, ttft_us, duration_us, input_tokens,
+        cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens,
+        cost_nusd, price_version, estimated, outcome, holds
+    from call_stage
+    on conflict do nothing
+    returning holds
+), charges as materialized (
+    select f.holds[i] as window_id, sum(f.holds[i + 2])::bigint as charged,
+        sum(greatest(f.holds[i + 2] - f.holds[i + 1], 0))::bigint as overage
+    from fresh f, generate_series(1, cardinality(f.holds), 3) i group by 1
+), locked as materialized (
+    select w.window_id, w.rule_id, w.alerted, c.charged, c.overage
+    from rule_window w join charges c using (window_id) order by w.window_id for update of w
+), mine as materialized (
+    select l.window_id, l.amount from lease l join locked using (window_id)
+    where l.process_id = %(process_id)s for update of l
+), moves as materialized (
+    select k.*, least(coalesce(m.amount, 0), k.charged) as moved, coalesce(m.amount, 0) as held
+    from locked k left join mine m using (window_id)
+), paid as (
+    update lease l set amount = l.amount - v.moved from moves v
+    where l.process_id = %(process_id)s and l.window_id = v.window_id and v.moved > 0
+), counted as (
+    update rule_window w set used = w.used + v.charged, leased = w.leased - v.moved, overage = w.overage + v.overage,
+        alerted = greatest(w.alerted, (
+            select max(p) from unnest(r.alert_percents) p
+            where (w.used + v.charged)::numeric * 100 >= r.amount::numeric * p
+        ))
+    from moves v join rule r using (rule_id) where w.window_id = v.window_id
+    returning w.window_id, w.used, w.leased, w.alerted
+), seen as (
+    select s.holds[i] as window_id, sum(s.holds[i + 2])::bigint as seen
+    from call_stage s, generate_series(1, cardinality(s.holds), 3) i group by 1
+)
+select s.window_id, s.seen, coalesce(v.charged, 0) as charged, coalesce(v.moved, 0) as moved, coalesce(c.used, w.used) as used,
+    coalesce(c.leased - (v.held - v.moved), w.leased) as others,
+    case when c.alerted > v.alerted then c.alerted else 0 end as alert
+from seen s join rule_window w using (window_id) left join moves v using (window_id) left join counted c using (window_id);
+
+-- name: fetch_alert
+-- What an alert says besides its percent.
+select rule_id, subject_value as value, used, ends_at as resets_at from rule_window where window_id = %(window_id)s;
+
+-- name: open_coming_days
+-- Make the ledger's partitions of today and the days after it.
+select open_call_day((now() at time zone 'UTC')::date + d) from generate_series(0, %(days)s::integer) d;
+
+-- name: drop_old_days
+-- Drop what the ledger has of days that are older than is to be kept.
+select drop_call_days((now() at time zone 'UTC')::date - %(days)s::integer);
+
+-- name: delete_old_windows
+-- Delete windows that ended long ago and of which nobody holds anything; their calls stay in the ledger.
+delete from rule_window w
+where w.ends_at < now() - make_interval(days => %(days)s) and w.leased = 0;
+
+-- name: fetch_rules
+-- The rules of the principal's project.
+select rule_id, project_id, name, metric, subject, subject_value as value, period, amount, mode, alert_percents,
+    fallback_model, allow_unpriced
+from rule where project_id = %(project_id)s order by name;
+
+-- name: fetch_rule
+-- One rule of the principal's project, by its name.
+select rule_id, project_id, name, metric, subject, subject_value as value, period, amount, mode, alert_percents,
+    fallback_model, allow_unpriced
+from rule where project_id = %(project_id)s and name = %(name)s;
+
+-- name: insert_rule
+-- A new rule; no row when the project has one of this name.
+insert into rule (project_id, name, metric, subject, subject_value, period, amount, mode, alert_percents, fallback_model, allow_unpriced)
+values (%(project_id)s, %(name)s, %(metric)s, %(subject)s, %(value)s, %(period)s, %(amount)s, %(mode)s, %(alert_percents)s,
+    %(fallback_model)s, %(allow_unpriced)s)
+on conflict (project_id, name) do nothing
+returning rule_id;
+
+-- name: update_rule
+-- Change what may change of a rule while its windows go on.
+update rule set amount = %(amount)s, mode = %(mode)s, alert_percents = %(alert_percents)s, fallback_model = %(fallback_model)s,
+    allow_unpriced = %(allow_unpriced)s, changed_at = now()
+where project_id = %(project_id)s and name = %(name)s;
+
+-- name: delete_rule
+-- Delete a rule, with its windows and leases.
+delete from rule where project_id = %(project_id)s and name = %(name)s;
+
+-- name: fetch_windows
+-- Where the present windows of a project's rules stand.
+select w.rule_id, w.subject_value as value, w.started_at, w.ends_at, w.used, w.leased, w.overage
+from rule_window w join rule r using (rule_id)
+where r.project_id = %(project_id)s and w.started_at = period_start(r.period, now())
+order by w.rule_id, w.used desc limit %(limit)s;
+
+-- name: report_calls
+-- What calls of the principal's project cost, by one of their properties. Whole days and hours that are summed up are taken from the
+-- sums; the others, and the pieces at both ends, from the calls. All are of one moment, so that nothing counts twice or not at all.
+with span as (
+    select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
+        date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
+), days as materialized (
+    select d.day from rolled_day d, span
+    where d.is_done and d.day >= first_hour and d.day + interval '1 day' <= end_hour
+      and not exists (select from rollup_due r where r.hour >= d.day and r.hour < d.day + interval '1 day')
+), hours as materialized (
+    select h as hour from span, generate_series(first_hour, end_hour - interval '1 hour', interval '1 hour') h
+    where date_trunc('day', h, 'UTC') not in (select day from days) and h not in (select hour from rollup_due)
+), looked_through as (
+    select greatest(d.hour, %(since)s::timestamptz) as since, least(d.hour + interval '1 hour', %(until)s::timestamptz) as until
+    from rollup_due d where d.hour > %(since)s::timestamptz - interval '1 hour' and d.hour < %(until)s
+    union
+    select greatest(h, %(since)s::timestamptz), least(h + interval '1 hour', %(until)s::timestamptz)
+    from unnest(array[date_trunc('hour', %(since)s::timestamptz, 'UTC'), date_trunc('hour', %(until)s::timestamptz, 'UTC')]) h, span
+    where h < first_hour or h >= end_hour
+), parts as (
+    select value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+    from days join call_rollup_day r using (day) where r.project_id = %(project_id)s and r.dimension = %(by)s
+    union all
+    select value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+    from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s
+    union all
+    select p.value, 1, coalesce(c.cost_nusd, 0), (c.cost_nusd is null)::integer, c.estimated::integer,
+        coalesce(c.input_tokens, 0), coalesce(c.cached_input_tokens, 0), coalesce(c.output_tokens, 0),
+        (c.outcome not in ('ok', 'cancelled'))::integer
+    from looked_through l
+    join call c on c.project_id = %(project_id)s and c.started_at >= l.since and c.started_at < l.until,
+    lateral call_values(c, %(by)s) p(value)
+)
+select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, sum(unpriced)::bigint as unpriced,
+    sum(estimated)::bigint as estimated, sum(input_tokens)::bigint as input_tokens,
+    sum(cached_input_tokens)::bigint as cached_input_tokens, sum(output_tokens)::bigint as output_tokens,
+    sum(failed)::bigint as failed
+from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
+
+-- name: report_latency
+-- How long calls of the principal's project took, as numbers of calls in buckets; from the same places as the costs.
+with span as (
+    select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
+        date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
+), days as materialized (
+    select d.day from rolled_day d, span
+    where d.is_done and d.day >= first_hour and d.day + interval '1 day' <= end_hour
+      and not exists (select from rollup_due r where r.hour >= d.day and r.hour < d.day + interval '1 day')
+), hours as materialized (
+    select h as hour from span, generate_series(first_hour, end_hour - interval '1 hour', interval '1 hour') h
+    where date_trunc('day', h, 'UTC') not in (select day from days) and h not in (select hour from rollup_due)
+), looked_through as (
+    select greatest(d.hour, %(since)s::timestamptz) as since, least(d.hour + interval '1 hour', %(until)s::timestamptz) as until
+    from rollup_due d where d.hour > %(since)s::timestamptz - interval '1 hour' and d.hour < %(until)s
+    union
+    select greatest(h, %(since)s::timestamptz), least(h + interval '1 hour', %(until)s::timestamptz)
+    from unnest(array[date_trunc('hour', %(since)s::timestamptz, 'UTC'), date_trunc('hour', %(until)s::timestamptz, 'UTC')]) h, span
+    where h < first_hour or h >= end_hour
+), parts as (
+    select value, measure, bucket, calls from days join call_latency_day r using (day)
+    where r.project_id = %(project_id)s and r.dimension = %(by)s
+    union all
+    select value, measure, bucket, calls from hours join call_latency r using (hour)
+    where r.project_id = %(project_id)s and r.dimension = %(by)s
+    union all
+    select p.value, m.measure, latency_bucket(m.us), 1
+    from looked_through l
+    join call c on c.project_id = %(project_id)s and c.started_at >= l.since and c.started_at < l.until,
+    lateral call_values(c, %(by)s) p(value),
+    lateral (values ('ttft', c.ttft_us), ('duration', c.duration_us)) m(measure, us)
+    where m.us is not null
+)
+select value, measure, bucket, sum(calls)::bigint as calls from parts group by 1, 2, 3 order by 1, 2, 3;
+
+-- name: fetch_due_hours
+-- Hours that have ended and are to be summed up.
+select hour from rollup_due where hour < date_trunc('hour', now(), 'UTC') order by hour limit %(limit)s;
+
+-- name: stop_flushes
+-- See `share_rollups`.
+select pg_advisory_xact_lock(7117005);
+
+-- name: delete_due
+-- An hour is about to be summed up; no row when another process was quicker.
+delete from rollup_due where hour = %(hour)s returning hour;
+
+-- name: delete_rollups
+-- What was summed up before.
+delete from call_rollup where hour = %(hour)s;
+
+-- name: delete_latencies
+-- The same for how long calls took.
+delete from call_latency where hour = %(hour)s;
+
+-- name: insert_rollups
+-- The sums of an hour.
+insert into call_rollup (
+    hour, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+)
+select %(hour)s, c.project_id, d.dimension, p.value, count(*), coalesce(sum(c.cost_nusd), 0),
+    count(*) filter (where c.cost_nusd is null), count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0),
+    coalesce(sum(c.cached_input_tokens), 0), coalesce(sum(c.output_tokens), 0),
+    count(*) filter (where c.outcome not in ('ok', 'cancelled'))
+from call c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c, d.dimension) p(value)
+where c.started_at >= %(hour)s and c.started_at < %(hour)s::timestamptz + interval '1 hour'
+group by c.project_id, d.dimension, p.value;
+
+-- name: insert_latencies
+-- How long the calls of an hour took.
+insert into call_latency (hour, project_id, dimension, value, measure, bucket, calls)
+select %(hour)s, c.project_id, d.dimension, p.value, m.measure, latency_bucket(m.us), count(*)
+from call c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c, d.dimension) p(value),
+    lateral (values ('ttft', c.ttft_us), ('duration', c.duration_us)) m(measure, us)
+where m.us is not null and c.started_at >= %(hour)s and c.started_at < %(hour)s::timestamptz + interval '1 hour'
+group by c.project_id, d.dimension, p.value, m.measure, latency_bucket(m.us);
+
+-- name: reopen_day
+-- An hour is summed up anew: its day must be, too. Whoever sums up the day waits here.
+insert into rolled_day (day, is_done) values (date_trunc('day', %(hour)s::timestamptz, 'UTC'), false)
+on conflict (day) do update set is_done = false;
+
+-- name: fetch_open_days
+-- Days that have ended, of which every hour is summed up, and which are not yet themselves.
+select day from rolled_day d
+where not is_done and day < date_trunc('day', now(), 'UTC')
+  and not exists (select from rollup_due r where r.hour >= d.day and r.hour < d.day + interval '1 day')
+order by day limit %(limit)s;
+
+-- name: close_day
+-- A day is about to be summed up; no row when another process was quicker.
+update rolled_day set is_done = true where day = %(day)s and not is_done returning day;
+
+-- name: delete_day_rollups
+-- What was summed up of the day before.
+delete from call_rollup_day where day = %(day)s;
+
+-- name: delete_day_latencies
+-- The same for how long calls took.
+delete from call_latency_day where day = %(day)s;
+
+-- name: insert_day_rollups
+-- The sums of a day, from those of its hours.
+insert into call_rollup_day (
+    day, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+)
+select %(day)s, project_id, dimension, value, sum(calls), sum(cost_nusd), sum(unpriced), sum(estimated), sum(input_tokens),
+    sum(cached_input_tokens), sum(output_tokens), sum(failed)
+from call_rollup where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
+group by project_id, dimension, value;
+
+-- name: insert_day_latencies
+-- How long the calls of a day took.
+insert into call_latency_day (day, project_id, dimension, value, measure, bucket, calls)
+select %(day)s, project_id, dimension, value, measure, bucket, sum(calls)
+from call_latency where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
+group by project_id, dimension, value, measure, bucket;
+
+-- name: delete_old_rollups
+-- Sums that are older than is to be kept.
+with old_hours as (delete from call_rollup where hour < now() - make_interval(days => %(days)s)),
+    old_latencies as (delete from call_latency where hour < now() - make_interval(days => %(days)s)),
+    old_days as (delete from call_rollup_day where day < now() - make_interval(days => %(days)s)),
+    old_day_latencies as (delete from call_latency_day where day < now() - make_interval(days => %(days)s))
+delete from rolled_day where day < now() - make_interval(days => %(days)s);
+
+-- name: fetch_call
+-- One call of the principal's project. Its id tells when it was made, which spares looking through all days.
+select call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
+    provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
+    output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cost_nusd, price_version, estimated, outcome, holds
+from call where project_id = %(project_id)s and call_id = %(call_id)s and started_at between %(from)s and %(until)s;

@@ -1,0 +1,171 @@
+"""Without a database, and without room on the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from skep.spend import MeterOptions, MeterUnavailableError, SpendOptions, open_metering
+from skep.store import Database, DatabaseUnavailableError, EmbeddedServer, ExternalServer
+from tests.metering import Ledger, a_rule, an_ask, call, gather, make_rules, metering, used
+from tests.postgres import migrate
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server that a test may stop."""
+    server = EmbeddedServer(tmp_path / "server", idle_stop_seconds=600, start_timeout_seconds=60)
+    try:
+        server.ensure_running()
+        yield server
+    finally:
+        server.stop(20)
+
+
+def address(server: EmbeddedServer) -> str:
+    """A URL, good also after the server was started anew."""
+    return psycopg.conninfo.make_conninfo(**server.ensure_running().conninfo())
+
+
+@contextmanager
+def ledger_of(url: str) -> Iterator[Ledger]:
+    """What the database says, for a while."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield Ledger(connection)
+
+
+async def recovers(opened: Any, ask: Any) -> None:
+    """A call is admitted again, soon."""
+    pause = 0.05
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                assert await call(opened.meter, ask, 2)
+                return
+            except MeterUnavailableError:
+                await asyncio.sleep(pause)
+                pause *= 1.2
+
+
+async def test_calls_go_on_within_leases_while_the_database_is_away(own_server: EmbeddedServer, tmp_path: Path) -> None:
+    url = address(own_server)
+    await migrate(url)
+    who = await make_rules(url, a_rule("requests", 100_000), a_rule("cost", 10**9, subject="key", value="*"))
+    async with metering(url, tmp_path / "data") as opened:
+        for _ in range(3):
+            assert all(await gather(*(call(opened.meter, an_ask(who.project_id, 10), 10) for _ in range(50))))
+        await opened.flush()
+        own_server.stop(20)
+        held = [each.free for each in opened.feeder.meter.windows.values()]
+        assert min(held) >= 10, "there is something in store"
+        assert all(await gather(*(call(opened.meter, an_ask(who.project_id, 1), 1) for _ in range(10))))
+        with pytest.raises(MeterUnavailableError, match="does not answer"):
+            await opened.meter.admit(an_ask(who.project_id, 1, key_id="another"))
+        assert opened.waiting_bytes > 0
+        own_server.ensure_running()
+        await recovers(opened, an_ask(who.project_id, 2, key_id="another"))
+        await opened.flush()
+        assert opened.waiting_bytes == 0
+        with ledger_of(url) as ledger:
+            ledger.check()
+            assert ledger.one("select count(*) from call") == 161
+
+
+async def test_a_start_without_a_database_recovers(own_server: EmbeddedServer, tmp_path: Path) -> None:
+    """What the process before it could not put into the ledger is put there by the one that comes after."""
+    url = address(own_server)
+    await migrate(url)
+    who = await make_rules(url, a_rule("requests", 100))
+    async with metering(url, tmp_path / "data", close_seconds=1.0) as before:
+        open_one, over = [await before.meter.admit(an_ask(who.project_id, 2)) for _ in range(2)]
+        before.meter.begin(open_one)
+        before.meter.begin(over)
+        own_server.stop(20)
+        before.meter.settle(over, used(2))
+    database = Database(ExternalServer(url), connect_timeout_seconds=2)
+    try:
+        options = SpendOptions(data_folder=tmp_path / "data", node="data")
+        with pytest.raises(DatabaseUnavailableError):
+            await database.open()
+        async with open_metering(database, options) as opened:
+            with pytest.raises(MeterUnavailableError, match="rules were not read"):
+                await opened.meter.admit(an_ask(who.project_id, 2))
+            own_server.ensure_running()
+            await database.open()
+            await recovers(opened, an_ask(who.project_id, 2))
+            await opened.feeder.adopt()
+            await opened.flush()
+            with ledger_of(url) as ledger:
+                ledger.check()
+                assert sorted(row[0] for row in ledger.all("select outcome from call")) == ["lost", "ok", "ok"]
+    finally:
+        await database.close()
+
+
+async def test_leases_are_not_used_when_their_time_is_over(database_url: str, tmp_path: Path) -> None:
+    who = await make_rules(database_url, a_rule("requests", 1000))
+    async with metering(database_url, tmp_path, meter=MeterOptions(valid_seconds=0.3)) as opened:
+        for _ in range(3):
+            await gather(*(call(opened.meter, an_ask(who.project_id, 2), 2) for _ in range(20)))
+        ticket = opened.meter.try_admit(an_ask(who.project_id, 2))
+        assert ticket is not None
+        await asyncio.sleep(0.4)
+        assert opened.meter.try_admit(an_ask(who.project_id, 2)) is None, "a process that was stopped must ask first"
+        assert await call(opened.meter, an_ask(who.project_id, 2), 2)
+        opened.meter.cancel(ticket)
+
+
+DISK_FULL = """
+import asyncio, json, os, resource, sys
+from pathlib import Path
+from skep.spend import JournalUnwritableError
+from tests.metering import an_ask, metering, used
+
+async def main(url, folder, project_id, most_bytes):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    begun, refused, tickets = [], 0, []
+    async with metering(url, Path(folder), flush_seconds=30.0) as opened:
+        for _ in range(200):
+            ask = an_ask(project_id, 10)
+            ticket = opened.meter.try_admit(ask) or await opened.meter.admit(ask)
+            try:
+                opened.meter.begin(ticket)
+            except JournalUnwritableError:
+                refused += 1
+                continue
+            begun.append(ask.call_id)
+            tickets.append(ticket)
+        for ticket in tickets:
+            opened.meter.settle(ticket, used(7))
+        print(json.dumps([begun, refused, opened.waiting_bytes]))
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+"""
+
+
+async def test_no_call_leaves_that_cannot_be_written_down(database_url: str, tmp_path: Path) -> None:
+    """A file that may not grow behaves as one on a full disk: what was begun before still ends in the ledger."""
+    who = await make_rules(database_url, a_rule("requests", 10_000), a_rule("cost", 10**9))
+    root = Path(__file__).parents[3]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", DISK_FULL, database_url, str(tmp_path), str(who.project_id), "20000"),
+        env={"PYTHONPATH": f"{root / 'src'}:{root}"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    begun, refused, waiting = json.loads(out)
+    assert begun
+    assert refused == 200 - len(begun)
+    assert waiting > 20_000, "ends wait in memory"
+    with ledger_of(database_url) as ledger:
+        ledger.check()
+        rows = ledger.all("select call_id, cost_nusd, outcome from call")
+    assert sorted(str(row[0]) for row in rows) == sorted(begun)
+    assert {row[1:] for row in rows} == {(7, "ok")}

@@ -1,0 +1,116 @@
+"""Money: integers, rounded once, never less reserved than charged."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skep.spend import Price, Rates, Tier, Usage, cost_nusd, make_price, worst_cost_nusd
+
+RATE = st.integers(0, 100_000_000_000)
+PART = st.none() | RATE
+RATES = st.builds(Rates, RATE, RATE, PART, PART, PART, PART, PART)
+PRICES = st.builds(
+    make_price,
+    RATES,
+    st.lists(st.builds(Tier, st.integers(0, 300_000), RATES), max_size=3),
+    request_nusd=st.integers(0, 10**7),
+)
+TOKENS = st.integers(0, 2_000_000)
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Parts that do not overlap and are not larger than their whole."""
+    inside, outside = draw(TOKENS), draw(TOKENS)
+    cached = draw(st.integers(0, inside))
+    written = draw(st.integers(0, inside - cached))
+    heard = draw(st.integers(0, inside - cached - written))
+    reasoned = draw(st.integers(0, outside))
+    spoken = draw(st.integers(0, outside - reasoned))
+    return Usage(inside, cached, written, outside, reasoned, heard, spoken)
+
+
+def exact(price: Price, usage: Usage) -> Fraction:
+    """The same, written another way: each token at its own rate."""
+    rates = price.rates
+    for tier in price.tiers:
+        if (usage.input_tokens or 0) > tier.above_input_tokens:
+            rates = tier.rates
+
+    def rate(own: int | None, whole: int) -> int:
+        return whole if own is None else own
+
+    inside, outside = rates.input_nusd_per_mtok, rates.output_nusd_per_mtok
+    cached, written, heard = (
+        usage.cached_input_tokens or 0,
+        usage.cache_write_tokens or 0,
+        usage.input_audio_tokens or 0,
+    )
+    reasoned, spoken = usage.reasoning_tokens or 0, usage.output_audio_tokens or 0
+    total = (
+        ((usage.input_tokens or 0) - cached - written - heard) * inside
+        + cached * rate(rates.cached_input_nusd_per_mtok, inside)
+        + written * rate(rates.cache_write_nusd_per_mtok, inside)
+        + heard * rate(rates.input_audio_nusd_per_mtok, inside)
+        + ((usage.output_tokens or 0) - reasoned - spoken) * outside
+        + reasoned * rate(rates.reasoning_nusd_per_mtok, outside)
+        + spoken * rate(rates.output_audio_nusd_per_mtok, outside)
+    )
+    return Fraction(total, 1_000_000) + price.request_nusd
+
+
+@given(PRICES, usages())
+def test_a_cost_is_exact_and_rounded_once(price: Price, usage: Usage) -> None:
+    cost = cost_nusd(price, usage)
+    assert cost is not None
+    assert abs(cost - exact(price, usage)) <= Fraction(1, 2)
+
+
+@given(PRICES, usages(), TOKENS, TOKENS)
+def test_no_call_within_its_bounds_costs_more_than_the_worst_case(
+    price: Price, usage: Usage, more_in: int, more_out: int
+) -> None:
+    worst = worst_cost_nusd(
+        price, (usage.input_tokens or 0) + more_in, (usage.output_tokens or 0) + more_out, has_audio=True
+    )
+    cost = cost_nusd(price, usage)
+    assert cost is not None
+    assert cost <= worst
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        (Usage(), None),
+        (Usage(output_tokens=5), None),
+        (Usage(input_tokens=0), 0),
+        (Usage(input_tokens=1000), 150_000),
+        (Usage(input_tokens=1000, output_tokens=500), 450_000),
+        (Usage(input_tokens=1000, cached_input_tokens=1000), 75_000),
+        (Usage(input_tokens=1000, cached_input_tokens=5000), 0),
+        (Usage(input_tokens=3, output_tokens=1), 1_050),
+    ],
+)
+def test_costs_of_a_usual_model(usage: Usage, cost: int | None) -> None:
+    """0.15 USD in, 0.60 out, 0.075 cached, for a million tokens."""
+    price = make_price(Rates(150_000_000, 600_000_000, cached_input_nusd_per_mtok=75_000_000))
+    assert cost_nusd(price, usage) == cost
+
+
+def test_a_tier_holds_for_the_whole_call() -> None:
+    price = make_price(Rates(1_000_000, 0), [Tier(200_000, Rates(2_000_000, 0))])
+    assert cost_nusd(price, Usage(input_tokens=200_000)) == 200_000
+    assert cost_nusd(price, Usage(input_tokens=200_001)) == 400_002
+    assert worst_cost_nusd(price, 200_001, 0) == 400_002
+
+
+def test_equal_prices_have_equal_versions() -> None:
+    first = make_price(Rates(1, 2), [Tier(10, Rates(3, 4)), Tier(5, Rates(5, 6))])
+    second = make_price(Rates(1, 2), [Tier(5, Rates(5, 6)), Tier(10, Rates(3, 4))])
+    assert first == second
+    assert first.version != make_price(Rates(1, 3)).version
+    assert len(first.version) == 12
