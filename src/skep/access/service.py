@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import os
@@ -59,6 +60,8 @@ class Access:
         self._key_file = key_file
         # Keyed by the whole key's text, hashed: never by a part of it (CVE-2026-35030 was a truncated cache key).
         self._verified: dict[bytes, tuple[float, Principal]] = {}
+        self._asking: dict[bytes, tuple[float, asyncio.Task[Principal]]] = {}
+        """Since when, and what is asked."""
         self._cache_secret = secrets.token_bytes(32)
 
     @property
@@ -86,18 +89,16 @@ class Access:
         known = self.recall(key.text)
         if known is not None:
             return known
-        asked_at = time.monotonic()
         entry = self._entry(key.text)
-        try:
-            principal = await self._verify(key)
-        except KeyInvalidError:
-            self._verified.pop(entry, None)
-            raise
-        if len(self._verified) >= _CACHE_SIZE:
-            self._verified.clear()
-        # It counts from before the question: an answer on its way is as old as that.
-        self._verified[entry] = (asked_at, principal)
-        return principal
+        asked_at, asking = self._asking.get(entry, (0.0, None))
+        if asking is None or time.monotonic() - asked_at > CACHE_SECONDS:
+            # One question for all who come with the key meanwhile: under load that is everybody, once a second. One that
+            # hangs is left to itself, and asked anew.
+            asked_at = time.monotonic()
+            asking = asyncio.create_task(self._ask(key, entry, asked_at), name="skep-key")
+            asking.add_done_callback(_heed)
+            self._asking[entry] = asked_at, asking
+        return await asyncio.shield(asking)
 
     async def confirm(self, principal: Principal) -> Principal:
         """A principal who proved who they are some time ago, with the role that their key has now.
@@ -146,6 +147,21 @@ class Access:
             )
         return inserted.rowcount == 1
 
+    async def _ask(self, key: ParsedKey, entry: bytes, asked_at: float) -> Principal:
+        try:
+            principal = await self._verify(key)
+        except KeyInvalidError:
+            self._verified.pop(entry, None)
+            raise
+        finally:
+            if self._asking.get(entry, (0.0, None))[0] == asked_at:
+                del self._asking[entry]
+        if len(self._verified) >= _CACHE_SIZE:
+            self._verified.clear()
+        # It counts from before the question: an answer on its way is as old as that.
+        self._verified[entry] = (asked_at, principal)
+        return principal
+
     def _entry(self, text: str) -> bytes:
         """What the whole of a key is remembered by. Keyed BLAKE2b, which is a tenth of the work of an HMAC."""
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._cache_secret, digest_size=32).digest()
@@ -157,6 +173,12 @@ class Access:
         if not hmac.compare_digest(key_hmac(key, pepper), stored) or row is None:
             raise KeyInvalidError(reason="this database does not know it, or it was revoked")
         return Principal(row.project_id, row.project_name, row.key_id, row.key_name, row.role)
+
+
+def _heed(asking: asyncio.Task[Principal]) -> None:
+    """Who asked may have gone away before the answer was an error; then it is nobody's."""
+    if not asking.cancelled():
+        asking.exception()
 
 
 def require_role(principal: Principal, needed: Role) -> None:
