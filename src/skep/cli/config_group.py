@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
-from skep.cli.config_commands import ConfigOption, DataDirOption, JsonOption, app, command_line, config_app
+from skep.cli.config_commands import (
+    ConfigOption,
+    DataDirOption,
+    JsonOption,
+    app,
+    command_line,
+    config_app,
+    register,
+)
 from skep.gateway import read_config
 from skep.settings import all_rows, load_settings
 from skep.terminal import Terminal
 
-__all__ = ["app", "check"]
+__all__ = ["app", "check", "register"]
 
 CHECK_EXAMPLES = """\
 \b
