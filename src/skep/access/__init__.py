@@ -11,10 +11,11 @@ from skep.access.interfaces import (
     RoleTooLowError,
 )
 from skep.access.models import Principal, Role
-from skep.access.service import DEFAULT_PROJECT, Access, read_key_file, require_role
+from skep.access.service import DEFAULT_PROJECT, STALE_SECONDS, Access, read_key_file, require_role
 
 __all__ = [
     "DEFAULT_PROJECT",
+    "STALE_SECONDS",
     "Access",
     "KeyFileUnreadableError",
     "KeyFileUnsafeError",

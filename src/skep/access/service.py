@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import hmac
 import os
 import secrets
@@ -24,8 +26,11 @@ from skep.store import Database, Queries
 
 DEFAULT_PROJECT = "default"
 
-_CACHE_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 """How long a verified key is believed without asking again: a revoked key works at most this much longer."""
+
+STALE_SECONDS = 30.0
+"""The same while the database cannot be asked."""
 
 _CACHE_SIZE = 10_000
 """Bound of the cache of verified keys, in entries."""
@@ -53,14 +58,23 @@ class Access:
     def __init__(self, database: Database, *, key_file: Path) -> None:
         self._database = database
         self._key_file = key_file
-        # Keyed by the whole key's HMAC-free text hash: never by a part of it (CVE-2026-35030 was a truncated cache key).
+        # Keyed by the whole key's text, hashed: never by a part of it (CVE-2026-35030 was a truncated cache key).
         self._verified: dict[bytes, tuple[float, Principal]] = {}
+        self._asking: dict[bytes, tuple[float, asyncio.Task[Principal]]] = {}
+        """Since when, and what is asked."""
         self._cache_secret = secrets.token_bytes(32)
 
     @property
     def key_file(self) -> Path:
         """Where the first administrator's key stands."""
         return self._key_file
+
+    def recall(self, text: str, *, within_seconds: float = CACHE_SECONDS) -> Principal | None:
+        """The principal of a key that was verified so short a time ago; None when it was not. Asks nobody."""
+        cached = self._verified.get(self._entry(text))
+        if cached is None or time.monotonic() - cached[0] > within_seconds:
+            return None
+        return cached[1]
 
     async def authenticate(self, text: str | None) -> Principal:
         """The principal of a key.
@@ -72,15 +86,19 @@ class Access:
         key = parse_key(text)
         if key is None:
             raise KeyInvalidError(reason="it is not written like a Skep key, or a character of it is wrong")
-        entry = hmac.digest(self._cache_secret, key.text.encode(), "sha256")
-        cached = self._verified.get(entry)
-        if cached is not None and cached[0] > time.monotonic():
-            return cached[1]
-        principal = await self._verify(key)
-        if len(self._verified) >= _CACHE_SIZE:
-            self._verified.clear()
-        self._verified[entry] = (time.monotonic() + _CACHE_SECONDS, principal)
-        return principal
+        known = self.recall(key.text)
+        if known is not None:
+            return known
+        entry = self._entry(key.text)
+        asked_at, asking = self._asking.get(entry, (0.0, None))
+        if asking is None or time.monotonic() - asked_at > CACHE_SECONDS:
+            # One question for all who come with the key meanwhile: under load that is everybody, once a second. One that
+            # hangs is left to itself, and asked anew.
+            asked_at = time.monotonic()
+            asking = asyncio.create_task(self._ask(key, entry, asked_at), name="skep-key")
+            asking.add_done_callback(_heed)
+            self._asking[entry] = asked_at, asking
+        return await asyncio.shield(asking)
 
     async def confirm(self, principal: Principal) -> Principal:
         """A principal who proved who they are some time ago, with the role that their key has now.
@@ -129,6 +147,25 @@ class Access:
             )
         return inserted.rowcount == 1
 
+    async def _ask(self, key: ParsedKey, entry: bytes, asked_at: float) -> Principal:
+        try:
+            principal = await self._verify(key)
+        except KeyInvalidError:
+            self._verified.pop(entry, None)
+            raise
+        finally:
+            if self._asking.get(entry, (0.0, None))[0] == asked_at:
+                del self._asking[entry]
+        if len(self._verified) >= _CACHE_SIZE:
+            self._verified.clear()
+        # It counts from before the question: an answer on its way is as old as that.
+        self._verified[entry] = (asked_at, principal)
+        return principal
+
+    def _entry(self, text: str) -> bytes:
+        """What the whole of a key is remembered by. Keyed BLAKE2b, which is a tenth of the work of an HMAC."""
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._cache_secret, digest_size=32).digest()
+
     async def _verify(self, key: ParsedKey) -> Principal:
         row = await self._database.fetch_one(_KeyRow, _queries["fetch_key"], {"key_id": key.key_id})
         # The HMAC is computed for unknown ids too, so that the time taken does not tell whether an id exists.
@@ -136,6 +173,12 @@ class Access:
         if not hmac.compare_digest(key_hmac(key, pepper), stored) or row is None:
             raise KeyInvalidError(reason="this database does not know it, or it was revoked")
         return Principal(row.project_id, row.project_name, row.key_id, row.key_name, row.role)
+
+
+def _heed(asking: asyncio.Task[Principal]) -> None:
+    """Who asked may have gone away before the answer was an error; then it is nobody's."""
+    if not asking.cancelled():
+        asking.exception()
 
 
 def require_role(principal: Principal, needed: Role) -> None:

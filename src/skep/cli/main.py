@@ -40,7 +40,8 @@ COMMANDS = (
     LazyCommand("mcp", MCP, "Serve the index to an agent over standard input and output."),
     LazyCommand("connect", CONNECT, "Show or write the configuration that gives an agent the tools of this Skep."),
     LazyCommand("fake-provider", "skep.cli.fake_command", "Play a model provider that follows a script, for tests."),
-    LazyCommand("config", CONFIG, "Check and show the settings."),
+    LazyCommand("gateway", "skep.cli.gateway_commands", "Look at how calls of models fare."),
+    LazyCommand("config", "skep.cli.config_group", "Check and show the settings."),
     LazyCommand(
         "init", CONFIG, "Write a skep.yaml that shows every setting, commented out, with its default and meaning."
     ),
