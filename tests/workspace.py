@@ -185,7 +185,7 @@ async def with_embedder(
         workspace.skep.database, options, notice=workspace.notices.append, embedder=embedder, metrics=metrics
     )
     try:
-        skep = replace(workspace.skep, knowledge=knowledge, embedding_model=embedder.name)
+        skep = replace(workspace.skep, knowledge=knowledge, embedding_model=knowledge.embedding_model)
         yield replace(workspace, skep=skep)
     finally:
         await knowledge.close()

@@ -113,7 +113,7 @@ async def open_skep(
             changes=changes,
             jobs=jobs,
             node=node,
-            embedding_model="" if embedder is None else embedder.name,
+            embedding_model=knowledge.embedding_model,
         )
 
 

@@ -155,12 +155,16 @@ class Searcher:
     async def _search(self, inquiry: _Inquiry) -> SearchResponse:
         principal, request = inquiry.principal, inquiry.request
         likely = self._views.guess(principal, request.collections)
-        async with self._opening(inquiry) as opening, self._asking_for_meaning(inquiry, opening, likely) as asked:
-            # The database is on its way to say how fresh the indexes are; mostly nothing changed since it said so last.
-            guessed = self._guess(inquiry, likely)
-            views = await opening
-            await self._check_languages(principal, views, request.languages)
-            return await self._answer_mending(inquiry, views, asked, guessed)
+        try:
+            async with self._opening(inquiry) as opening, self._asking_for_meaning(inquiry, opening, likely) as asked:
+                # The database is on its way to say how fresh the indexes are; mostly nothing changed since it said so last.
+                guessed = self._guess(inquiry, likely)
+                views = await opening
+                await self._check_languages(principal, views, request.languages)
+                return await self._answer_mending(inquiry, views, asked, guessed)
+        finally:
+            # Whoever keeps an error keeps this frame too, and must not keep the files of an index that was purged.
+            likely.clear()
 
     async def similar(self, principal: Principal, location: Location, request: SearchRequest) -> SearchResponse:
         """Passages like the one at a place, without that passage itself.

@@ -135,6 +135,8 @@ class Knowledge:
         self._follower = LexicalFollower(database, self._lexical_folder, options.node, notice)
         self._vectors = Vectors(database)
         self._embedder = None if embedder is None else PassageEmbedder(embedder)
+        self.embedding_model = "" if self._embedder is None else self._embedder.name
+        """The name under which vectors are kept; empty when there are none."""
         limits = SearchLimits(max_top_k=options.max_top_k, max_query_bytes=options.max_query_bytes)
         # What nobody is told need not be found out.
         checks = RecallChecks(
