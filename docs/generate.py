@@ -30,7 +30,7 @@ from skep.settings import settings_reference
 
 REFERENCE = Path(__file__).parent / "reference"
 _WIDTH = "100"
-_GROUPS = {"config": ("check", "show")}
+_GROUPS = {"config": ("check", "show"), "key": ("create", "list", "show", "revoke", "rotate")}
 _NOTE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n\n"
 
 

@@ -39,6 +39,7 @@ COMMANDS = (
     LazyCommand("doctor", SERVER, "Check everything Skep needs and say how to mend what is wrong."),
     LazyCommand("mcp", MCP, "Serve the index to an agent over standard input and output."),
     LazyCommand("connect", CONNECT, "Show or write the configuration that gives an agent the tools of this Skep."),
+    LazyCommand("key", "skep.cli.key_commands", "Make, show, renew and revoke the keys of a project."),
     LazyCommand("fake-provider", "skep.cli.fake_command", "Play a model provider that follows a script, for tests."),
     LazyCommand("config", CONFIG, "Check and show the settings."),
     LazyCommand(

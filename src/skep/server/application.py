@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from skep.app import make_database, open_skep
+from skep.app import Skep, make_database, open_skep
 from skep.knowledge import ReportNotice
 from skep.knowledge.routes import knowledge_endpoints
 from skep.observe import NO_METRICS, Metrics
@@ -14,12 +14,14 @@ from skep.server.docs import docs_endpoints
 from skep.server.gate import Gate
 from skep.server.health import health_endpoints
 from skep.server.job_routes import job_endpoints
+from skep.server.key_routes import key_endpoints
 from skep.server.mcp_endpoint import mcp_endpoints
 from skep.server.metrics_endpoint import metrics_endpoints
 from skep.server.opening import Opening
 from skep.server.origins import policy_of
 from skep.server.routing import Router
 from skep.settings import Settings
+from skep.spend import Administration, administer
 from skep.web import Endpoint
 
 _BODY_BYTES = 1 << 20
@@ -34,6 +36,12 @@ def make_opening(settings: Settings, *, notice: ReportNotice, metrics: Metrics =
     """The server's Skep, not opened. ``notice`` takes sentences for whoever runs the server."""
 
     @asynccontextmanager
+    async def opened() -> AsyncIterator[Skep]:
+        opening = open_skep(settings, notice=notice, name="skep server", metrics=metrics)
+        async with opening as skep, skep.access.listening():
+            yield skep
+
+    @asynccontextmanager
     async def probe() -> AsyncIterator[None]:
         database = make_database(settings, name="skep probe")
         try:
@@ -42,16 +50,21 @@ def make_opening(settings: Settings, *, notice: ReportNotice, metrics: Metrics =
         finally:
             await database.close()
 
-    return Opening(lambda: open_skep(settings, notice=notice, name="skep server", metrics=metrics), probe)
+    return Opening(opened, probe)
 
 
 def all_endpoints(opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS) -> tuple[Endpoint, ...]:
     """Every route of the server: the one list."""
+
+    def administration() -> Administration:
+        return administer(opening.skep.database, opening.skep.access.key_file)
+
     served = (
         *health_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *knowledge_endpoints(lambda: opening.skep, default_top_k=settings.search.default_top_k),
         *job_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *change_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
+        *key_endpoints(administration),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *metrics_endpoints(opening, settings, metrics),
     )

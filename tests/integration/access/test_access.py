@@ -108,7 +108,7 @@ async def test_a_foreign_key_and_one_with_a_known_id_are_equally_unknown(access:
 async def test_a_revoked_key_stops_within_a_second(access: Access, database: Database) -> None:
     await access.authenticate_local(None)
     await database.execute(b"update api_key set revoked_at = now()")
-    await asyncio.sleep(service._CACHE_SECONDS + 0.05)
+    await asyncio.sleep(service.CACHE_SECONDS + 0.05)
     with pytest.raises(KeyInvalidError, match="revoked"):
         await access.authenticate_local(None)
 

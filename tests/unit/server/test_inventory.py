@@ -43,6 +43,11 @@ INVENTORY = {
     "GET /api/v1/jobs/{job_id}/events": "reader",
     "DELETE /api/v1/jobs/{job_id}": "member",
     "GET /api/v1/changes": "reader",
+    "GET /api/v1/keys": "admin",
+    "POST /api/v1/keys": "admin",
+    "GET /api/v1/keys/{key}": "admin",
+    "DELETE /api/v1/keys/{key}": "admin",
+    "POST /api/v1/keys/{key}/rotate": "admin",
     "POST /mcp": "reader",
     "GET /metrics": "reader",
 }
