@@ -11,12 +11,12 @@ import typer
 
 from skep.access import DEFAULT_OVERLAP_HOURS, Key, KeyWish, Role
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
+from skep.cli.rule_options import rule_line
 from skep.spend import (
     IssuedKey,
     KeyLimits,
     MeteredKey,
     Period,
-    RuleView,
     administer,
     parse_usd,
     usd_to_nusd,
@@ -191,14 +191,6 @@ def rotate(
 def listed(entries: Sequence[str] | None) -> tuple[str, ...] | None:
     """The parts of options that may be repeated or hold several, parted by commas; None when there are none."""
     return tuple(part.strip() for entry in entries for part in entry.split(",")) if entries else None
-
-
-def rule_line(rule: RuleView) -> str:
-    """A budget or a limit with where it stands, in one line."""
-    amount = f"{rule.amount_usd} USD" if rule.amount_usd is not None else f"{rule.amount} {rule.metric}"
-    whom = f"{rule.subject} {rule.value}".strip()
-    used = f", {max(window.used for window in rule.windows)} used at most" if rule.windows else ""
-    return f"{rule.name}: {amount}{f' per {rule.period}' if rule.period else ''} for {whom} ({rule.mode}){used}"
 
 
 def key_lines(key: MeteredKey) -> Iterator[str]:

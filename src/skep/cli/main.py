@@ -40,6 +40,13 @@ COMMANDS = (
     LazyCommand("mcp", MCP, "Serve the index to an agent over standard input and output."),
     LazyCommand("connect", CONNECT, "Show or write the configuration that gives an agent the tools of this Skep."),
     LazyCommand("key", "skep.cli.key_commands", "Make, show, renew and revoke the keys of a project."),
+    LazyCommand("budget", "skep.cli.budget_commands", "Set what calls of models may cost."),
+    LazyCommand("limit", "skep.cli.limit_commands", "Set how many calls of models and tokens there may be."),
+    LazyCommand(
+        "project",
+        "skep.cli.project_commands",
+        "Make and show projects: teams that share a Skep and nothing else.",
+    ),
     LazyCommand("fake-provider", "skep.cli.fake_command", "Play a model provider that follows a script, for tests."),
     LazyCommand("config", CONFIG, "Check and show the settings."),
     LazyCommand(

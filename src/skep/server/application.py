@@ -20,6 +20,7 @@ from skep.server.metrics_endpoint import metrics_endpoints
 from skep.server.opening import Opening
 from skep.server.origins import policy_of
 from skep.server.routing import Router
+from skep.server.rule_routes import rule_endpoints
 from skep.settings import Settings
 from skep.spend import Administration, administer
 from skep.web import Endpoint
@@ -65,6 +66,7 @@ def all_endpoints(opening: Opening, settings: Settings, metrics: Metrics = NO_ME
         *job_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *change_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *key_endpoints(administration),
+        *rule_endpoints(administration),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *metrics_endpoints(opening, settings, metrics),
     )
