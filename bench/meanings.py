@@ -30,6 +30,7 @@ from skep.access import Principal
 from skep.app import Skep as Services
 from skep.app import open_skep
 from skep.knowledge.embedding import load_local_embedder
+from skep.knowledge.embedding_passages import PassageEmbedder
 from skep.knowledge.lexical import LexicalFilters
 from skep.knowledge.vectors import VectorQuery, Vectors, vector_text
 from skep.settings import CommandLine, load_settings
@@ -73,7 +74,7 @@ def fragments(texts: Sequence[str], cache: Path) -> Any:  # noqa: ANN401 -- a ma
 
 async def fill(skep: Services, who: Principal, cache: Path) -> tuple[int, list[bytes], Any]:
     """Give every passage a vector: the space, and the keys with their vectors."""
-    embedder = load_local_embedder()
+    embedder = PassageEmbedder(load_local_embedder())
     rows = await skep.database.fetch_tuples(_PASSAGES)
     keys = [bytes(row[0]) for row in rows]
     vectors = await asyncio.to_thread(fragments, [row[1] for row in rows], cache)

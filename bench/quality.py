@@ -1,12 +1,13 @@
 """How well we find, against semble 0.7.0 without vectors and with our embedding model in the place of its own.
 
     bench/peers.sh PEERS && ../shared/retrieval/fetch_corpora.sh CORPORA
-    python -m bench.quality --corpora CORPORA --peer-python PEERS/bin/python [--sets]
+    python -m bench.quality --corpora CORPORA --peer-python PEERS/bin/python [--sets] [--described]
 
 Questions about nine repositories: NDCG@10 by words alone and by words and meanings, with the interval of the difference to the
 peer (paired bootstrap over the questions), and how often the right files are within 2,000 tokens of results. With --sets also
 CoSQA and Anthropic's passages. With --leave-one-out what our ranking gives on each repository with its constants chosen on the
-other eight: what is tuned to one repository shows there as a loss.
+other eight: what is tuned to one repository shows there as a loss. With --described also questions made of the comments of
+other projects and languages (`bench.retrieval.described`), which nothing was chosen by.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bench.corpus import make_corpus
+from bench.results import default_cache
+from bench.retrieval.described import load_described
 from bench.retrieval.engines import Answer, Engine, files_below, semble_answers
 from bench.retrieval.sets import load_code_chunks, load_cosqa, load_docs, recall_at, reciprocal_rank
 from skep.knowledge.embedding import Embedder, load_local_embedder
@@ -203,6 +207,21 @@ def report_sets(retrieval: Path, embedder: Embedder) -> dict[str, float]:
     return figures
 
 
+def report_described(corpus: Path, embedder: Embedder) -> dict[str, float]:
+    """Print and return how well files of other projects are found by what their own comments said of them."""
+    judged = load_described(corpus)
+    with Engine(judged.files) as engine:
+        figures = {"described_mrr_words": reciprocal_rank(judged, engine.paths)}
+    with Engine(judged.files, embedder=embedder) as engine:
+        figures["described_mrr_vectors"] = reciprocal_rank(
+            judged, lambda text, k: engine.paths(text, k, by_words=False)
+        )
+        figures["described_mrr"] = reciprocal_rank(judged, engine.paths)
+    for name, value in figures.items():
+        print(f"{name}: {value:.4f}  ({len(judged.questions)} questions)")
+    return figures
+
+
 def parse_arguments() -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -214,6 +233,7 @@ def parse_arguments() -> argparse.Namespace:
         "--leave-one-out", action="store_true", help="also choose constants on eight, report on the ninth"
     )
     parser.add_argument("--sets", action="store_true", help="also CoSQA and Anthropic's passages")
+    parser.add_argument("--described", action="store_true", help="also questions made of comments; makes bench.corpus")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     return parser.parse_args()
 
@@ -252,6 +272,8 @@ def main() -> None:
             figures["leave_one_out"] = report(title, leave_one_out(evaluate, words))
     if options.sets:
         figures["sets"] = report_sets(options.retrieval, embedder)
+    if options.described:
+        figures["described"] = report_described(make_corpus(default_cache()).folder, embedder)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -38,6 +38,12 @@ _SETS = {
     "code_chunks_pass_at_20": ("Anthropic's code passages, pass@20", None),
     "docs_recall_at_3": ("Anthropic's documentation, top-3 recall", 0.72),
     "docs_mrr": ("Anthropic's documentation, MRR", 0.80),
+    "described_mrr": ("Files of other projects by what a comment said of them, MRR", None),
+    "described_mrr_vectors": (
+        "Files of other projects by what a comment said of them, MRR by vectors alone",
+        None,
+    ),
+    "described_mrr_words": ("Files of other projects by what a comment said of them, MRR by words alone", None),
 }
 
 
@@ -52,7 +58,7 @@ def run_quality(options: Options, retrieval: Path, corpora: Path, collector: Col
     with TemporaryDirectory(prefix="skep-bench-") as folder:
         output = Path(folder, "quality.json")
         command = [sys.executable, "-m", "bench.quality", "--retrieval", str(retrieval), "--corpora", str(corpora)]
-        command += ["--sets", "--leave-one-out"]
+        command += ["--sets", "--described", "--leave-one-out"]
         if options.peer:
             command += ["--peer-python", str(Semble(options.cache, options.peer_python).python)]
         subprocess.run([*command, "--json", str(output)], cwd=REPOSITORY, check=True)
@@ -85,7 +91,7 @@ def quality_figures(report: dict[str, Any]) -> list[Figure]:
         recall = (report["recall_within_tokens"],)
         title = "Right files within 2,000 tokens of results"
         figures.append(Figure("quality.recall_within_tokens", title, "", "more", recall, goal=_RECALL_GOAL))
-    sets = report.get("sets", {})
+    sets = report.get("sets", {}) | report.get("described", {})
     figures += [
         Figure(f"quality.{n}", _SETS[n][0], "", "more", (value,), goal=_SETS[n][1]) for n, value in sets.items()
     ]

@@ -22,6 +22,7 @@ from skep.cli import COMMANDS
 from skep.cli.main import run
 from skep.errors import SkepError
 from skep.fakes import script_reference
+from skep.gateway import PROFILES as PROVIDERS
 from skep.knowledge.chunking import LANGUAGES
 from skep.knowledge.edges import PROFILES
 from skep.observe import BACKENDS
@@ -33,12 +34,50 @@ _WIDTH = "100"
 _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
+    "gateway": ("status",),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
     "limit": _RULES,
     "project": ("create", "list"),
 }
 _NOTE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n\n"
+
+_PROVIDERS = f"""# Providers and models
+
+{_NOTE}Who serves models, and under which names clients ask for them, stands in two sections of `skep.yaml`:
+
+```yaml
+providers:
+  openai: {{kind: openai, api_key: "${{OPENAI_API_KEY}}"}}
+  office: {{base_url: http://gpu.example.com:8000/v1, connect_timeout_seconds: 2, health_check_seconds: 30}}
+models:
+  smart:
+    routes:                                                       # tried in this order
+      - {{provider: openai, model: gpt-x, timeout_seconds: 30}}
+      - {{provider: office, model: llama-x}}
+    price: {{input_usd_per_mtok: 0.15, output_usd_per_mtok: 0.60}}
+```
+
+`skep config check` names every mistake with its line. Clients use `http://127.0.0.1:7117/v1` as OpenAI's base URL, and a Skep key.
+
+**A provider** has `kind` (left out: `openai_compatible`), `base_url`, `api_key`, `headers` (sent with every call), `connect_timeout_seconds` (5), and
+`health_check_seconds` (0: never asked; while it does not answer, its routes are closed).
+
+**A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `retries` (2, on each
+route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
+`interrupted`. The name `local` is taken by the embedding model that is part of Skep.
+
+**A route** has `provider`, `model` (the provider's name for it), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), and for streams
+`first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60).
+
+**A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `reasoning_`, `input_audio_` and
+`output_audio_usd_per_mtok`; `request_usd` is added for each call.
+
+## Kinds
+
+| kind | what | address | key |
+|---|---|---|---|
+"""
 
 
 def pages() -> dict[str, str]:
@@ -50,7 +89,18 @@ def pages() -> dict[str, str]:
         "languages.md": languages_page(),
         "metrics.md": metrics_page(),
         "fake-provider.md": script_page(),
+        "providers.md": providers_page(),
     }
+
+
+def providers_page() -> str:
+    """The kinds of providers, and how the settings name providers and models."""
+    rows = "".join(
+        f"| `{each.kind}` | {each.summary} | {f'`{each.base_url}`' if each.base_url else 'must be named'} |"
+        f" {'needed' if each.needs_key else 'optional'} |\n"
+        for each in PROVIDERS
+    )
+    return _PROVIDERS + rows
 
 
 def commands_page() -> str:

@@ -16,10 +16,10 @@ from typing import Any, Self
 from bench.processes import REPOSITORY
 from skep.knowledge.chunking import parse_file
 from skep.knowledge.embedding import Embedder
-from skep.knowledge.embedding_inputs import embedding_input
+from skep.knowledge.embedding_passages import PassageEmbedder
 from skep.knowledge.lexical import LexicalDocument, LexicalIndex, LexicalWriter
 from skep.knowledge.meaning import CANDIDATES
-from skep.knowledge.models import ParsedFile
+from skep.knowledge.models import ChunkDraft, ParsedFile
 from skep.knowledge.ranking import Passage, PassageKey, analyze, rank
 
 Answer = list[tuple[str, int, int]]
@@ -73,8 +73,7 @@ class Engine:
         self._passages: dict[PassageKey, Passage] = {}
         self._lines: dict[PassageKey, tuple[int, int]] = {}
         self._keys: list[PassageKey] = []
-        self._inputs: list[str] = []
-        self._texts: list[str] = []
+        self._chunks: list[ChunkDraft] = []
         self._vectors: Any = None
         self._questions: dict[str, Any] = {}
 
@@ -88,7 +87,7 @@ class Engine:
         self._index.open()
         self._exit.callback(self._index.close)
         if self._embedder is not None:
-            self._vectors = self._embedder.embed(self._inputs)
+            self._vectors = PassageEmbedder(self._embedder).embed_passages(self._chunks)
         return self
 
     def __exit__(
@@ -118,7 +117,7 @@ class Engine:
         """The files of the best passages that fit together, each with so much around it."""
         paths, left = [], characters
         for key in self._ranked(text, 100):
-            left -= len(self._texts[self._keys.index(key)]) + overhead
+            left -= len(self._chunks[self._keys.index(key)].text) + overhead
             if left < 0:
                 break
             paths.append(self._passages[key].path)
@@ -151,8 +150,7 @@ class Engine:
             self._passages[key] = Passage(path, parsed.language, parsed.kind, chunk.symbol, defines)
             self._lines[key] = (chunk.start_line, chunk.end_line)
             self._keys.append(key)
-            self._texts.append(chunk.text)
-            self._inputs.append(embedding_input(chunk.text, symbol=chunk.symbol, heading=chunk.heading))
+            self._chunks.append(chunk)
             documents.append(
                 LexicalDocument(
                     version_id=version_id,

@@ -17,10 +17,10 @@ from skep.jobs import Chore, JobHandler, Jobs, queue_of, read_jobs
 from skep.knowledge import (
     VECTOR_SESSION_SETTINGS,
     ChangeFeed,
-    Embedder,
     IndexedFolder,
     Knowledge,
     KnowledgeOptions,
+    LazyEmbedder,
     Refresher,
     ReportNotice,
     Watcher,
@@ -168,7 +168,7 @@ def make_database(settings: Settings, *, name: str, niceness: int = 0) -> Databa
     )
 
 
-def make_embedder(settings: Settings, *, niceness: int = 0) -> Embedder | None:
+def make_embedder(settings: Settings, *, niceness: int = 0) -> LazyEmbedder | None:
     """The model that passages and questions are embedded with, not loaded; None when that is switched off.
 
     Raises EmbeddingModelMissingError, EmbeddingModelDamagedError.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from skep.cli.config_commands import register
+from skep.cli.config_group import register
 from skep.errors import SkepError
 from skep.settings import CommandLine, all_rows
 from skep.terminal import Terminal
@@ -173,3 +173,11 @@ def test_help_has_examples(skep: Run, command: tuple[str, ...]) -> None:
     assert done.code == 0
     assert "Examples:" in done.out
     assert f"  skep {' '.join(command)}\n" in "\n".join(line.rstrip() for line in done.out.splitlines()) + "\n"
+
+
+def test_check_reads_providers_and_models_too(skep: Run, tmp_path: Path) -> None:
+    (tmp_path / "skep.yaml").write_text("providers:\n  a: {kind: opnai}\n")
+    done = skep("config", "check")
+    assert done.code == 2
+    assert "skep.yaml:2:13: providers.a.kind: expected openai," in done.err
+    assert "did you mean openai?" in done.err

@@ -293,7 +293,9 @@ server:
 """
 
     def test_unknown_unless_registered(self, tmp_path: Path) -> None:
-        assert problems(tmp_path, self.TEXT, PW="x") == [("models", 1, 1, "there is no such setting|")]
+        (tmp_path / "skep.yaml").write_text(self.TEXT)
+        with pytest.raises(InvalidSettingsError, match=r"skep\.yaml:1:1: models: there is no such setting"):
+            load_settings(None, {"PW": "x"}, tmp_path, open_sections=[])
 
     def test_value_and_places_are_kept(self, tmp_path: Path) -> None:
         (tmp_path / "skep.yaml").write_text(self.TEXT)

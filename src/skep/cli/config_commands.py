@@ -1,4 +1,4 @@
-"""``skep config check``, ``skep config show`` and ``skep init``."""
+"""``skep config show`` and ``skep init``, and what all commands say about settings."""
 
 from __future__ import annotations
 
@@ -28,12 +28,6 @@ DataDirOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON object to standard output.")]
 
-CHECK_EXAMPLES = """\
-\b
-Examples:
-  skep config check
-  skep config check deploy/skep.yaml --json
-"""
 SHOW_EXAMPLES = """\
 \b
 Examples:
@@ -66,29 +60,6 @@ def command_line(context: typer.Context, config: Path | None = None, data_dir: P
     outer = context.find_object(CommandLine) or CommandLine()
     inner = {} if data_dir is None else {"data_folder": data_dir}
     return CommandLine(config if config is not None else outer.config, {**outer.overrides, **inner})
-
-
-@config_app.command("check", epilog=CHECK_EXAMPLES)
-def check(
-    context: typer.Context,
-    path: Annotated[
-        Path | None, typer.Argument(help="File to check; the one that would be used when left out.")
-    ] = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Check the settings: file, environment and options. Exits with 2 and names every problem when they are not valid."""
-    terminal = Terminal(json=json)
-    settings = load_settings(command_line(context, path or config, data_dir))
-    for warning in settings.warnings:
-        terminal.warn(str(warning))
-    where = f"{settings.file} is valid" if settings.file else "no skep.yaml was found"
-    answer = {"valid": True, "file": settings.file, "settings_said": len(settings.origins)}
-    terminal.result(
-        {**answer, "warnings": settings.warnings},
-        f"{where} ({len(settings.origins)} of {len(all_rows())} settings are set, the others have their defaults)",
-    )
 
 
 @config_app.command("show", epilog=SHOW_EXAMPLES)

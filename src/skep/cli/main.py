@@ -48,7 +48,8 @@ COMMANDS = (
         "Make and show projects: teams that share a Skep and nothing else.",
     ),
     LazyCommand("fake-provider", "skep.cli.fake_command", "Play a model provider that follows a script, for tests."),
-    LazyCommand("config", CONFIG, "Check and show the settings."),
+    LazyCommand("gateway", "skep.cli.gateway_commands", "Look at how calls of models fare."),
+    LazyCommand("config", "skep.cli.config_group", "Check and show the settings."),
     LazyCommand(
         "init", CONFIG, "Write a skep.yaml that shows every setting, commented out, with its default and meaning."
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skep.knowledge.changes import ChangeFeed, ChangeNotice, Told
-from skep.knowledge.embedding import Embedder, EmbeddingDisabledError, open_local_embedder
+from skep.knowledge.embedding import Embedder, EmbeddingDisabledError, LazyEmbedder, open_local_embedder
 from skep.knowledge.folder_watch import WatchOptions, WatchTools
 from skep.knowledge.freshness import read_freshness
 from skep.knowledge.interfaces import (
@@ -78,6 +78,7 @@ __all__ = [
     "Kind",
     "Knowledge",
     "KnowledgeOptions",
+    "LazyEmbedder",
     "LexicalBusyError",
     "LineNotFoundError",
     "LocationInvalidError",

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skep.errors import SkepError
-from skep.knowledge.embedding import Embedder
-from skep.knowledge.embedding_inputs import embedding_input
+from skep.knowledge.embedding_passages import PassageEmbedder
 from skep.knowledge.storing import queries
 from skep.knowledge.vectors import Vectors
 from skep.observe import event
@@ -53,7 +52,7 @@ class _Unembedded:
 class EmbeddingWork:
     """Embeds what one model has not embedded yet, of every project, in turns."""
 
-    def __init__(self, database: Database, vectors: Vectors, embedder: Embedder) -> None:
+    def __init__(self, database: Database, vectors: Vectors, embedder: PassageEmbedder) -> None:
         self._database = database
         self._vectors = vectors
         self._embedder = embedder
@@ -110,15 +109,15 @@ class EmbeddingWork:
         await self._vectors.note_progress(bound)
 
     async def _embed(self, bound: dict[str, int], rows: Sequence[_Unembedded], ending: asyncio.Event) -> int:
-        texts = {row.input_sha256: embedding_input(row.text, symbol=row.symbol, heading=row.heading) for row in rows}
+        passages = {row.input_sha256: row for row in rows}
         # Longest first, so that neighbours are of one length.
-        order = sorted(texts, key=lambda sha256: -len(texts[sha256]))
+        order = sorted(passages, key=lambda sha256: -len(passages[sha256].text))
         added = 0
         for start in range(0, len(order), _CALL_PASSAGES):
             if ending.is_set():
                 break
             part = order[start : start + _CALL_PASSAGES]
-            vectors = await asyncio.to_thread(self._embedder.embed, [texts[sha256] for sha256 in part])
+            vectors = await asyncio.to_thread(self._embedder.embed_passages, [passages[sha256] for sha256 in part])
             new = await self._vectors.add(bound["project_id"], bound["space_id"], dict(zip(part, vectors, strict=True)))
             # Passages that say the same share a vector, so this is a little too few until it is counted again.
             going = await self._database.fetch_tuples(queries["add_embedding_progress"], bound | {"added": new})

@@ -16,6 +16,7 @@ from skep.errors import ConflictError, SkepError, UnavailableError
 from skep.knowledge.chunking import CHUNKER_VERSION
 from skep.knowledge.documents import read_document
 from skep.knowledge.embedding import Embedder, EmbeddingDisabledError
+from skep.knowledge.embedding_passages import PassageEmbedder
 from skep.knowledge.embedding_work import EmbeddingWork
 from skep.knowledge.following import CollectionRow, LexicalFollower
 from skep.knowledge.indexing import IndexTask, run_index
@@ -133,13 +134,13 @@ class Knowledge:
         self._has_swept = False
         self._follower = LexicalFollower(database, self._lexical_folder, options.node, notice)
         self._vectors = Vectors(database)
-        self._embedder = embedder
+        self._embedder = None if embedder is None else PassageEmbedder(embedder)
         limits = SearchLimits(max_top_k=options.max_top_k, max_query_bytes=options.max_query_bytes)
         # What nobody is told need not be found out.
         checks = RecallChecks(
             self._vectors, metrics, 0 if metrics is NO_METRICS else options.recall_checks_per_thousand
         )
-        meaning = None if embedder is None else MeaningSearch(self._vectors, embedder, metrics, checks)
+        meaning = None if self._embedder is None else MeaningSearch(self._vectors, self._embedder, metrics, checks)
         self._searcher = Searcher(database, self._follower, limits, meaning, metrics)
 
     async def close(self) -> None:

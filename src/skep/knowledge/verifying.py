@@ -13,7 +13,7 @@ from typing import Any
 
 from skep.knowledge.chunking import CHUNKER_VERSION, parse_file
 from skep.knowledge.edges import joined, symbol_family
-from skep.knowledge.embedding import Embedder
+from skep.knowledge.embedding_passages import PassageEmbedder
 from skep.knowledge.following import CollectionRow, LexicalFollower, VersionRow, fetch_documents, is_behind
 from skep.knowledge.interfaces import LexicalBusyError, ReportProgress
 from skep.knowledge.lexical import (
@@ -82,7 +82,7 @@ async def verify_collection(
     collection: CollectionRow,
     report: ReportProgress,
     *,
-    embedder: Embedder | None = None,
+    embedder: PassageEmbedder | None = None,
 ) -> VerifyReport:
     """Compare placements, passages and symbols with what the stored originals give, and the lexical index with those.
 

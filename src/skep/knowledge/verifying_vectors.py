@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from skep.knowledge.embedding import Embedder
-from skep.knowledge.embedding_inputs import embedding_input
+from skep.knowledge.embedding_passages import PassageEmbedder
 from skep.knowledge.following import CollectionRow
 from skep.knowledge.storing import queries
 from skep.knowledge.vectors import Embedded
@@ -19,7 +18,7 @@ SAMPLES = 200
 """Vectors computed anew and compared; all of them would take as long as embedding everything."""
 
 LEAST_COSINE = 0.98
-"""Between a vector and the same text embedded anew: 16-bit numbers and another machine cost less than 0.001."""
+"""Between a vector and the same passage embedded anew: 16-bit numbers and another machine cost less than 0.001."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class _Sample:
 
 
 async def vector_differences(
-    database: Database, embedder: Embedder, project_id: int, collection: CollectionRow
+    database: Database, embedder: PassageEmbedder, project_id: int, collection: CollectionRow
 ) -> AsyncIterator[str]:
     """In words, what is wrong with a collection's vectors; nothing while they are not said to be complete.
 
@@ -46,11 +45,10 @@ async def vector_differences(
     if total != found:
         yield f"meanings: {total - found} of {total} passages have no vector, though all are said to have one"
     samples = await database.fetch_all(_Sample, queries["sample_embedded"], bound | {"limit": SAMPLES})
-    texts = [embedding_input(one.text, symbol=one.symbol, heading=one.heading) for one in samples]
-    if not texts:
+    if not samples:
         return
     numpy: Any = import_module("numpy")
-    anew = await asyncio.to_thread(embedder.embed, texts)
+    anew = await asyncio.to_thread(embedder.embed_passages, samples)
     for sample, vector in zip(samples, anew, strict=True):
         stored = numpy.fromstring(sample.vector[1:-1], dtype=numpy.float32, sep=",")
         cosine = float(stored @ vector) if stored.shape == vector.shape else 0.0
@@ -58,7 +56,9 @@ async def vector_differences(
             yield f"meanings: {sample.path}: a vector is not its passage's (cosine {cosine:.2f})"
 
 
-async def _embedded(database: Database, embedder: Embedder, project_id: int, collection: CollectionRow) -> Embedded:
+async def _embedded(
+    database: Database, embedder: PassageEmbedder, project_id: int, collection: CollectionRow
+) -> Embedded:
     bound = {"project_id": project_id, "model": embedder.name}
     for row in await database.fetch_tuples(queries["fetch_searchable"], bound):
         if row[0] == collection.collection_id:

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from skep.app import Skep, make_database, open_skep
+from skep.gateway.routes import gateway_endpoints
 from skep.knowledge import ReportNotice
 from skep.knowledge.routes import knowledge_endpoints
 from skep.observe import NO_METRICS, Metrics
 from skep.server.change_routes import change_endpoints
 from skep.server.docs import docs_endpoints
 from skep.server.gate import Gate
+from skep.server.gateway_opening import gateway_config, open_gateway
 from skep.server.health import health_endpoints
 from skep.server.job_routes import job_endpoints
 from skep.server.key_routes import key_endpoints
@@ -34,7 +36,10 @@ _KEEP_ALIVE_SECONDS = 10.0
 
 
 def make_opening(settings: Settings, *, notice: ReportNotice, metrics: Metrics = NO_METRICS) -> Opening:
-    """The server's Skep, not opened. ``notice`` takes sentences for whoever runs the server."""
+    """The server's Skep, not opened. ``notice`` takes sentences for whoever runs the server.
+
+    Raises InvalidSettingsError when the sections providers and models cannot be used.
+    """
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Skep]:
@@ -51,7 +56,9 @@ def make_opening(settings: Settings, *, notice: ReportNotice, metrics: Metrics =
         finally:
             await database.close()
 
-    return Opening(opened, probe)
+    # What is wrong with the providers stays wrong however often one tries: whoever starts the server is told at once.
+    gateway_config(settings)
+    return Opening(opened, probe, open_gateway)
 
 
 def all_endpoints(opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS) -> tuple[Endpoint, ...]:
@@ -67,6 +74,7 @@ def all_endpoints(opening: Opening, settings: Settings, metrics: Metrics = NO_ME
         *change_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *key_endpoints(administration),
         *rule_endpoints(administration),
+        *gateway_endpoints(lambda: opening.gateway),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *metrics_endpoints(opening, settings, metrics),
     )
@@ -80,6 +88,7 @@ def make_application(opening: Opening, settings: Settings, metrics: Metrics = NO
         Router(all_endpoints(opening, settings, metrics)),
         policy_of(server.host, server.allow_hosts, server.allow_origins),
         opening.authenticate,
+        recall=opening.recall,
         max_body_bytes=max_body_bytes(settings),
         metrics=metrics,
     )

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 from skep.access import Principal, Role, require_role
 from skep.errors import SkepError, UnavailableError
 from skep.observe import NO_METRICS, Metrics, event, trace_id_of, tracing
-from skep.server.credentials import bearer_key
+from skep.server.credentials import sent_key
 from skep.server.interfaces import (
     HostRefusedError,
     MethodNotAllowedError,
@@ -30,6 +30,7 @@ from skep.server.interfaces import (
 )
 from skep.server.metrics import HTTP_IN_FLIGHT, note_request
 from skep.server.origins import (
+    PASSED_ON,
     Asked,
     Policy,
     host_is_ours,
@@ -39,16 +40,26 @@ from skep.server.origins import (
 )
 from skep.server.problems import MEDIA_TYPE, problem_bytes, problem_headers
 from skep.server.routing import Match, Router
-from skep.web import Call
+from skep.web import Call, Notes, openai_error_bytes, openai_error_headers, openai_status
 
 Authenticate = Callable[[str], Awaitable[Principal]]
 """The principal of a key. Raises the errors of access, or NotReadyError."""
 
+Recall = Callable[[str], Principal | None]
+
 _CLIENT_GONE = 499
 """What nginx logs when a client went away before the answer; never sent."""
 
-_SINGLE = frozenset({b"host", b"origin", b"authorization"})
+_SINGLE = frozenset({b"host", b"origin", b"authorization", b"x-api-key"})
 """Headers of which a second one would leave open which of the two counts."""
+
+_READ = _SINGLE | PASSED_ON | {b"traceparent", b"sec-fetch-site", b"sec-fetch-mode"}
+
+_OPENAI_PREFIX = "/v1/"
+"""Addresses of OpenAI's API: its clients understand only its own shape of errors."""
+
+_MOST_HOSTS = 1_000
+"""Answers to "is this host ours" that are remembered; a client that sends ever new names must not fill the memory."""
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 """A page and the WebSockets it opens are of one origin."""
@@ -56,7 +67,7 @@ _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _STARTS = ("http.response.start", "websocket.http.response.start")
 
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
-_CORS_HEADERS = "authorization, content-type, last-event-id, traceparent"
+_CORS_HEADERS = "authorization, content-type, last-event-id, traceparent, x-api-key"
 _CORS_EXPOSED = b"retry-after, x-trace-id"
 _CORS_SECONDS = "600"
 
@@ -68,12 +79,13 @@ class _Exchange:
 
     __slots__ = (
         "_send",
+        "api_key",
         "asked",
         "authorization",
-        "extra",
         "headers",
         "key_id",
         "method",
+        "notes",
         "route",
         "scope",
         "status",
@@ -82,46 +94,52 @@ class _Exchange:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         headers, doubled = _headers(scope["headers"])
+        get = headers.get
         self.scope = scope
         self.headers = headers
         self.method: str = scope.get("method", "GET")
-        self.trace_id = trace_id_of(headers.get(b"traceparent"))
+        self.trace_id = trace_id_of(get(b"traceparent"))
         self.route = ""
         self.key_id: str | None = None
         self.status = 0
         self.asked = Asked(
-            host=None if b"host" in doubled else headers.get(b"host"),
-            origin="" if b"origin" in doubled else headers.get(b"origin"),
+            host=None if b"host" in doubled else get(b"host"),
+            origin="" if b"origin" in doubled else get(b"origin"),
             scheme=_SCHEMES[scope["scheme"]],
-            fetch_site=headers.get(b"sec-fetch-site"),
-            fetch_mode=headers.get(b"sec-fetch-mode"),
+            fetch_site=get(b"sec-fetch-site"),
+            fetch_mode=get(b"sec-fetch-mode"),
             local_address=scope["server"][0] if scope.get("server") else None,
         )
         # Of two keys neither is meant: the request has none.
-        self.authorization = None if b"authorization" in doubled else headers.get(b"authorization")
-        self.extra: list[tuple[bytes, bytes]] = [(b"x-trace-id", self.trace_id.encode()), *_ALWAYS]
+        self.authorization = None if b"authorization" in doubled else get(b"authorization")
+        self.api_key = None if b"x-api-key" in doubled else get(b"x-api-key")
+        self.notes = Notes(headers=[(b"x-trace-id", self.trace_id.encode()), *_ALWAYS])
         self._send = send
 
     @property
     def is_keyless_from_here(self) -> bool:
         """Whether a program of this machine asks, and sent no key at all."""
         peer = self.scope["client"][0] if self.scope.get("client") else None
-        return b"authorization" not in self.headers and is_from_here(self.asked, peer, self.headers)
+        is_keyless = b"authorization" not in self.headers and b"x-api-key" not in self.headers
+        return is_keyless and is_from_here(self.asked, peer, self.headers)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "websocket.accept":
             self.status = HTTPStatus.SWITCHING_PROTOCOLS
         if message["type"] in _STARTS:
             self.status = message["status"]
-            headers = list(message.get("headers", ()))
+            headers = [*message.get("headers", ()), *self.notes.headers]
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": [*headers, *self.extra]}
+            message = {**message, "headers": headers}
         await self._send(message)
 
 
 class Gate:
-    """See the module. ``authenticate`` may raise an UnavailableError while the server has no database yet."""
+    """See the module. ``authenticate`` may raise an UnavailableError while the server has no database yet.
+
+    ``recall`` knows at once who has a key that was authenticated a moment ago; None when it does not.
+    """
 
     def __init__(
         self,
@@ -131,8 +149,11 @@ class Gate:
         *,
         max_body_bytes: int,
         metrics: Metrics = NO_METRICS,
+        recall: Recall = lambda _: None,
     ) -> None:
         self._router = router
+        self._recall = recall
+        self._hosts: dict[tuple[str | None, str | None], bool] = {}
         self._policy = policy
         self._authenticate = authenticate
         self._max_body_bytes = max_body_bytes
@@ -161,6 +182,7 @@ class Gate:
                     status=status,
                     ms=round(seconds * 1000, 2),
                     key=exchange.key_id,
+                    **exchange.notes.log,
                 )
 
     async def _answer(self, exchange: _Exchange, receive: Receive) -> None:
@@ -215,30 +237,40 @@ class Gate:
         principal = await self._principal(exchange, match)
         scope = {**exchange.scope, "path_params": match.parameters}
         exchange.scope = scope
-        call = Call(Request(scope, receive), self._max_body_bytes, principal)
+        call = Call(Request(scope, receive), self._max_body_bytes, principal, exchange.notes)
         return await match.endpoint.handle(call)
 
     def _check_origin(self, exchange: _Exchange) -> None:
         asked = exchange.asked
-        if not host_is_ours(asked, self._policy):
+        if not self._is_our_host(asked):
             raise HostRefusedError(reason="host", host=_shortened(asked.host))
         if asked.origin is not None and is_cross_origin_allowed(asked.origin, self._policy):
             # From here on also problems can be read by the page.
-            exchange.extra += [
+            exchange.notes.headers += [
                 (b"access-control-allow-origin", asked.origin.encode("latin-1")),
                 (b"access-control-expose-headers", _CORS_EXPOSED),
             ]
         if self._policy.origins:
-            exchange.extra.append((b"vary", b"Origin"))
+            exchange.notes.headers.append((b"vary", b"Origin"))
         if not origin_is_allowed(asked, self._policy):
             raise OriginRefusedError(reason="origin", origin=_shortened(asked.origin) or "another site")
+
+    def _is_our_host(self, asked: Asked) -> bool:
+        """Remembered: reading addresses takes longer than everything else that is done here."""
+        known = self._hosts.get((asked.host, asked.local_address))
+        if known is None:
+            if len(self._hosts) >= _MOST_HOSTS:
+                self._hosts.clear()
+            known = self._hosts[asked.host, asked.local_address] = host_is_ours(asked, self._policy)
+        return known
 
     async def _principal(self, exchange: _Exchange, match: Match) -> Principal | None:
         needed = match.endpoint.caller
         if needed == "public" or (match.endpoint.keyless_on_loopback and exchange.is_keyless_from_here):
             return None
+        key = sent_key(exchange.authorization, exchange.api_key)
         try:
-            principal = await self._authenticate(bearer_key(exchange.authorization))
+            principal = self._recall(key) or await self._authenticate(key)
         except UnavailableError:
             if match.endpoint.answers_without_database:
                 return None
@@ -263,20 +295,25 @@ class Gate:
         )
 
     async def _send_problem(self, exchange: _Exchange, receive: Receive, error: SkepError) -> None:
-        answer = Response(
-            problem_bytes(error, exchange.trace_id), error.http_status, dict(problem_headers(error)), MEDIA_TYPE
-        )
+        if exchange.scope["path"].startswith(_OPENAI_PREFIX):
+            headers = {**problem_headers(error), **openai_error_headers(error)}
+            answer = Response(openai_error_bytes(error), openai_status(error), headers, "application/json")
+        else:
+            answer = Response(
+                problem_bytes(error, exchange.trace_id), error.http_status, dict(problem_headers(error)), MEDIA_TYPE
+            )
         await answer(exchange.scope, receive, exchange.send)
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[bytes]]:
-    """The headers by name, and which of those that must be single are not."""
+    """The headers that are looked at here by name, and which of those that must be single are not."""
     found: dict[bytes, str] = {}
     doubled: set[bytes] = set()
     for name, value in raw:
-        if name in found and name in _SINGLE:
-            doubled.add(name)
-        found[name] = value.decode("latin-1")
+        if name in _READ:
+            if name in found and name in _SINGLE:
+                doubled.add(name)
+            found[name] = value.decode("latin-1")
     return found, doubled
 
 

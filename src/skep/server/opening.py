@@ -7,14 +7,17 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
-from skep.access import Principal
+from skep.access import STALE_SECONDS, Principal
 from skep.app import Skep
 from skep.errors import SkepError
+from skep.gateway import Gateway
 from skep.observe import event
 from skep.server.interfaces import NotReadyError
 from skep.store import DatabaseUnavailableError, ensure_schema
 
 OpenSkep = Callable[[], AbstractAsyncContextManager[Skep]]
+
+OpenGateway = Callable[[Skep], AbstractAsyncContextManager[Gateway]]
 
 Probe = Callable[[], AbstractAsyncContextManager[object]]
 """Connects to the database once, anew; raises the reason when that fails."""
@@ -33,10 +36,12 @@ _log = logging.getLogger(__name__)
 class Opening:
     """Holds the opened Skep from `hold` to the end of the process."""
 
-    def __init__(self, open_skep: OpenSkep, probe: Probe) -> None:
+    def __init__(self, open_skep: OpenSkep, probe: Probe, open_gateway: OpenGateway) -> None:
         self._open_skep = open_skep
         self._probe = probe
+        self._open_gateway = open_gateway
         self._skep: Skep | None = None
+        self._gateway: Gateway | None = None
         self._reason = "it has just started"
         self._ending = asyncio.Event()
         self._away: str | None = None
@@ -50,6 +55,24 @@ class Opening:
         if self._skep is None:
             raise NotReadyError(what="Skep", reason=self._reason)
         return self._skep
+
+    @property
+    def gateway(self) -> Gateway:
+        """The opened gateway. Raises NotReadyError with the reason of the last attempt."""
+        if self._gateway is None:
+            raise NotReadyError(what="Skep", reason=self._reason)
+        return self._gateway
+
+    def recall(self, key: str) -> Principal | None:
+        """Who has a key that was authenticated a moment ago, without waiting for anything; None when that must be asked.
+
+        While the database is away a moment is longer: calls of models go on then, as far as what is leased lasts.
+        """
+        if self._skep is None:
+            return None
+        if self._away is None:
+            return self._skep.access.recall(key)
+        return self._skep.access.recall(key, within_seconds=STALE_SECONDS)
 
     async def authenticate(self, key: str) -> Principal:
         """Who has a key. Raises what `Access.authenticate` raises, and NotReadyError.
@@ -84,14 +107,14 @@ class Opening:
         failures = 0
         while not self._ending.is_set():
             try:
-                async with self._open_skep() as skep:
-                    self._skep = skep
+                async with self._open_skep() as skep, self._open_gateway(skep) as gateway:
+                    self._skep, self._gateway = skep, gateway
                     self.tried.set()
                     event(_log, logging.INFO, "ready", database=skep.database.where)
                     warming = asyncio.create_task(skep.knowledge.warm_up(), name="skep-warm-up")
                     await self._ending.wait()
                     warming.cancel()
-                    self._skep = None
+                    self._skep = self._gateway = None
                     if self._watching is not None:
                         self._watching.cancel()
             except SkepError as error:

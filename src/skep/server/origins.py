@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1,5}))?")
-_PASSED_ON = frozenset(
+PASSED_ON = frozenset(
     {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -102,7 +102,7 @@ def is_from_here(asked: Asked, peer: str | None, headers: Collection[bytes]) -> 
         and match is not None
         and is_loopback(peer)
         and is_loopback(match["name"])
-        and _PASSED_ON.isdisjoint(headers)
+        and PASSED_ON.isdisjoint(headers)
     )
 
 

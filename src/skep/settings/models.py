@@ -20,7 +20,7 @@ from skep.settings.interfaces import DEFAULT, Origin, Problem
 
 T = TypeVar("T")
 
-OPEN_SECTIONS: tuple[str, ...] = ()
+OPEN_SECTIONS: tuple[str, ...] = ("providers", "models")
 """Top-level sections whose content other capabilities check themselves, when they open."""
 
 FACTS: Final = "facts"
@@ -224,6 +224,43 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """How calls of models pass through; who serves which models stands in the sections providers and models."""
+
+    max_calls: int = setting(
+        1024, "Calls that one server process has under way at the same time; more wait.", minimum=1, maximum=100_000
+    )
+    max_waiting_calls: int = setting(
+        1024,
+        "Calls that may wait for their turn; more are refused with 503 and Retry-After.",
+        zero="none waits",
+        minimum=0,
+        maximum=100_000,
+    )
+    max_wait_seconds: int = setting(
+        5, "A call that waited so long for its turn is refused with 503 and Retry-After.", minimum=1, maximum=3600
+    )
+    max_body_bytes: int = setting(
+        33_554_432, "Larger requests are refused; pictures are part of them.", minimum=1024, maximum=1_073_741_824
+    )
+    max_answer_bytes: int = setting(
+        67_108_864,
+        "Larger answers of a provider, unpacked, count as malformed; a stream may be longer, but not one event of it.",
+        minimum=1024,
+        maximum=1_073_741_824,
+    )
+    on_client_gone: Literal["cancel", "drain"] = setting(
+        "cancel",
+        "What becomes of a call whose client went away. cancel: the provider is told to stop. drain: it is heard out, so that"
+        " its own count of tokens is known.",
+    )
+    drain_seconds: int = setting(60, "How long a provider is heard out at most.", minimum=1, maximum=3600)
+    client_stall_seconds: int = setting(
+        60, "A client that takes nothing of its stream for so long counts as gone.", minimum=1, maximum=3600
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """What Skep says about its own work, on standard error."""
 
@@ -307,6 +344,7 @@ class Settings:
     watch: WatchSettings = WatchSettings()
     search: SearchSettings = SearchSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    gateway: GatewaySettings = GatewaySettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
 

@@ -10,16 +10,22 @@ from typing import Protocol
 
 from skep.errors import UnavailableError
 from skep.observe import event
-from skep.spend.holdings import WindowView
+from skep.spend.holdings import NEVER, WindowView
 from skep.spend.interfaces import MeterUnavailableError
 from skep.spend.leasing import Verdict, judge
-from skep.spend.matching import Plan, Seat
+from skep.spend.matching import MOST_NEED, Plan, Seat
 from skep.spend.models import Ask, Metric
 from skep.spend.ports import Bank, Wish
 from skep.spend.refusing import refusal
 from skep.spend.tickets import HeldTicket
 
 _log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 3.0
+"""How long the bank may take to answer before those who wait are told that it is away."""
+
+AWAY_SECONDS = 0.5
+"""For so long after that, calls that need the bank are refused at once."""
 
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.08
@@ -93,9 +99,13 @@ class Asking:
     low: set[Seat] = field(default_factory=set)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
+    _away_until: float = -NEVER
+    _away_reason: str = ""
 
     async def wait(self, ask: Ask, plan: Plan, needs: dict[Metric, int]) -> HeldTicket:
         """A ticket, when there is room. Raises what `Meter.admit` raises. Cancelled, it leaves nothing reserved."""
+        if self.desk.now() < self._away_until:
+            raise MeterUnavailableError(reason=self._away_reason)
         waiter = Waiter(ask, plan, needs, asyncio.get_running_loop().create_future())
         self.waiters[waiter] = None
         self.wake()
@@ -150,10 +160,13 @@ class Asking:
             self._woken.clear()
             before = len(self.waiters)
             try:
-                await self._ask_once()
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._ask_once()
             except UnavailableError as error:
-                self._fail(MeterUnavailableError(reason=str(error)))
-                self.low.clear()
+                self._be_away(str(error))
+                continue
+            except TimeoutError:
+                self._be_away(f"the database did not answer within {ANSWER_SECONDS:g} s")
                 continue
             except Exception as error:  # noqa: BLE001 -- handed to those who wait; the next call tries again
                 event(_log, logging.ERROR, "asking for leases failed", error=repr(error))
@@ -164,6 +177,12 @@ class Asking:
             if self.waiters:
                 await self._pause(pause_seconds)
                 pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+    def _be_away(self, reason: str) -> None:
+        """Nobody shall wait for a bank that is away, and not everybody find that out anew."""
+        self._away_until, self._away_reason = self.desk.now() + AWAY_SECONDS, reason
+        self._fail(MeterUnavailableError(reason=reason))
+        self.low.clear()
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -252,7 +271,7 @@ def _wish(seat: Seat, lack: _Lack, now: float) -> Wish:
     return Wish(
         rule_id=seat.rule.rule_id,
         value=seat.value,
-        need=max(0, lack.need - free) if lack.need else 0,
+        need=min(max(0, lack.need - free), MOST_NEED) if lack.need else 0,
         least=max(1, lack.least - free) if lack.need else 0,
         want=want,
     )

@@ -34,6 +34,9 @@ ADOPT_SECONDS = 3.0
 RULES_SECONDS = 5.0
 """How often the rules are read though nobody told of a change: some poolers lose notifications."""
 
+_START_SECONDS = 2.0
+"""How long a start waits for the database."""
+
 _AGAIN_SECONDS = 0.5
 """After the database did not answer."""
 
@@ -100,8 +103,10 @@ class Feeder:
         """
         self.journal.start()
         # Tried here, so that a process whose database is there admits its first call.
-        for name, step in (("rules", self._read_rules), ("leases", self.meter.renew)):
-            await self._try(name, step)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_START_SECONDS):
+                for name, step in (("rules", self._read_rules), ("leases", self.meter.renew)):
+                    await self._try(name, step)
         loops = {
             "renew": self._loop("leases", self.meter.renew, RENEW_SECONDS),
             "tidy": self._loop("tidying", self.meter.tidy, TIDY_SECONDS),

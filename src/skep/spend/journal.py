@@ -115,6 +115,8 @@ class FileJournal(Journal):
     @override
     def begin(self, call_id: str, line: str) -> None:
         data = line.encode("utf-8", "replace")
+        if not self._segments:
+            raise JournalUnwritableError(path=self._folder, reason="this process is stopping")
         try:
             if self._segments[-1].size >= self._segment_bytes:
                 self._rotate()
@@ -128,6 +130,8 @@ class FileJournal(Journal):
     @override
     def end(self, call_id: str, line: str) -> None:
         self._open.pop(call_id, None)
+        if not self._segments:
+            return  # closed with this call under way: whoever adopts the journal counts it as lost
         data = line.encode("utf-8", "replace")
         segment = self._segments[-1]
         try:

@@ -24,6 +24,7 @@ KEPT_ROLLUP_DAYS = 800
 """Sums are small: they are kept longer than calls."""
 
 _HOURS_AT_A_TIME = 100
+_DAYS_AT_A_TIME = 1000
 
 DAYS_AHEAD = 3
 """Partitions that are made before their day comes."""
@@ -83,20 +84,34 @@ class Ledger:
         return [latency_line(value, measure, found) for (value, measure), found in buckets.items()]
 
     async def roll_up(self) -> int:
-        """Sum up the hours that have ended and to which calls were added since; how many there were."""
+        """Sum up the hours that have ended and to which calls were added since, and their days; how many hours there were."""
         rolled = 0
         while hours := await self._database.fetch_tuples(queries["fetch_due_hours"], {"limit": _HOURS_AT_A_TIME}):
             for (hour,) in hours:
-                await self._roll_up(hour)
+                await self._roll_up_hour(hour)
                 rolled += 1
+        for (day,) in await self._database.fetch_tuples(queries["fetch_open_days"], {"limit": _DAYS_AT_A_TIME}):
+            await self._roll_up_day(day)
         return rolled
 
-    async def _roll_up(self, hour: datetime) -> None:
+    async def _roll_up_day(self, day: datetime) -> None:
+        async with self._database.transaction() as connection:
+            if await (await connection.execute(queries["close_day"], {"day": day})).fetchone() is None:
+                return
+            for statement in (
+                "delete_day_rollups",
+                "delete_day_latencies",
+                "insert_day_rollups",
+                "insert_day_latencies",
+            ):
+                await connection.execute(queries[statement], {"day": day})
+
+    async def _roll_up_hour(self, hour: datetime) -> None:
         async with self._database.transaction() as connection:
             await connection.execute(queries["stop_flushes"])
             if await (await connection.execute(queries["delete_due"], {"hour": hour})).fetchone() is None:
                 return
-            for statement in ("delete_rollups", "delete_latencies"):
+            for statement in ("reopen_day", "delete_rollups", "delete_latencies"):
                 await connection.execute(queries[statement], {"hour": hour})
             await connection.execute(queries["insert_rollups"], {"hour": hour, "dimensions": list(DIMENSIONS)})
             await connection.execute(

@@ -5,10 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import get_args
 
 from skep.spend.holdings import Holding
-from skep.spend.models import EVERY, Ask, Caller, Metric, Rule, Settlement
+from skep.spend.models import EVERY, Ask, Caller, Metric, Rule, Settlement, Subject, Usage
 from skep.spend.prices import cost_nusd, worst_cost_nusd
+
+SUBJECTS: tuple[Subject, ...] = get_args(Subject)
+
+MOST_NEED = 2 * 10**18
+"""More than any rule's amount, and little enough for 64 bits, whatever a client says it may use."""
+
+MOST_TOKENS = 10**12
+"""A provider that tells of more tokens than this, or of less than none, is not believed."""
 
 LONGEST_VALUE = 200
 """Characters of a subject's value; an index entry of PostgreSQL has room for 2,700 bytes."""
@@ -52,18 +61,17 @@ class Plan:
 class RuleBook:
     """The rules of all projects, and the seats of whoever met them. Bounded by `forget_idle`."""
 
-    rules: dict[int, tuple[Rule, ...]] = field(default_factory=dict)
-    """By project."""
+    rules: dict[tuple[int, str, str], list[Rule]] = field(default_factory=dict)
+    """By project, subject and value: a project may have one for each of thousands of keys."""
     seats: dict[tuple[int, str], Seat] = field(default_factory=dict)
     _by_id: dict[int, Rule] = field(default_factory=dict)
 
     def replace(self, rules: Iterable[Rule]) -> list[Seat]:
         """Take over other rules; the seats whose rule changed. Seats of rules that are gone are dropped."""
         by_id = self._by_id = {rule.rule_id: rule for rule in rules}
-        projects: dict[int, list[Rule]] = {}
-        for rule in sorted(by_id.values(), key=lambda rule: rule.rule_id):
-            projects.setdefault(rule.project_id, []).append(rule)
-        self.rules = {project_id: tuple(found) for project_id, found in projects.items()}
+        self.rules = {}
+        for rule in by_id.values():
+            self.rules.setdefault((rule.project_id, rule.subject, rule.value), []).append(rule)
         changed = []
         for key, seat in list(self.seats.items()):
             now = by_id.get(seat.rule.rule_id)
@@ -82,11 +90,9 @@ class RuleBook:
 
     def plan(self, caller: Caller, model: str, columns: str) -> Plan:
         """What applies to this caller and model."""
-        seats = tuple(
-            self._seat(rule, value)
-            for rule in self.rules.get(caller.project_id, ())
-            for value in applying_values(rule, caller, model)
-        )
+        found = [(rule, value) for subject in SUBJECTS for rule, value in self._applying(subject, caller, model)]
+        found.sort(key=lambda pair: (pair[0].rule_id, pair[1]))
+        seats = tuple(self._seat(rule, value) for rule, value in found)
         hard_money = [seat.rule for seat in seats if seat.is_hard and seat.rule.metric == "cost"]
         return Plan(
             seats=seats,
@@ -96,6 +102,13 @@ class RuleBook:
             needs_cap=any(seat.is_hard and seat.rule.metric in ("cost", "tokens") for seat in seats),
             columns=columns,
         )
+
+    def _applying(self, subject: Subject, caller: Caller, model: str) -> Iterator[tuple[Rule, str]]:
+        for value in dict.fromkeys(_values(subject, caller, model)):
+            # Not twice, should somebody be called like the word for everybody.
+            for wanted in dict.fromkeys((value, EVERY)):
+                for rule in self.rules.get((caller.project_id, subject, wanted), ()):
+                    yield rule, value
 
     def forget_idle(self, waited_for: Collection[Seat]) -> None:
         """Drop the seats that hold nothing and are not waited for; plans made before must be dropped too."""
@@ -109,15 +122,8 @@ class RuleBook:
         return seat
 
 
-def applying_values(rule: Rule, caller: Caller, model: str) -> Iterator[str]:
-    """The values of a caller that a rule counts, each once; nothing when it does not apply."""
-    for value in dict.fromkeys(_values(rule, caller, model)):
-        if rule.subject == "project" or rule.value in (EVERY, value):
-            yield value
-
-
-def _values(rule: Rule, caller: Caller, model: str) -> tuple[str, ...]:
-    match rule.subject:
+def _values(subject: Subject, caller: Caller, model: str) -> tuple[str, ...]:
+    match subject:
         case "project":
             return ("",)
         case "tag":
@@ -158,13 +164,15 @@ def needs(plan: Plan, ask: Ask, output_tokens: int) -> dict[Metric, int]:
     """What the call takes of each metric at most. A call without a price takes no money: it is refused elsewhere, or allowed."""
     found: dict[Metric, int] = {"requests": 1, "concurrent": 1}
     if plan.counts_tokens:
-        found["tokens"] = ask.input_tokens_at_most + output_tokens
+        found["tokens"] = min(ask.input_tokens_at_most + output_tokens, MOST_NEED)
     if plan.counts_money:
         price = ask.price
         found["cost"] = (
             0
             if price is None
-            else worst_cost_nusd(price, ask.input_tokens_at_most, output_tokens, has_audio=ask.has_audio)
+            else min(
+                worst_cost_nusd(price, ask.input_tokens_at_most, output_tokens, has_audio=ask.has_audio), MOST_NEED
+            )
         )
     return found
 
@@ -184,6 +192,22 @@ class Use:
             return 0
         known = self.cost_nusd if metric == "cost" else self.tokens
         return reserved if known is None else known
+
+
+def is_plausible(usage: Usage) -> bool:
+    """Whether what a provider told can be true. It must neither pay back money nor break the ledger's columns."""
+    for tokens in (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.input_audio_tokens,
+        usage.output_audio_tokens,
+    ):
+        if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
+            return False
+    return True
 
 
 def use(ask: Ask, settlement: Settlement) -> Use:

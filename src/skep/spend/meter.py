@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from skep.spend.asking import Asking
 from skep.spend.holdings import NEVER, FlushedWindow, Holding, WindowView
 from skep.spend.interfaces import JournalUnwritableError, Meter, MeterUnavailableError
 from skep.spend.lines import begin_line, caller_columns, end_line, head
-from skep.spend.matching import Plan, RuleBook, needs, use
+from skep.spend.matching import MOST_NEED, Plan, RuleBook, is_plausible, needs, use
 from skep.spend.models import Ask, Caller, Charge, Metric, Rule, Settlement, Standing, Ticket
 from skep.spend.ports import Bank, Journal, Wish
+from skep.spend.prices import worst_cost_nusd
 from skep.spend.refusing import refusal, unpriced
 from skep.spend.tickets import HeldTicket
 
@@ -108,7 +110,7 @@ class LeasedMeter(Meter):
     def begin(self, ticket: Ticket) -> None:
         held = _held(ticket)
         try:
-            self._journal.begin(held.ask.call_id, begin_line(held, held.worst_nusd))
+            self._journal.begin(held.ask.call_id, begin_line(held, _worst_nusd(held)))
         except JournalUnwritableError:
             self.give_up(held)
             raise
@@ -123,6 +125,8 @@ class LeasedMeter(Meter):
             self.give_up(held)
             return _NOTHING
         held.is_closed = True
+        if settlement.usage is not None and not is_plausible(settlement.usage):
+            settlement = dataclasses.replace(settlement, usage=None, estimated=True)
         used = use(held.ask, settlement)
         price = settlement.price or held.ask.price
         charge = Charge(
@@ -364,6 +368,15 @@ class LeasedMeter(Meter):
                 self._book.forget_idle(self._asking.seats())
             plan = self._plans[key] = self._book.plan(caller, model, caller_columns(caller, model))
         return plan
+
+
+def _worst_nusd(ticket: HeldTicket) -> int | None:
+    """What a call costs at most, for the ledger should it be lost; None when that is not known."""
+    ask = ticket.ask
+    if ticket.worst_nusd is not None or ask.price is None or ask.output_tokens_at_most is None:
+        return ticket.worst_nusd
+    worst = worst_cost_nusd(ask.price, ask.input_tokens_at_most, ask.output_tokens_at_most, has_audio=ask.has_audio)
+    return min(worst, MOST_NEED)
 
 
 def _held(ticket: Ticket) -> HeldTicket:

@@ -250,11 +250,18 @@ where r.project_id = %(project_id)s and w.started_at = period_start(r.period, no
 order by w.rule_id, w.used desc limit %(limit)s;
 
 -- name: report_calls
--- What calls of the principal's project cost, by one of their properties. Whole hours that are summed up are taken from the sums; the
--- others, and the pieces at both ends, from the calls. Both are of one moment, so that nothing counts twice or not at all.
+-- What calls of the principal's project cost, by one of their properties. Whole days and hours that are summed up are taken from the
+-- sums; the others, and the pieces at both ends, from the calls. All are of one moment, so that nothing counts twice or not at all.
 with span as (
     select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
         date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
+), days as materialized (
+    select d.day from rolled_day d, span
+    where d.is_done and d.day >= first_hour and d.day + interval '1 day' <= end_hour
+      and not exists (select from rollup_due r where r.hour >= d.day and r.hour < d.day + interval '1 day')
+), hours as materialized (
+    select h as hour from span, generate_series(first_hour, end_hour - interval '1 hour', interval '1 hour') h
+    where date_trunc('day', h, 'UTC') not in (select day from days) and h not in (select hour from rollup_due)
 ), looked_through as (
     select greatest(d.hour, %(since)s::timestamptz) as since, least(d.hour + interval '1 hour', %(until)s::timestamptz) as until
     from rollup_due d where d.hour > %(since)s::timestamptz - interval '1 hour' and d.hour < %(until)s
@@ -264,9 +271,10 @@ with span as (
     where h < first_hour or h >= end_hour
 ), parts as (
     select value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
-    from call_rollup r, span
-    where r.project_id = %(project_id)s and r.dimension = %(by)s and r.hour >= first_hour and r.hour < end_hour
-      and not exists (select from rollup_due d where d.hour = r.hour)
+    from days join call_rollup_day r using (day) where r.project_id = %(project_id)s and r.dimension = %(by)s
+    union all
+    select value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+    from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s
     union all
     select p.value, 1, coalesce(c.cost_nusd, 0), (c.cost_nusd is null)::integer, c.estimated::integer,
         coalesce(c.input_tokens, 0), coalesce(c.cached_input_tokens, 0), coalesce(c.output_tokens, 0),
@@ -286,6 +294,13 @@ from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
 with span as (
     select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
         date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
+), days as materialized (
+    select d.day from rolled_day d, span
+    where d.is_done and d.day >= first_hour and d.day + interval '1 day' <= end_hour
+      and not exists (select from rollup_due r where r.hour >= d.day and r.hour < d.day + interval '1 day')
+), hours as materialized (
+    select h as hour from span, generate_series(first_hour, end_hour - interval '1 hour', interval '1 hour') h
+    where date_trunc('day', h, 'UTC') not in (select day from days) and h not in (select hour from rollup_due)
 ), looked_through as (
     select greatest(d.hour, %(since)s::timestamptz) as since, least(d.hour + interval '1 hour', %(until)s::timestamptz) as until
     from rollup_due d where d.hour > %(since)s::timestamptz - interval '1 hour' and d.hour < %(until)s
@@ -294,9 +309,11 @@ with span as (
     from unnest(array[date_trunc('hour', %(since)s::timestamptz, 'UTC'), date_trunc('hour', %(until)s::timestamptz, 'UTC')]) h, span
     where h < first_hour or h >= end_hour
 ), parts as (
-    select value, measure, bucket, calls from call_latency r, span
-    where r.project_id = %(project_id)s and r.dimension = %(by)s and r.hour >= first_hour and r.hour < end_hour
-      and not exists (select from rollup_due d where d.hour = r.hour)
+    select value, measure, bucket, calls from days join call_latency_day r using (day)
+    where r.project_id = %(project_id)s and r.dimension = %(by)s
+    union all
+    select value, measure, bucket, calls from hours join call_latency r using (hour)
+    where r.project_id = %(project_id)s and r.dimension = %(by)s
     union all
     select p.value, m.measure, latency_bucket(m.us), 1
     from looked_through l
@@ -349,10 +366,54 @@ from call c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c,
 where m.us is not null and c.started_at >= %(hour)s and c.started_at < %(hour)s::timestamptz + interval '1 hour'
 group by c.project_id, d.dimension, p.value, m.measure, latency_bucket(m.us);
 
+-- name: reopen_day
+-- An hour is summed up anew: its day must be, too. Whoever sums up the day waits here.
+insert into rolled_day (day, is_done) values (date_trunc('day', %(hour)s::timestamptz, 'UTC'), false)
+on conflict (day) do update set is_done = false;
+
+-- name: fetch_open_days
+-- Days that have ended, of which every hour is summed up, and which are not yet themselves.
+select day from rolled_day d
+where not is_done and day < date_trunc('day', now(), 'UTC')
+  and not exists (select from rollup_due r where r.hour >= d.day and r.hour < d.day + interval '1 day')
+order by day limit %(limit)s;
+
+-- name: close_day
+-- A day is about to be summed up; no row when another process was quicker.
+update rolled_day set is_done = true where day = %(day)s and not is_done returning day;
+
+-- name: delete_day_rollups
+-- What was summed up of the day before.
+delete from call_rollup_day where day = %(day)s;
+
+-- name: delete_day_latencies
+-- The same for how long calls took.
+delete from call_latency_day where day = %(day)s;
+
+-- name: insert_day_rollups
+-- The sums of a day, from those of its hours.
+insert into call_rollup_day (
+    day, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+)
+select %(day)s, project_id, dimension, value, sum(calls), sum(cost_nusd), sum(unpriced), sum(estimated), sum(input_tokens),
+    sum(cached_input_tokens), sum(output_tokens), sum(failed)
+from call_rollup where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
+group by project_id, dimension, value;
+
+-- name: insert_day_latencies
+-- How long the calls of a day took.
+insert into call_latency_day (day, project_id, dimension, value, measure, bucket, calls)
+select %(day)s, project_id, dimension, value, measure, bucket, sum(calls)
+from call_latency where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
+group by project_id, dimension, value, measure, bucket;
+
 -- name: delete_old_rollups
--- Sums of hours that are older than is to be kept.
-with old as (delete from call_rollup where hour < now() - make_interval(days => %(days)s))
-delete from call_latency where hour < now() - make_interval(days => %(days)s);
+-- Sums that are older than is to be kept.
+with old_hours as (delete from call_rollup where hour < now() - make_interval(days => %(days)s)),
+    old_latencies as (delete from call_latency where hour < now() - make_interval(days => %(days)s)),
+    old_days as (delete from call_rollup_day where day < now() - make_interval(days => %(days)s)),
+    old_day_latencies as (delete from call_latency_day where day < now() - make_interval(days => %(days)s))
+delete from rolled_day where day < now() - make_interval(days => %(days)s);
 
 -- name: fetch_call
 -- One call of the principal's project. Its id tells when it was made, which spares looking through all days.

@@ -17,4 +17,4 @@ class HeldTicket(Ticket):
     head: str
     """How the call's lines in the journal begin."""
     worst_nusd: int | None
-    """What the call costs at most; None when it has no price, or when no rule counts money."""
+    """What the call costs at most; None when it has no price, or when no rule counts money: then nobody reckoned it yet."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
-from skep.web.models import Call, Caller, Endpoint, json_answer
+from skep.web.models import Call, Caller, Endpoint, Notes, json_answer
+from skep.web.openai_errors import openai_error_bytes, openai_error_headers, openai_status
 
 __all__ = [
     "BodyInvalidError",
@@ -11,6 +12,10 @@ __all__ = [
     "Call",
     "Caller",
     "Endpoint",
+    "Notes",
     "QueryInvalidError",
     "json_answer",
+    "openai_error_bytes",
+    "openai_error_headers",
+    "openai_status",
 ]

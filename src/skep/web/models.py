@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +24,16 @@ Caller = Literal["public"] | Role
 Model = TypeVar("Model", bound=BaseModel)
 
 
+@dataclass(slots=True)
+class Notes:
+    """What a route adds to what is done for every request."""
+
+    log: dict[str, object] = field(default_factory=dict)
+    """Facts for the request's one line in the log; None is left out."""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """For the answer, whatever it becomes; to be added before it begins."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request that was let through."""
@@ -32,6 +42,7 @@ class Call:
     max_body_bytes: int
     asked_by: Principal | None
     """None on a public route, or where one may answer without the database or without a key."""
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def principal(self) -> Principal:

@@ -166,73 +166,70 @@ async def test_days_are_made_ahead_and_dropped_when_they_are_old(
         assert connection.execute("select count(*) from rule_window").fetchone() == (1,)
 
 
+CALL = """
+insert into call (call_id, started_at, project_id, key_id, key_name, tags, model, face, stream, trace_id, attempts, estimated, outcome, holds,
+    cost_nusd, input_tokens, ttft_us, duration_us)
+values (gen_random_uuid(), %s, %s, 'k', 'k', %s, %s, 'f', false, '', 1, false, 'ok', '{}', %s, 1, %s, %s)
+"""
+DUE = "insert into rollup_due values (date_trunc('hour', %s::timestamptz, 'UTC')) on conflict do nothing"
+SUMS = """
+select v, count(*), coalesce(sum(cost_nusd), 0)::bigint, count(*) filter (where cost_nusd is null)
+from call, unnest(case %s when 'model' then array[model] else case when tags = '{}' then array[null] else tags end end) v
+where started_at >= %s and started_at < %s group by 1 order by 3 desc, 2 desc, 1
+"""
+PERCENTILE = """
+select count(t), percentile_disc(0.95) within group (order by t) / 1000.0
+from call, lateral (select case %s when 'ttft' then ttft_us else duration_us end) x(t) where started_at >= %s and started_at < %s
+"""
+FIRST = datetime(2026, 3, 1, 10, 30, tzinfo=UTC)
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def add_calls(connection: Connection, who: Principal, count: int, chance: random.Random) -> None:
+    """Calls of three days."""
+    connection.execute("select open_call_day(date '2026-03-01' + d) from generate_series(0, 3) d")
+    for _ in range(count):
+        moment = FIRST + timedelta(minutes=chance.randrange(60 * 60))
+        tags = chance.sample(["a", "b", "c"], chance.randrange(3))
+        cost = chance.choice([None, chance.randrange(1000)])
+        facts = [tags, chance.choice(["m1", "m2"]), cost, chance.randrange(10**6), chance.randrange(10**7)]
+        connection.execute(CALL.encode(), [moment, who.project_id, *facts])
+        connection.execute(DUE.encode(), [moment])
+
+
+async def agree(ledger: Ledger, connection: Connection, who: Principal, since: datetime, until: datetime) -> None:
+    """The reports say what the calls say."""
+    by: Any
+    for by in ("model", "tag"):
+        lines = await ledger.report(who, by=by, since=since, until=until)
+        found = [(line.value, line.calls, line.cost_nusd, line.unpriced) for line in lines]
+        assert found == connection.execute(SUMS.encode(), [by, since, until]).fetchall()
+    for line in await ledger.latency(who, by="project", since=since, until=until):
+        row = connection.execute(PERCENTILE.encode(), [line.measure, since, until]).fetchone()
+        assert row is not None
+        assert line.calls == row[0]
+        assert float(row[1]) <= line.p95_ms <= float(row[1]) * 1.2 + 0.1
+
+
 @pytest.mark.parametrize("rolled", [False, True])
-async def test_sums_say_what_the_calls_say(
-    database: Database, database_url: str, who: Principal, tmp_path: Path, rolled: bool
-) -> None:
-    """Whichever hours are summed up, wherever the span begins and ends, and also when a call comes late."""
+async def test_sums_say_what_the_calls_say(database: Database, database_url: str, who: Principal, rolled: bool) -> None:
+    """Whichever hours and days are summed up, wherever the span begins and ends, and also when calls come late."""
     chance = random.Random(3)
     ledger = Ledger(database)
-    start = datetime(2026, 3, 1, 10, 30, tzinfo=UTC)
     with psycopg.connect(database_url, autocommit=True) as connection:
-
-        def add(count: int) -> None:
-            connection.execute("select open_call_day(d) from unnest(array['2026-03-01', '2026-03-02']::date[]) d")
-            for _ in range(count):
-                moment = start + timedelta(minutes=chance.randrange(24 * 60))
-                connection.execute(
-                    "insert into call (call_id, started_at, project_id, key_id, key_name, tags, model, face, stream, trace_id,"
-                    " attempts, estimated, outcome, holds, cost_nusd, input_tokens, ttft_us, duration_us)"
-                    " values (gen_random_uuid(), %s, %s, 'k', 'k', %s, %s, 'f', false, '', 1, false, 'ok', '{}', %s, 1, %s, %s)",
-                    [
-                        moment,
-                        who.project_id,
-                        chance.sample(["a", "b", "c"], chance.randrange(3)),
-                        chance.choice(["m1", "m2"]),
-                        chance.choice([None, chance.randrange(1000)]),
-                        chance.randrange(10**6),
-                        chance.randrange(10**7),
-                    ],
-                )
-                connection.execute(
-                    "insert into rollup_due values (date_trunc('hour', %s::timestamptz, 'UTC')) on conflict do nothing",
-                    [moment],
-                )
-
-        def expected(by: str, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
-            source = (
-                "unnest(case when tags = '{}' then array[null] else tags end)"
-                if by == "tag"
-                else "unnest(array[model])"
-            )
-            return connection.execute(
-                f"select v, count(*), coalesce(sum(cost_nusd), 0)::bigint, count(*) filter (where cost_nusd is null)"
-                f" from call, {source} v where started_at >= %s and started_at < %s group by 1 order by 3 desc, 2 desc, 1".encode(),
-                [since, until],
-            ).fetchall()
-
-        add(200)
+        add_calls(connection, who, 300, chance)
         if rolled:
             assert await ledger.roll_up() > 20
-        add(5)
-        for _ in range(20):
-            since = start + timedelta(minutes=chance.choice([30, 0, 95, 690]))
-            until = since + timedelta(minutes=chance.choice([10, 30, 60, 120, 700, 720, 2000]))
-            by: Any
-            for by in ("model", "tag"):
-                lines = await ledger.report(who, by=by, since=since, until=until)
-                found = [(line.value, line.calls, line.cost_nusd, line.unpriced) for line in lines]
-                assert found == expected(by, since, until)
-            latency = await ledger.latency(who, by="project", since=since, until=until)
-            for line in latency:
-                column = "ttft_us" if line.measure == "ttft" else "duration_us"
-                row = connection.execute(
-                    f"select count(*), percentile_disc(0.95) within group (order by {column}) / 1000.0 from call"
-                    " where started_at >= %s and started_at < %s".encode(),
-                    [since, until],
-                ).fetchone()
-                assert row is not None
-                assert line.calls == row[0]
-                assert float(row[1]) <= line.p95_ms <= float(row[1]) * 1.2 + 0.1
+            days = connection.execute("select count(*) from rolled_day where is_done").fetchone()
+            assert days is not None
+            assert days[0] >= 3
+        for late in (0, 3, 30):
+            add_calls(connection, who, late, chance)
+            for _ in range(8):
+                since = FIRST + timedelta(minutes=chance.choice([30, 0, 95, 690, -630]))
+                until = since + timedelta(minutes=chance.choice([10, 30, 60, 120, 700, 1440, 2000, 4320]))
+                await agree(ledger, connection, who, since, until)
         assert await ledger.roll_up() > 0
+        await agree(ledger, connection, who, FIRST, FIRST + timedelta(days=4))
         assert await ledger.roll_up() == 0

@@ -12,6 +12,7 @@ import pytest
 from typing_extensions import override
 
 from skep.app import Skep
+from skep.gateway import Gateway
 from skep.observe import open_metrics
 from skep.server.application import all_endpoints
 from skep.server.docs import curl, docs_page
@@ -60,6 +61,11 @@ INVENTORY = {
     "DELETE /api/v1/limits/{name}": "admin",
     "GET /api/v1/projects": "admin",
     "POST /api/v1/projects": "admin",
+    "POST /v1/chat/completions": "member",
+    "POST /v1/completions": "member",
+    "POST /v1/embeddings": "member",
+    "GET /v1/models": "member",
+    "GET /api/v1/gateway/status": "reader",
     "POST /mcp": "reader",
     "GET /metrics": "reader",
 }
@@ -71,21 +77,29 @@ def never() -> AbstractAsyncContextManager[Skep]:
     raise NotReadyError(reason="this test has no database")
 
 
+def never_opened(_: Skep) -> AbstractAsyncContextManager[Gateway]:
+    raise NotReadyError(reason="this test has no database")
+
+
 @pytest.fixture
 def endpoints(tmp_path: Path) -> tuple[Endpoint, ...]:
     settings = Settings(data_folder=tmp_path)
-    return all_endpoints(Opening(never, never), settings, open_metrics(settings.metrics.backend, ALL_METRICS))
+    return all_endpoints(
+        Opening(never, never, never_opened), settings, open_metrics(settings.metrics.backend, ALL_METRICS)
+    )
 
 
 def test_nobody_scrapes_a_server_that_measures_nothing(tmp_path: Path) -> None:
-    found = all_endpoints(Opening(never, never), Settings(data_folder=tmp_path), open_metrics("noop", ALL_METRICS))
+    found = all_endpoints(
+        Opening(never, never, never_opened), Settings(data_folder=tmp_path), open_metrics("noop", ALL_METRICS)
+    )
     assert "/metrics" not in {endpoint.path for endpoint in found}
 
 
 @pytest.mark.parametrize("is_open", [False, True])
 def test_a_key_is_dispensable_only_where_a_setting_says_so(tmp_path: Path, is_open: bool) -> None:
     settings = Settings(data_folder=tmp_path, metrics=MetricsSettings(open_to_loopback=is_open))
-    found = all_endpoints(Opening(never, never), settings, open_metrics("auto", ALL_METRICS))
+    found = all_endpoints(Opening(never, never, never_opened), settings, open_metrics("auto", ALL_METRICS))
     assert [endpoint.path for endpoint in found if endpoint.keyless_on_loopback] == ["/metrics"] * is_open
 
 

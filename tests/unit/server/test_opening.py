@@ -13,6 +13,7 @@ import pytest
 from skep.access import Principal
 from skep.app import Skep
 from skep.errors import SkepError
+from skep.gateway import Gateway
 from skep.server import opening as module
 from skep.server.interfaces import NotReadyError
 from skep.server.opening import Opening
@@ -58,7 +59,7 @@ class World:
         self.require()
         self.opened += 1
         fake: Any = SimpleNamespace(
-            access=SimpleNamespace(authenticate=self.authenticate),
+            access=SimpleNamespace(authenticate=self.authenticate, recall=lambda key, **_: None),
             database=SimpleNamespace(where="db"),
             knowledge=SimpleNamespace(warm_up=self.warm_up),
         )
@@ -66,6 +67,11 @@ class World:
             yield cast("Skep", fake)
         finally:
             self.closed += 1
+
+    @asynccontextmanager
+    async def open_gateway(self, _: Skep) -> AsyncIterator[Gateway]:
+        fake: Any = SimpleNamespace()
+        yield cast("Gateway", fake)
 
     @asynccontextmanager
     async def probe(self) -> AsyncIterator[None]:
@@ -85,7 +91,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 @asynccontextmanager
 async def held(world: World) -> AsyncIterator[Opening]:
-    made = Opening(world.open_skep, world.probe)
+    made = Opening(world.open_skep, world.probe, world.open_gateway)
     holding = asyncio.create_task(made.hold())
     yield made
     made.end()

@@ -15,6 +15,7 @@ from skep.spend import (
     LimitExceededError,
     MemoryMeter,
     MeterOptions,
+    MeterUnavailableError,
     Metric,
     Rates,
     Rule,
@@ -23,6 +24,8 @@ from skep.spend import (
     Usage,
     make_price,
 )
+from skep.spend.asking import AWAY_SECONDS
+from skep.store import DatabaseUnavailableError
 
 PRICE = make_price(Rates(input_nusd_per_mtok=1_000_000, output_nusd_per_mtok=2_000_000))
 """One nano-dollar for an input token, two for an output token."""
@@ -239,3 +242,28 @@ async def test_windows_that_nobody_uses_are_given_back_and_forgotten() -> None:
         await meter.tidy()
         assert meter.windows == {}
         assert (await meter.admit(ask())).ask.model == "m"
+
+
+async def test_a_bank_that_is_away_is_told_at_once_and_asked_again() -> None:
+    async with MemoryMeter([rule("requests", 100)], BRIEF) as meter:
+        meter.bank.failure = DatabaseUnavailableError(where="there", reason="nobody is at home")
+        for _ in range(2):
+            with pytest.raises(MeterUnavailableError, match="nobody is at home"):
+                await meter.admit(ask())
+        meter.bank.failure = None
+        with pytest.raises(MeterUnavailableError, match="nobody is at home"):
+            await meter.admit(ask())
+        await asyncio.sleep(AWAY_SECONDS)
+        assert (await meter.admit(ask())).ask.model == "m"
+
+
+async def test_a_bank_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skep.spend.asking.ANSWER_SECONDS", 0.05)
+    async with MemoryMeter([rule("requests", 100)], BRIEF) as meter:
+
+        async def never(wishes: Any) -> Any:
+            await asyncio.sleep(60)
+
+        meter.bank_teller.acquire = never  # type: ignore[method-assign]
+        with pytest.raises(MeterUnavailableError, match=r"did not answer within 0\.05 s"):
+            await meter.admit(ask())

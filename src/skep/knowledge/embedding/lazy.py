@@ -51,6 +51,10 @@ class LazyEmbedder:
         """See :class:`Embedder`."""
         return self.load().embed(texts)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """See :class:`LocalEmbedder`."""
+        return self.load().count_tokens(texts)
+
 
 def open_local_embedder(folder: Path = BUNDLED_MODEL, *, threads: int = 1, niceness: int = 0) -> LazyEmbedder:
     """The model of a folder, not loaded yet; arguments as for `load_local_embedder`.

@@ -96,6 +96,10 @@ class LocalEmbedder:
                 vectors[places] = found
         return vectors
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many word pieces of the texts `embed` looks at, the marks of start and end included."""
+        return sum(len(self._tokens.ids(text)) for text in texts)
+
     def _run(self, ids: list[NDArray[np.uint16]], places: list[int]) -> NDArray[np.float32]:
         """The vectors of one batch, all of one padded length."""
         numpy = import_module("numpy")

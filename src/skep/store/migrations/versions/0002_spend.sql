@@ -132,6 +132,15 @@ create index call_latency_place on call_latency (project_id, dimension, hour);
 create index call_latency_hour on call_latency (hour);
 comment on table call_latency is 'How many calls of an hour took how long: percentiles of percentiles would say nothing. Like call_rollup.';
 
+create table call_rollup_day (like call_rollup including indexes);
+alter table call_rollup_day rename column hour to day;
+comment on table call_rollup_day is 'The same by day, made of the hours. Counts only where rolled_day says so, and no hour of the day is due.';
+create table call_latency_day (like call_latency including indexes);
+alter table call_latency_day rename column hour to day;
+
+create table rolled_day (day timestamptz primary key, is_done boolean not null);
+comment on table rolled_day is 'Days of which hours were summed up, and whether the day''s own sums are made of all of them.';
+
 create table rollup_due (hour timestamptz primary key);
 comment on table rollup_due is 'Hours whose calls are to be summed up (again): those that calls were added to since.';
 

@@ -1,0 +1,56 @@
+"""``skep gateway status``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from skep.cli.asking import ask_server
+from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for
+from skep.terminal import Terminal
+
+_EXAMPLES = """\
+\b
+Examples:
+  skep gateway status
+  skep gateway status --json
+"""
+
+gateway_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at how calls of models fare.")
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(gateway_app, name="gateway")
+
+
+@gateway_app.command("status", epilog=_EXAMPLES)
+def status(
+    context: typer.Context, config: ConfigOption = None, data_dir: DataDirOption = None, json: JsonOption = False
+) -> None:
+    """Show how the providers and routes fare: breakers, failures, health checks. Of one process of the running server."""
+    terminal = Terminal(json=json)
+    answer = ask_server(settings_for(context, terminal, config, data_dir), "/api/v1/gateway/status")
+    terminal.result(answer, lambda: "\n".join(_lines(answer)))
+
+
+def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    yield f"process {answer['process']}: {answer['active_calls']} calls under way, {answer['waiting_calls']} wait"
+    for provider in answer["providers"]:
+        yield f"provider {provider['provider']} ({provider['kind']}, {provider['base_url']}): {_health(provider)}"
+    for route in answer["routes"]:
+        breaker = route["breaker"]
+        state = breaker["state"].replace("_", "-")
+        if breaker["state"] == "open":
+            state += f" for another {breaker['opens_again_in_seconds']:g} s"
+        failure = f"; last failure: {route['last_failure']}" if route["last_failure"] else ""
+        yield f"route {route['route']}: {state}, {route['failures']} of {route['calls']} attempts failed{failure}"
+    if not answer["routes"]:
+        yield "no models are configured: see providers and models in the settings"
+
+
+def _health(provider: dict[str, Any]) -> str:
+    if not provider["health_check_seconds"]:
+        return "no health checks"
+    if provider["is_well"] is None:
+        return "not checked yet"
+    return "well" if provider["is_well"] else f"unwell: {provider['reason']}"

@@ -1,0 +1,56 @@
+"""How models are called: one pipeline for every face, from the request's bytes to the provider's and back."""
+
+from __future__ import annotations
+
+from skep.gateway.board import Board, ProviderView, RouteView
+from skep.gateway.calls import GatewayOptions
+from skep.gateway.configuring import PriceOf, no_price, read_config
+from skep.gateway.interfaces import (
+    AttemptFailedError,
+    LocalEmbedder,
+    ModelNotFoundError,
+    NoRouteError,
+    OverloadedError,
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderRefusedError,
+    ProviderTimeoutError,
+    RequestInvalidError,
+    Upstream,
+)
+from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route
+from skep.gateway.profiles import PROFILES, Face, Profile
+from skep.gateway.service import Gateway, GatewayStatus
+from skep.gateway.upstream import HttpUpstream
+
+__all__ = [
+    "LOCAL_MODEL",
+    "PROFILES",
+    "AttemptFailedError",
+    "Board",
+    "Face",
+    "Gateway",
+    "GatewayConfig",
+    "GatewayOptions",
+    "GatewayStatus",
+    "HttpUpstream",
+    "LocalEmbedder",
+    "Model",
+    "ModelNotFoundError",
+    "NoRouteError",
+    "OverloadedError",
+    "PriceOf",
+    "Profile",
+    "Provider",
+    "ProviderBusyError",
+    "ProviderFailedError",
+    "ProviderRefusedError",
+    "ProviderTimeoutError",
+    "ProviderView",
+    "RequestInvalidError",
+    "Route",
+    "RouteView",
+    "Upstream",
+    "no_price",
+    "read_config",
+]

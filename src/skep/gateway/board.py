@@ -1,0 +1,197 @@
+"""How every route and provider fares, in this process: the breakers, and what the health checks last heard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from skep.gateway.breaker import Breaker, BreakerView
+from skep.gateway.failures import Failure
+from skep.gateway.interfaces import AttemptFailedError, Upstream
+from skep.gateway.models import GatewayConfig, Provider, Route
+from skep.observe import event
+
+TellOpened = Callable[[str, float, str], None]
+"""Tells the other processes that a route's breaker opened: its name, for how many seconds, and why."""
+
+_PROBE_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Health:
+    """What a provider's last health check said."""
+
+    is_well: bool | None = None
+    """None: not asked yet."""
+    reason: str = ""
+    checked_at: float | None = None
+    """On the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """One route, for people."""
+
+    route: str
+    provider: str
+    model: str
+    breaker: BreakerView
+    calls: int
+    """Attempts since this process started."""
+    failures: int
+    last_failure: str
+    """Empty when there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderView:
+    """One provider, for people."""
+
+    provider: str
+    kind: str
+    base_url: str
+    health_check_seconds: float
+    is_well: bool | None
+    reason: str
+    checked_seconds_ago: float | None
+
+
+@dataclass(slots=True)
+class _Fare:
+    breaker: Breaker
+    calls: int = 0
+    failures: int = 0
+    last_failure: str = ""
+
+
+class Board:
+    """See the module. ``tell_opened`` is called when a breaker opens that should be open everywhere."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._fares: dict[str, _Fare] = {}
+        self._health: dict[str, Health] = {}
+        self.tell_opened: TellOpened = lambda _route, _seconds, _reason: None
+
+    def admits(self, route: Route) -> bool:
+        """Whether a call may take the route now; then `succeeded`, `failed` or `abandoned` must follow."""
+        return self._fare(route.name).breaker.admits(self._clock())
+
+    def succeeded(self, route: Route) -> None:
+        """An attempt came to a good end."""
+        fare = self._fare(route.name)
+        fare.calls += 1
+        fare.breaker.succeeded(self._clock())
+
+    def failed(self, route: Route, failure: Failure) -> None:
+        """An attempt failed, by the route's fault or not."""
+        fare = self._fare(route.name)
+        fare.calls += 1
+        fare.failures += 1
+        fare.last_failure = f"{failure.kind}: {failure.reason}"
+        if not failure.rule.blames_route:
+            fare.breaker.abandon()
+            return
+        now = self._clock()
+        was_closed = fare.breaker.is_closed
+        everywhere = fare.breaker.failed(now, fare.last_failure, is_hard=failure.rule.is_hard)
+        if was_closed and not fare.breaker.is_closed:
+            left = fare.breaker.seconds_left(now)
+            event(
+                _log, logging.WARNING, "route closed", route=route.name, reason=fare.last_failure, seconds=round(left)
+            )
+            if everywhere:
+                self.tell_opened(route.name, left, fare.last_failure)
+
+    def abandoned(self, route: Route) -> None:
+        """An attempt ended in a way that says nothing about the route."""
+        self._fare(route.name).breaker.abandon()
+
+    def hear_opened(self, route: str, seconds: float, reason: str) -> None:
+        """Another process opened a breaker for everybody."""
+        self._fare(route).breaker.open_until(self._clock() + seconds, reason)
+
+    def seconds_left(self, routes: Iterable[Route]) -> float:
+        """How long until the first of the routes may be tried again."""
+        now = self._clock()
+        return min((self._fare(route.name).breaker.seconds_left(now) for route in routes), default=0.0)
+
+    def reasons(self, routes: Iterable[Route]) -> str:
+        """Why the routes are closed."""
+        told = (self._fare(route.name).last_failure for route in routes)
+        return "; ".join(dict.fromkeys(reason for reason in told if reason)) or "their breakers are open"
+
+    def routes(self, config: GatewayConfig) -> list[RouteView]:
+        """Every route of the configuration, once."""
+        now = self._clock()
+        views = {}
+        for model in config.models.values():
+            for route in model.routes:
+                fare = self._fare(route.name)
+                views[route.name] = RouteView(
+                    route=route.name,
+                    provider=route.provider.name,
+                    model=route.model,
+                    breaker=fare.breaker.view(now),
+                    calls=fare.calls,
+                    failures=fare.failures,
+                    last_failure=fare.last_failure,
+                )
+        return list(views.values())
+
+    def providers(self, config: GatewayConfig) -> list[ProviderView]:
+        """Every provider of the configuration."""
+        now = self._clock()
+        views = []
+        for provider in config.providers.values():
+            health = self._health.get(provider.name, Health())
+            views.append(
+                ProviderView(
+                    provider=provider.name,
+                    kind=provider.profile.kind,
+                    base_url=provider.base_url,
+                    health_check_seconds=provider.health_check_seconds,
+                    is_well=health.is_well,
+                    reason=health.reason,
+                    checked_seconds_ago=None if health.checked_at is None else round(now - health.checked_at, 1),
+                )
+            )
+        return views
+
+    async def check_health(self, provider: Provider, routes: Iterable[Route], upstream: Upstream) -> None:
+        """Ask a provider again and again whether it answers, until cancelled. While it does not, its routes are closed."""
+        routes = tuple(routes)
+        while True:
+            health = self._health.setdefault(provider.name, Health())
+            before = health.is_well
+            await self._ask(provider, health, upstream)
+            if health.is_well is False:
+                until = self._clock() + 1.5 * provider.health_check_seconds + _PROBE_SECONDS
+                for route in routes:
+                    self._fare(route.name).breaker.open_until(until, f"health check: {health.reason}")
+            if health.is_well is not before:
+                level = logging.INFO if health.is_well else logging.WARNING
+                event(_log, level, "provider health", provider=provider.name, well=health.is_well, reason=health.reason)
+            await asyncio.sleep(provider.health_check_seconds)
+
+    async def _ask(self, provider: Provider, health: Health, upstream: Upstream) -> None:
+        try:
+            status = await upstream.probe(provider, provider.profile.health_path, timeout_seconds=_PROBE_SECONDS)
+        except AttemptFailedError as error:
+            health.is_well, health.reason = False, error.failure.reason
+        else:
+            # A provider that does not know the path or wants more limits answers, and that is what is asked.
+            refuses = status in (401, 403) or status >= 500
+            health.is_well, health.reason = not refuses, f"it answered {status}" if refuses else ""
+        health.checked_at = self._clock()
+
+    def _fare(self, name: str) -> _Fare:
+        fare = self._fares.get(name)
+        if fare is None:
+            fare = self._fares[name] = _Fare(Breaker())
+        return fare

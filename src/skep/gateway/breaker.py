@@ -1,0 +1,154 @@
+"""Keeps calls away from a route that fails, and finds out when it works again. A pure state machine; times are monotonic.
+
+closed     calls pass; failures are counted over the last half minute
+open       none pass until its time is over
+half-open  one call at a time passes as a probe: when it succeeds the route is closed again, else it opens for longer
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["closed", "open", "half_open"]
+
+WINDOW_SECONDS = 30.0
+_SLOTS = 6
+_SLOT_SECONDS = WINDOW_SECONDS / _SLOTS
+
+LEAST_CALLS = 20
+"""Fewer calls in the window say nothing about a rate."""
+
+FAILURE_RATE = 0.5
+STRAIGHT_FAILURES = 25
+"""So many failures one after the other open at once, in every process."""
+
+SOFT_SECONDS = 15.0
+HARD_SECONDS = 300.0
+"""For what a moment's wait does not mend, such as a key that is refused; also the longest that repeated failures lead to."""
+
+PROBE_SECONDS = 60.0
+"""A probe of which nothing was heard for so long is given up, and another let through."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerView:
+    """How a route fares, for people."""
+
+    state: State
+    reason: str
+    """Why it is not closed; empty when it is."""
+    opens_again_in_seconds: float | None
+    calls: int
+    """In the window."""
+    failures: int
+    straight_failures: int
+
+
+class Breaker:
+    """The breaker of one route."""
+
+    __slots__ = ("_at", "_bad", "_good", "_next_seconds", "_probing_since", "_reason", "_until", "straight_failures")
+
+    def __init__(self) -> None:
+        self._good = [0] * _SLOTS
+        self._bad = [0] * _SLOTS
+        self._at = 0
+        """The number of the slot that counts now, since the start of the clock."""
+        self._until: float | None = None
+        self._reason = ""
+        self._next_seconds = SOFT_SECONDS
+        self._probing_since: float | None = None
+        self.straight_failures = 0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether calls pass freely."""
+        return self._until is None
+
+    def admits(self, now: float) -> bool:
+        """Whether a call may take the route now. After True the outcome must be told, or `abandon` called."""
+        if self._until is None:
+            return True
+        if now < self._until or (self._probing_since is not None and now - self._probing_since < PROBE_SECONDS):
+            return False
+        self._probing_since = now
+        return True
+
+    def succeeded(self, now: float) -> None:
+        """A call came to a good end."""
+        self.straight_failures = 0
+        if self._until is not None:
+            self._close()
+        self._slot(now)
+        self._good[self._at % _SLOTS] += 1
+
+    def failed(self, now: float, reason: str, *, is_hard: bool = False) -> bool:
+        """A call failed by the route's fault. True when this opened the breaker for everybody, not only here."""
+        self.straight_failures += 1
+        self._slot(now)
+        self._bad[self._at % _SLOTS] += 1
+        if self._until is not None:
+            if self._probing_since is not None:
+                self._open(now, self._next_seconds, reason)
+            return False
+        if is_hard or self.straight_failures >= STRAIGHT_FAILURES:
+            self._open(now, HARD_SECONDS if is_hard else SOFT_SECONDS, reason)
+            return True
+        calls = sum(self._good) + sum(self._bad)
+        if calls >= LEAST_CALLS and sum(self._bad) >= FAILURE_RATE * calls:
+            self._open(now, SOFT_SECONDS, reason)
+        return False
+
+    def abandon(self) -> None:
+        """A call ended in a way that says nothing about the route."""
+        self._probing_since = None
+
+    def open_until(self, until: float, reason: str) -> None:
+        """Another process found out that the route fails."""
+        if self._until is None or until > self._until:
+            self._until = until
+            self._reason = reason
+            self._probing_since = None
+
+    def seconds_left(self, now: float) -> float:
+        """How long it stays open; 0 when calls or a probe may pass."""
+        return 0.0 if self._until is None else max(0.0, self._until - now)
+
+    def view(self, now: float) -> BreakerView:
+        """How it stands."""
+        self._slot(now)
+        bad = sum(self._bad)
+        state: State = "closed" if self._until is None else "open" if now < self._until else "half_open"
+        left = self.seconds_left(now)
+        return BreakerView(
+            state=state,
+            reason=self._reason,
+            opens_again_in_seconds=None if self._until is None else round(left, 1),
+            calls=sum(self._good) + bad,
+            failures=bad,
+            straight_failures=self.straight_failures,
+        )
+
+    def _open(self, now: float, seconds: float, reason: str) -> None:
+        self._until = now + seconds
+        self._reason = reason
+        self._probing_since = None
+        self._next_seconds = min(HARD_SECONDS, max(self._next_seconds, seconds) * 2)
+
+    def _close(self) -> None:
+        self._until = None
+        self._reason = ""
+        self._next_seconds = SOFT_SECONDS
+        self._probing_since = None
+        # The failures that opened it are over; they must not open it again with the next one.
+        self._good = [0] * _SLOTS
+        self._bad = [0] * _SLOTS
+
+    def _slot(self, now: float) -> None:
+        """Forget the slots that fell out of the window."""
+        at = int(now / _SLOT_SECONDS)
+        if at != self._at:
+            for number in range(max(self._at + 1, at - _SLOTS + 1), at + 1):
+                self._good[number % _SLOTS] = self._bad[number % _SLOTS] = 0
+            self._at = at

@@ -1,0 +1,195 @@
+"""One call on its way: what is known of it, what it has cost, and how it goes from attempt to attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from skep.gateway.attempts import Attempts
+from skep.gateway.board import Board
+from skep.gateway.failures import Failure
+from skep.gateway.headers import dollars
+from skep.gateway.interfaces import AttemptFailedError, NoRouteError, Upstream
+from skep.gateway.models import Model, Route
+from skep.gateway.requests import Known, adapted
+from skep.gateway.usage import counted
+from skep.spend import Charge, Meter, Outcome, Settlement, Ticket, Usage
+from skep.web import Notes
+
+T = TypeVar("T")
+
+_random = random.Random()  # noqa: S311 -- spreads retries; nothing depends on nobody guessing it
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """What the settings say about calls."""
+
+    max_calls: int = 1024
+    max_waiting_calls: int = 1024
+    max_wait_seconds: float = 5.0
+    max_body_bytes: int = 33_554_432
+    max_answer_bytes: int = 67_108_864
+    cancels_when_client_gone: bool = True
+    drain_seconds: float = 60.0
+    client_stall_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What calls are made with."""
+
+    meter: Meter
+    upstream: Upstream
+    board: Board
+    options: GatewayOptions
+
+
+@dataclass(slots=True)
+class ModelCall:
+    """See the module. Times are on the monotonic clock, in seconds."""
+
+    tools: Tools
+    known: Known
+    model: Model
+    ticket: Ticket
+    scope: Scope
+    receive: Receive
+    send: Send
+    notes: Notes
+    passed_headers: Sequence[tuple[bytes, bytes]]
+    """Those of the client that the provider gets."""
+    started: float
+    route: Route | None = None
+    """The one tried last."""
+    attempts: int = 0
+    outside_seconds: float = 0.0
+    """Spent waiting for providers, and between attempts."""
+    first_byte: float | None = None
+    charge: Charge | None = None
+    """None until the call is settled."""
+    failures: list[str] = field(default_factory=list)
+
+    def body(self, route: Route) -> bytes:
+        """The body for a route."""
+        profile = route.provider.profile
+        return adapted(
+            self.known,
+            model=route.model,
+            include_usage=profile.takes_include_usage,
+            cap_field=profile.cap_field if self.known.face == "chat.completions" else "max_tokens",
+            cap=self.ticket.output_tokens_cap,
+        )
+
+    def settle(
+        self, outcome: Outcome, *, usage: Usage | None = None, estimated: bool = False, status: int | None = None
+    ) -> Charge:
+        """Charge the call, once; later calls return the same charge."""
+        if self.charge is None:
+            route = self.route
+            now = time.monotonic()
+            settlement = Settlement(
+                outcome=outcome,
+                usage=usage,
+                estimated=estimated,
+                status=status,
+                provider=None if route is None else route.provider.name,
+                model_used=None if route is None else route.model,
+                attempts=self.attempts,
+                ttft_ms=None if self.first_byte is None else (self.first_byte - self.started) * 1000,
+                duration_ms=(now - self.started) * 1000,
+                price=None if route is None else route.price,
+            )
+            self.charge = self.tools.meter.settle(self.ticket, settlement)
+            self._note(outcome, usage)
+        return self.charge
+
+    def settle_counted(self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None) -> Charge:
+        """Charge what can be told without the provider's own count."""
+        usage = counted(len(self.known.body), output_bytes, pieces)
+        return self.settle(outcome, usage=usage, estimated=True, status=status)
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers that tell about the call; with its cost once it is settled and known."""
+        own = time.monotonic() - self.started - self.outside_seconds
+        found = [
+            (b"x-skep-call-id", self.ticket.ask.call_id.encode()),
+            (b"x-skep-model", self.model.name.encode("utf-8")),
+            (b"x-skep-overhead-ms", b"%.3f" % (own * 1000)),
+        ]
+        if self.route is not None:
+            found.append((b"x-skep-provider", self.route.provider.name.encode("utf-8")))
+        if self.charge is not None and self.charge.cost_nusd is not None:
+            found.append((b"x-skep-cost-usd", dollars(self.charge.cost_nusd).encode()))
+        if self.ticket.output_tokens_cap is not None:
+            found.append((b"x-skep-output-tokens-cap", b"%d" % self.ticket.output_tokens_cap))
+        return found
+
+    def _note(self, outcome: Outcome, usage: Usage | None) -> None:
+        """What the request's line in the log says about the call."""
+        log = self.notes.log
+        log["call"] = self.ticket.ask.call_id
+        log["model"] = self.model.name
+        log["through"] = None if self.route is None else self.route.name
+        log["outcome"] = outcome
+        if usage is not None:
+            # In tokens. Words with "token" in them make every line of the log be searched for secrets.
+            log["input"], log["output"] = usage.input_tokens, usage.output_tokens
+        if self.charge is not None:
+            log["cost_nusd"] = self.charge.cost_nusd
+        if self.attempts > 1 or self.failures:
+            log["attempts"] = self.attempts
+            log["failures"] = "; ".join(self.failures)
+
+
+class CallFailedError(Exception):
+    """Every attempt that could be made has failed; only inside this package."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.reason)
+
+
+async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, float], Awaitable[T]]) -> T:
+    """Attempt the call by its routes, in order, with pauses, until one succeeds.
+
+    ``attempt`` gets the seconds it may take, and raises AttemptFailedError. Raises CallFailedError with the last failure,
+    NoRouteError when no route could be tried.
+    """
+    board, model = call.tools.board, call.model
+    deadline = call.started + model.deadline_seconds
+    attempts = Attempts(model, deadline, lambda index: board.admits(model.routes[index]))
+    index = attempts.first()
+    if index is None:
+        left = board.seconds_left(model.routes)
+        raise NoRouteError(model=model.name, reason=board.reasons(model.routes), retry_after_seconds=max(1.0, left))
+    while True:
+        route = call.route = model.routes[index]
+        call.attempts = attempts.count
+        began = time.monotonic()
+        try:
+            result = await attempt(call, route, min(route.timeout_seconds, deadline - began))
+        except AttemptFailedError as error:
+            failure = error.failure
+        except BaseException:
+            board.abandoned(route)
+            raise
+        else:
+            call.outside_seconds += time.monotonic() - began
+            board.succeeded(route)
+            return result
+        board.failed(route, failure)
+        call.failures.append(f"{route.name} {failure.kind}: {failure.reason}")
+        step = attempts.after(failure, time.monotonic(), _random.random())
+        if step is not None and step.pause_seconds:
+            await asyncio.sleep(step.pause_seconds)
+        call.outside_seconds += time.monotonic() - began
+        if step is None:
+            raise CallFailedError(failure)
+        index = step.route

@@ -1,0 +1,203 @@
+"""Reads the sections ``providers`` and ``models`` of the settings. Pure; every problem is told at once, with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import get_args
+from urllib.parse import urlsplit
+
+from skep.gateway.failures import FAILURES, Kind
+from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route
+from skep.gateway.pricing import read_price
+from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
+from skep.gateway.tables import Path, Table, Told
+from skep.settings import InvalidSettingsError, OpenSection, Problem, Secret
+from skep.spend import Price
+
+PriceOf = Callable[[str, str], Price | None]
+"""The usual price of a model, by the provider's name in the price list and the model's name there."""
+
+_MOST_SECONDS = 86_400.0
+_OUR_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
+
+USUAL_FALLBACKS = frozenset(kind for kind, rule in FAILURES.items() if rule.falls_back)
+
+
+def no_price(_provider: str, _model: str) -> Price | None:
+    """For an installation without a price list."""
+    return None
+
+
+def read_config(
+    sections: Mapping[str, OpenSection], *, price_of: PriceOf = no_price, profiles: Iterable[Profile] = PROFILES
+) -> GatewayConfig:
+    """The providers and models of the settings' open sections.
+
+    Raises InvalidSettingsError with everything that is wrong.
+    """
+    problems: list[Problem] = []
+    kinds = profiles_by_kind(tuple(profiles))
+    told_providers = _told(sections, "providers", problems)
+    providers = {}
+    for name, table in told_providers.items():
+        provider = _provider(name, table, kinds)
+        table.finish()
+        if provider is not None:
+            providers[name] = provider
+    models = {}
+    for name, table in _told(sections, "models", problems).items():
+        model = _model(name, table, providers, frozenset(told_providers), price_of)
+        table.finish()
+        if model is not None:
+            models[name] = model
+    if problems:
+        raise InvalidSettingsError(problems)
+    return GatewayConfig(providers=providers, models=models)
+
+
+def _told(sections: Mapping[str, OpenSection], name: str, problems: list[Problem]) -> dict[str, Table]:
+    """The tables of a section by name; broken ones are noted and left out."""
+    section = sections.get(name)
+    if section is None or section.value is None:
+        return {}
+    if not isinstance(section.value, dict):
+        problems.append(Problem(section.place(()), name, "expected names with values, indented below it"))
+        return {}
+    tables = {}
+    for key, value in section.value.items():
+        path: Path = (key,)
+        if not isinstance(value, dict):
+            problems.append(Problem(section.place(path), f"{name}.{key}", "expected names with values"))
+        elif not key.strip() or len(key) > 200 or not key.isprintable():
+            problems.append(
+                Problem(section.place(path), f"{name}.{key!r}", "a name is 1 to 200 characters that can be seen")
+            )
+        else:
+            tables[key] = Table(Told(section, problems), path, value)
+    return tables
+
+
+def _provider(name: str, table: Table, kinds: Mapping[str, Profile]) -> Provider | None:
+    kind = table.choice("kind", tuple(kinds), default="openai_compatible" if table.has("base_url") else None)
+    profile = kinds.get(kind or "")
+    base_url = _base_url(table)
+    key = table.text("api_key")
+    headers = _headers(table)
+    connect = table.seconds("connect_timeout_seconds", 5.0, least=0.05, most=300.0)
+    health = table.seconds("health_check_seconds", 0.0, least=0.0, most=_MOST_SECONDS)
+    if profile is None:
+        return None
+    if base_url is None and profile.base_url is None and not table.has("base_url"):
+        table.problem("base_url", f"the kind {profile.kind} has no address of its own; name one")
+    if key is None and profile.needs_key and not table.has("api_key"):
+        table.problem("api_key", f"the kind {profile.kind} needs a key, such as ${{{name.upper()}_API_KEY}}")
+    address = base_url or profile.base_url
+    if address is None:
+        return None
+    return Provider(
+        name=name,
+        profile=profile,
+        base_url=address,
+        api_key=Secret(key) if key else None,
+        headers=headers,
+        connect_timeout_seconds=connect,
+        health_check_seconds=health,
+    )
+
+
+def _base_url(table: Table) -> str | None:
+    text = table.text("base_url")
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    else:
+        if good and (parts.username or parts.password or parts.query or parts.fragment):
+            table.problem("base_url", "must have no user, password, query or fragment; a key belongs into api_key")
+            return None
+    if not good:
+        table.problem("base_url", "expected an address such as https://api.example.com/v1")
+        return None
+    return text.rstrip("/")
+
+
+def _headers(table: Table) -> tuple[tuple[str, str], ...]:
+    inner = table.table("headers")
+    if inner is None:
+        return ()
+    found = []
+    for name in inner.names():
+        value = inner.text(name)
+        if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+            inner.problem(name, "a header's name has letters, digits and hyphens")
+        elif name.lower() in _OUR_HEADERS:
+            inner.problem(name, "this header is set for each call")
+        elif value is not None and not (value.isascii() and value.isprintable()):
+            inner.problem(name, "a header's value is one line of ASCII characters")
+        elif value is not None:
+            found.append((name.lower(), value))
+    return tuple(found)
+
+
+def _model(
+    name: str, table: Table, providers: Mapping[str, Provider], told_providers: frozenset[str], price_of: PriceOf
+) -> Model | None:
+    if name == LOCAL_MODEL:
+        table.problem("", "this is the name of the model that is part of Skep; choose another")
+    price, has_price = read_price(table)
+    most = table.whole("max_output_tokens", None, least=1, most=100_000_000)
+    deadline = table.seconds("timeout_seconds", 600.0, least=0.1, most=_MOST_SECONDS)
+    retries = table.whole("retries", 2, least=0, most=10)
+    kinds = table.words("falls_back_on", tuple(get_args(Kind)), default=tuple(USUAL_FALLBACKS))
+    routes = []
+    for inner in table.tables("routes"):
+        own = _route(inner, providers, told_providers, price if has_price else None, most, price_of)
+        inner.finish()
+        if own is not None:
+            routes.append(own)
+    if not routes:
+        return None
+    return Model(
+        name=name,
+        routes=tuple(routes),
+        deadline_seconds=deadline,
+        retries=2 if retries is None else retries,
+        falls_back_on=frozenset(kinds),
+    )
+
+
+def _route(
+    table: Table,
+    providers: Mapping[str, Provider],
+    told_providers: frozenset[str],
+    price: Price | None,
+    most: int | None,
+    price_of: PriceOf,
+) -> Route | None:
+    provider_name = table.choice("provider", tuple(sorted(told_providers)))
+    model = table.text("model", required=True)
+    timeout = table.seconds("timeout_seconds", 600.0, least=0.05, most=_MOST_SECONDS)
+    first = table.seconds("first_byte_timeout_seconds", min(120.0, timeout), least=0.05, most=_MOST_SECONDS)
+    idle = table.seconds("idle_timeout_seconds", min(60.0, timeout), least=0.05, most=_MOST_SECONDS)
+    own_price, has_own = read_price(table)
+    own_most = table.whole("max_output_tokens", most, least=1, most=100_000_000)
+    # A provider that is known by name but wrong was told already.
+    provider = providers.get(provider_name or "")
+    if provider is None or model is None:
+        return None
+    if not has_own:
+        own_price = price
+    if own_price is None and provider.profile.price_id is not None:
+        own_price = price_of(provider.profile.price_id, model)
+    return Route(
+        provider=provider,
+        model=model,
+        timeout_seconds=timeout,
+        first_byte_timeout_seconds=first,
+        idle_timeout_seconds=idle,
+        max_output_tokens=own_most,
+        price=own_price,
+    )

@@ -1,0 +1,175 @@
+"""What can go wrong between us and a provider, and what each kind means. Pure.
+
+The rows of `FAILURES` say everything that the rest of the gateway decides by: whether another attempt on the same route may
+help, whether another route may, whether the route is to blame, and what the client is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+import orjson
+
+from skep.spend import Outcome
+
+Kind = Literal[
+    "unreachable",
+    "timeout",
+    "rate_limited",
+    "server_error",
+    "auth",
+    "context_too_long",
+    "content_filter",
+    "malformed",
+    "client_error",
+    "interrupted",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a kind of failure means."""
+
+    outcome: Outcome
+    """In the ledger."""
+    is_retried: bool
+    """Whether the same route may answer better a moment later."""
+    falls_back: bool
+    """Whether the next route is tried, unless the settings say otherwise."""
+    blames_route: bool
+    """Whether it counts against the route in its breaker."""
+    is_hard: bool
+    """Whether the breaker opens at once and for long: no moment's wait mends it."""
+    client_status: int
+    passes_body: bool
+    """Whether the client gets the provider's own words: they speak about the client's request."""
+
+
+FAILURES: Mapping[Kind, Rule] = {
+    "unreachable": Rule("server_error", True, True, True, False, 502, False),
+    "timeout": Rule("timeout", False, True, True, False, 504, False),
+    "rate_limited": Rule("rate_limited", True, True, False, False, 429, True),
+    "server_error": Rule("server_error", True, True, True, False, 502, False),
+    "auth": Rule("auth", False, True, True, True, 502, False),
+    "context_too_long": Rule("context_too_long", False, True, False, False, 400, True),
+    "content_filter": Rule("content_filter", False, False, False, False, 400, True),
+    "malformed": Rule("malformed", True, True, True, False, 502, False),
+    "client_error": Rule("client_error", False, False, False, False, 400, True),
+    "interrupted": Rule("interrupted", False, False, True, False, 502, False),
+}
+
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length", "request_too_large"})
+_FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
+_CONTEXT_WORDS = re.compile(
+    r"maximum context length|context[_ ](length|window)|too many (input )?tokens|prompt is too long|input is too long"
+    r"|exceeds? the (available |model's )?(context|maximum number of (input )?tokens)",
+    re.IGNORECASE,
+)
+"""Servers that give no code for it say it in words like these (vLLM, llama.cpp, Mistral, Gemini)."""
+
+_READ_BYTES = 65_536
+"""An error of a provider that is longer than this is not looked into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one attempt did not succeed."""
+
+    kind: Kind
+    reason: str
+    """One sentence without secrets, for the log and, where the body does not pass, for the client."""
+    status: int | None = None
+    """The provider's; None when it did not answer."""
+    retry_after_seconds: float | None = None
+    body: bytes = b""
+    content_type: str = ""
+    has_left: bool = True
+    """Whether the provider may have got the request."""
+
+    @property
+    def rule(self) -> Rule:
+        """What it means."""
+        return FAILURES[self.kind]
+
+
+def classify(
+    status: int, body: bytes, *, content_type: str = "", retry_after: str | None = None, now: float = 0.0
+) -> Failure:
+    """The failure behind an answer whose status is not 200. ``now`` is the wall clock, for dates in ``retry_after``."""
+    code, message = _told(body)
+    return Failure(
+        kind=_kind(status, code, message),
+        reason=f"it answered {status}" + (f" ({code})" if code else ""),
+        status=status,
+        retry_after_seconds=retry_after_seconds(retry_after, now),
+        body=body,
+        content_type=content_type,
+    )
+
+
+def classify_told(error: object) -> Failure:
+    """The failure behind an error that came as an event of a stream, or in a body with status 200."""
+    code, message = _words(error)
+    # Some put the status they would have answered with into the code.
+    kind = _kind(int(code) if re.fullmatch(r"[45]\d\d", code) else 500, code, message)
+    return Failure(
+        kind="server_error" if kind == "client_error" else kind, reason=f"it told an error ({code or 'no code'})"
+    )
+
+
+def retry_after_seconds(value: str | None, now: float) -> float | None:
+    """``Retry-After`` (RFC 9110, section 10.2.3) in seconds from now; None when it is absent or cannot be read."""
+    if not value:
+        return None
+    text = value.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _kind(status: int, code: str, message: str) -> Kind:
+    if code in _CONTEXT_CODES or (400 <= status < 500 and status != 429 and _CONTEXT_WORDS.search(message)):
+        return "context_too_long"
+    if code in _FILTER_CODES:
+        return "content_filter"
+    if status in (401, 402, 403, 407) or code == "insufficient_quota":
+        return "auth"
+    if status in (429, 529):
+        return "rate_limited"
+    if status in (408, 504):
+        return "timeout"
+    if status >= 500:
+        return "server_error"
+    # A redirect, or an empty success: nothing we asked for.
+    return "client_error" if 400 <= status < 500 else "malformed"
+
+
+def _told(body: bytes) -> tuple[str, str]:
+    """The code and the message of an error in OpenAI's shape, or of what looks like one; empty when there is none."""
+    if len(body) > _READ_BYTES:
+        return "", ""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "", body[:2000].decode("utf-8", "replace")
+    if isinstance(found, list) and found:
+        found = found[0]
+    return _words(found.get("error", found) if isinstance(found, dict) else found)
+
+
+def _words(error: object) -> tuple[str, str]:
+    if not isinstance(error, dict):
+        return "", str(error)[:2000]
+    code = error.get("code") or error.get("type") or ""
+    inner = error.get("innererror")
+    if isinstance(inner, dict) and inner.get("code") in _FILTER_CODES:
+        code = inner["code"]
+    message = error.get("message") or error.get("detail") or ""
+    return (str(code)[:100] if isinstance(code, str | int) else ""), str(message)[:2000]

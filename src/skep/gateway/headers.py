@@ -1,0 +1,73 @@
+"""Which headers pass, in both directions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+_CONNECTION = frozenset(
+    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding"
+    b" upgrade expect content-length content-encoding".split()
+)
+"""Of one connection only (RFC 9110, section 7.6.1), or about the bytes on it."""
+
+_OURS = frozenset(
+    b"host authorization x-api-key api-key content-type accept-encoding cookie origin referer forwarded x-real-ip via"
+    b" openai-organization openai-project".split()
+)
+"""For us, or about the client: providers get our key, and an organisation of the client's would not belong to it."""
+
+_HELD_BACK = _CONNECTION | _OURS
+_OUR_PREFIXES = (b"x-skep-", b"x-forwarded-", b"sec-", b"cf-")
+
+_NOT_RETURNED = frozenset(name.decode() for name in _CONNECTION) | frozenset(
+    ("set-cookie", "server", "date", "alt-svc", "strict-transport-security", "nel", "report-to", "content-type")
+)
+"""About the provider's own address and connection; what comes after names them anew."""
+
+_LONGEST = 200
+_MOST_TAGS = 20
+
+_NOT_RETURNED_PREFIXES = ("access-control-", "cf-", "x-skep-")
+
+
+def to_provider(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The client's headers that a provider gets, as they came; names are in lower case."""
+    return [pair for pair in headers if pair[0] not in _HELD_BACK and not pair[0].startswith(_OUR_PREFIXES)]
+
+
+def told_by_caller(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, tuple[str, ...]]:
+    """The session and the tags that a client names for its call: ``x-skep-session``, and ``x-skep-tags`` with commas between.
+
+    Longer ones than budgets can have are cut; of many tags the first count.
+    """
+    session: str | None = None
+    tags: list[str] = []
+    for name, value in headers:
+        if name == b"x-skep-session":
+            session = value.decode("latin-1").strip()[:_LONGEST] or None
+        elif name == b"x-skep-tags":
+            tags += [tag.strip()[:_LONGEST] for tag in value.decode("latin-1").split(",") if tag.strip()]
+    return session, tuple(dict.fromkeys(tags[:_MOST_TAGS]))
+
+
+def to_client(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """A provider's headers that the client gets; names are in lower case."""
+    return [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in headers
+        if name not in _NOT_RETURNED and not name.startswith(_NOT_RETURNED_PREFIXES)
+    ]
+
+
+def header(headers: Sequence[tuple[str, str]], name: str) -> str:
+    """The first value of a header; empty when it is not there."""
+    for found, value in headers:
+        if found == name:
+            return value
+    return ""
+
+
+def dollars(nusd: int) -> str:
+    """Nano-dollars as dollars: ``0.000021``, without an exponent and without zeros at the end."""
+    whole, rest = divmod(nusd, 1_000_000_000)
+    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(whole)

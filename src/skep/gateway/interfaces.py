@@ -1,0 +1,172 @@
+"""What the gateway stands on, and its errors.
+
+UsageError
+├── RequestInvalidError        the body is not what the face takes (400)
+└── ProviderRefusedError       the provider says so, in words that cannot be passed on (400)
+NotFoundError
+└── ModelNotFoundError         nobody serves a model of this name (404)
+UnavailableError
+├── OverloadedError            too many calls are under way (503)
+├── NoRouteError               every route of the model is closed by its breaker (503)
+├── ProviderFailedError        the provider gave no answer that can be passed on (502)
+├── ProviderTimeoutError       it took too long (504)
+└── ProviderBusyError          it has its own limits (429)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from skep.errors import NotFoundError, SkepError, UnavailableError, UsageError
+from skep.gateway.failures import Failure
+from skep.gateway.models import Provider
+
+
+class RequestInvalidError(UsageError):
+    """The request is not what this address takes: {reason}"""
+
+    http_status = 400
+    fix = "See OpenAI's reference for this address; what Skep does not know passes through untouched."
+
+
+class ModelNotFoundError(NotFoundError):
+    """There is no model named {name} here."""
+
+    fix = "GET /v1/models lists them; an administrator adds one under models: in the settings."
+
+
+class OverloadedError(UnavailableError):
+    """Too many calls are under way: {active} run and {waiting} wait."""
+
+    fix = (
+        "Try again after a moment, as Retry-After says; gateway.max_calls and gateway.max_waiting_calls set the bounds."
+    )
+
+
+class NoRouteError(UnavailableError):
+    """No provider can be asked for {model} now: {reason}"""
+
+    fix = "Try again after Retry-After; `skep gateway status` shows which routes are closed and why."
+
+
+class ProviderFailedError(UnavailableError):
+    """The provider {provider} failed with {model} ({kind}): {reason}"""
+
+    http_status = 502
+    fix = "`skep gateway status` shows how its routes fare; the settings may name a second route to fall back on."
+
+
+class ProviderTimeoutError(UnavailableError):
+    """The provider {provider} took too long with {model}: {reason}"""
+
+    http_status = 504
+    fix = "Ask for less at a time, or let an administrator raise timeout_seconds of the route in the settings."
+
+
+class ProviderBusyError(UnavailableError):
+    """The provider {provider} takes no more calls of {model} for now: {reason}"""
+
+    http_status = 429
+    fix = "Wait as long as Retry-After says; the settings may name a second route to fall back on."
+
+
+class ProviderRefusedError(UsageError):
+    """The provider {provider} refuses this request to {model} ({kind}): {reason}"""
+
+    http_status = 400
+    fix = "See the provider's reference; Skep passes on what it does not know."
+
+
+def failed_error(failure: Failure, *, provider: str, model: str) -> SkepError:
+    """The error that a client gets when this was the last failure of its call."""
+    by_status = {429: ProviderBusyError, 504: ProviderTimeoutError, 400: ProviderRefusedError}
+    kind = by_status.get(failure.rule.client_status, ProviderFailedError)
+    wait = failure.retry_after_seconds
+    return kind(provider=provider, model=model, kind=failure.kind, reason=failure.reason, retry_after_seconds=wait)
+
+
+class AttemptFailedError(Exception):
+    """One attempt did not succeed; only between the upstream and those who decide what comes next."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.reason)
+
+
+class LocalEmbedder(Protocol):
+    """The embedding model that is part of Skep, as it is handed in."""
+
+    @property
+    def dimensions(self) -> int:
+        """The length of a vector."""
+
+    def embed(self, texts: Sequence[str]) -> Iterable[Any]:
+        """One vector (numbers, in order) of unit length per text. Blocks; safe to call in a thread. Raises UnavailableError."""
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens of the texts were looked at. Blocks like `embed`."""
+
+
+class Answer(Protocol):
+    """A provider's whole answer."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    """Names in lower case."""
+    body: bytes
+    """Unpacked."""
+
+
+class Stream(Protocol):
+    """A provider's answer that has begun. Must be closed."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    """Names in lower case."""
+
+    async def read(self, timeout_seconds: float) -> bytes:
+        """The next piece, unpacked; empty at the end.
+
+        Raises AttemptFailedError: ``timeout`` after so many seconds without a byte, ``interrupted`` when the connection
+        broke.
+        """
+
+    async def close(self) -> None:
+        """Let go of the connection; one that is not read to its end is closed, so that the provider stops."""
+
+
+class Upstream(Protocol):
+    """Sends requests to providers. Cancelling a call closes its connection."""
+
+    async def fetch(
+        self,
+        provider: Provider,
+        path: str,
+        body: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        *,
+        timeout_seconds: float,
+    ) -> Answer:
+        """Send, and read the answer to its end, which must have come after ``timeout_seconds``.
+
+        Raises AttemptFailedError: ``unreachable``, ``timeout``, ``malformed`` for an answer that is cut off, too large or
+        packed in a way nobody asked for.
+        """
+
+    async def stream(
+        self,
+        provider: Provider,
+        path: str,
+        body: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        *,
+        timeout_seconds: float,
+    ) -> Stream:
+        """Send, and wait so long for the head of the answer. Raises as `fetch` does."""
+
+    async def probe(self, provider: Provider, path: str, *, timeout_seconds: float) -> int:
+        """The status that a GET is answered with. Raises as `fetch` does."""
+
+    async def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,96 @@
+"""The model ``local``: embeddings by the model that is part of Skep, in OpenAI's shape. Nothing leaves the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import struct
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from starlette.types import Send
+
+from skep.gateway.interfaces import LocalEmbedder, RequestInvalidError
+from skep.gateway.models import LOCAL_MODEL
+from skep.gateway.requests import Known
+from skep.spend import Ask, Caller, Meter, Rates, Settlement, Usage, make_price
+from skep.web import Notes
+
+MAX_TEXTS = 2048
+"""As in OpenAI's own API."""
+
+_FREE = make_price(Rates(input_nusd_per_mtok=0, output_nusd_per_mtok=0))
+_FORMATS = ("float", "base64")
+
+
+async def answer_locally(
+    embedder: LocalEmbedder, meter: Meter, known: Known, caller: Caller, send: Send, notes: Notes
+) -> None:
+    """Embed and answer. It costs nothing, and limits count it like any call.
+
+    Raises RequestInvalidError, the errors of spending, UnavailableError.
+    """
+    texts, form = _read(known, embedder.dimensions)
+    started = time.monotonic()
+    ask = Ask(caller, LOCAL_MODEL, known.input_tokens_at_most, 0, _FREE, face=known.face)
+    ticket = meter.try_admit(ask) or await meter.admit(ask)
+    meter.begin(ticket)
+    settlement = Settlement("server_error", None, provider=LOCAL_MODEL, model_used=LOCAL_MODEL, price=_FREE)
+    try:
+        body, tokens = await asyncio.to_thread(_embed, embedder, texts, form)
+        settlement = Settlement(
+            "ok",
+            Usage(input_tokens=tokens, output_tokens=0),
+            status=200,
+            provider=LOCAL_MODEL,
+            model_used=LOCAL_MODEL,
+            duration_ms=(time.monotonic() - started) * 1000,
+            price=_FREE,
+        )
+    finally:
+        meter.settle(ticket, settlement)
+    notes.log.update(call=ask.call_id, model=LOCAL_MODEL, outcome="ok", input=tokens)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-skep-call-id", ask.call_id.encode()),
+        (b"x-skep-model", LOCAL_MODEL.encode()),
+        (b"x-skep-provider", LOCAL_MODEL.encode()),
+        (b"x-skep-cost-usd", b"0"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _read(known: Known, dimensions: int) -> tuple[list[str], str]:
+    if known.face != "embeddings":
+        raise RequestInvalidError(reason=f"the model {LOCAL_MODEL} only makes embeddings", param="model")
+    entry = known.values.get("input")
+    texts = [entry] if isinstance(entry, str) else entry
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
+        raise RequestInvalidError(reason="input must be a text or a list of texts, none of them empty", param="input")
+    if len(texts) > MAX_TEXTS:
+        raise RequestInvalidError(reason=f"input has {len(texts)} texts; at most {MAX_TEXTS} are taken", param="input")
+    form = known.values.get("encoding_format", "float")
+    if form not in _FORMATS:
+        raise RequestInvalidError(reason="encoding_format must be float or base64", param="encoding_format")
+    if known.values.get("dimensions") not in (None, dimensions):
+        raise RequestInvalidError(reason=f"this model has {dimensions} dimensions", param="dimensions")
+    return texts, form
+
+
+def _embed(embedder: LocalEmbedder, texts: Sequence[str], form: str) -> tuple[bytes, int]:
+    vectors = embedder.embed(texts)
+    tokens = embedder.count_tokens(texts)
+    data: list[dict[str, Any]] = []
+    for index, vector in enumerate(vectors):
+        numbers = [float(number) for number in vector]
+        shown: object = numbers
+        if form == "base64":
+            # Little-endian single precision, as OpenAI's clients read it.
+            shown = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+        data.append({"object": "embedding", "index": index, "embedding": shown})
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return orjson.dumps({"object": "list", "data": data, "model": LOCAL_MODEL, "usage": usage}), tokens

@@ -1,0 +1,73 @@
+"""Who serves which models, as the settings say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skep.gateway.profiles import Profile
+from skep.settings import Secret
+from skep.spend import Price
+
+LOCAL_MODEL = "local"
+"""The name of the embedding model that is part of Skep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Somebody who serves models."""
+
+    name: str
+    profile: Profile
+    base_url: str
+    api_key: Secret | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent with every call; they win over those of the client."""
+    connect_timeout_seconds: float = 5.0
+    health_check_seconds: float = 0.0
+    """How often it is asked whether it answers; 0: never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One provider's model, to be tried."""
+
+    provider: Provider
+    model: str
+    """As the provider calls it."""
+    timeout_seconds: float = 600.0
+    """For one attempt as a whole."""
+    first_byte_timeout_seconds: float = 120.0
+    idle_timeout_seconds: float = 60.0
+    """Between two pieces of an answer."""
+    max_output_tokens: int | None = None
+    """The most that the model puts out for one choice; None: unknown."""
+    price: Price | None = None
+    """None: unknown."""
+
+    @property
+    def name(self) -> str:
+        """For people, and for the breaker: routes to the same model of the same provider are one."""
+        return f"{self.provider.name}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A name that clients use, and the routes behind it, in the order in which they are tried."""
+
+    name: str
+    routes: tuple[Route, ...]
+    deadline_seconds: float = 600.0
+    """For all attempts together, from the arrival of the request."""
+    retries: int = 2
+    """Further attempts on one route."""
+    falls_back_on: frozenset[str] = frozenset()
+    """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """The providers and models of an installation, by name."""
+
+    providers: Mapping[str, Provider]
+    models: Mapping[str, Model]

@@ -1,0 +1,105 @@
+"""What is known of the kinds of providers, as data: a new kind is a row, never a branch in the code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Face = Literal["chat.completions", "completions", "embeddings"]
+"""A way of calling models, named as in OpenAI's address."""
+
+_PATHS: Mapping[Face, str] = {
+    "chat.completions": "/chat/completions",
+    "completions": "/completions",
+    "embeddings": "/embeddings",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The facts of one kind of provider. Addresses are without the slash at the end."""
+
+    kind: str
+    summary: str
+    base_url: str | None
+    """None: the settings must name one."""
+    needs_key: bool = True
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    paths: Mapping[Face, str] = field(default_factory=lambda: _PATHS)
+    """Which faces it has, and where."""
+    health_path: str = "/models"
+    """What answers a GET quickly, for free."""
+    takes_include_usage: bool = True
+    """Whether a stream tells its usage when ``stream_options.include_usage`` asks for it. False: it tells unasked, or refuses
+    fields it does not know."""
+    cap_field: str = "max_tokens"
+    """What bounds the output of a chat; the other faces say ``max_tokens`` everywhere."""
+    price_id: str | None = None
+    """Its name in the price list; None when it has none there."""
+
+
+PROFILES: tuple[Profile, ...] = (
+    Profile(
+        kind="openai",
+        summary="OpenAI",
+        base_url="https://api.openai.com/v1",
+        cap_field="max_completion_tokens",
+        price_id="openai",
+    ),
+    Profile(
+        kind="azure_openai",
+        summary="Azure OpenAI, with the address of a resource that ends in /openai/v1",
+        base_url=None,
+        key_header="api-key",
+        key_prefix="",
+        cap_field="max_completion_tokens",
+        price_id="azure",
+    ),
+    Profile(
+        kind="gemini",
+        summary="Google Gemini, by its OpenAI-compatible address",
+        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        price_id="google",
+    ),
+    Profile(
+        kind="mistral",
+        summary="Mistral",
+        base_url="https://api.mistral.ai/v1",
+        takes_include_usage=False,
+        price_id="mistral",
+    ),
+    Profile(kind="groq", summary="Groq", base_url="https://api.groq.com/openai/v1", price_id="groq"),
+    Profile(kind="deepseek", summary="DeepSeek", base_url="https://api.deepseek.com/v1", price_id="deepseek"),
+    Profile(kind="xai", summary="xAI", base_url="https://api.x.ai/v1", price_id="x-ai"),
+    Profile(kind="openrouter", summary="OpenRouter", base_url="https://openrouter.ai/api/v1", price_id="openrouter"),
+    Profile(kind="together", summary="Together AI", base_url="https://api.together.xyz/v1", price_id="together"),
+    Profile(
+        kind="fireworks", summary="Fireworks", base_url="https://api.fireworks.ai/inference/v1", price_id="fireworks"
+    ),
+    Profile(kind="cerebras", summary="Cerebras", base_url="https://api.cerebras.ai/v1", price_id="cerebras"),
+    Profile(kind="ollama", summary="Ollama on this machine", base_url="http://127.0.0.1:11434/v1", needs_key=False),
+    Profile(kind="vllm", summary="vLLM on this machine", base_url="http://127.0.0.1:8000/v1", needs_key=False),
+    Profile(
+        kind="llama_cpp",
+        summary="llama.cpp's server on this machine",
+        base_url="http://127.0.0.1:8080/v1",
+        needs_key=False,
+    ),
+    Profile(
+        kind="openai_compatible",
+        summary="anything else that speaks OpenAI's API, at the address in base_url",
+        base_url=None,
+        needs_key=False,
+    ),
+)
+"""Every kind of provider; the one list."""
+
+
+def profiles_by_kind(profiles: tuple[Profile, ...] = PROFILES) -> dict[str, Profile]:
+    """The profiles by name. Raises ValueError when two have the same."""
+    by_kind = {profile.kind: profile for profile in profiles}
+    if len(by_kind) < len(profiles):
+        raise ValueError("two profiles have the same kind")
+    return by_kind

@@ -1,0 +1,315 @@
+"""Passes answers on: whole ones after they were read, streams as they come. Every call that left is settled, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from skep.gateway.calls import CallFailedError, ModelCall, attempt_routes
+from skep.gateway.events import EventScanner, EventTooLargeError, data_of
+from skep.gateway.failures import Failure, classify
+from skep.gateway.headers import dollars, header, to_client
+from skep.gateway.interfaces import Answer, AttemptFailedError, NoRouteError, Stream, failed_error
+from skep.gateway.models import Route
+from skep.gateway.streaming import Tally, error_event
+from skep.gateway.usage import AnswerUnreadableError, output_bytes, read_answer
+from skep.gateway.watching import ClientWatch
+from skep.spend import Outcome, Usage
+from skep.web import openai_error_bytes
+
+_WATCH_AFTER_SECONDS = 0.1
+"""Most whole answers of quick models are there before; whoever waits longer is watched."""
+
+_MAX_EVENT_BYTES = 8_388_608
+"""One event of a stream is a few hundred bytes; with a picture in it, some megabytes."""
+
+_MAX_ERROR_BYTES = 1_048_576
+_LAST_READ_SECONDS = 0.5
+
+
+async def run_call(call: ModelCall) -> None:
+    """Make the call and answer the client. The ticket has begun.
+
+    Raises the errors that are to be shown, and CancelledError only when the server ends.
+    """
+    options = call.tools.options
+    watch = ClientWatch(call.receive, cancels=options.cancels_when_client_gone)
+    try:
+        await (_relay_stream(call, watch) if call.known.stream else _relay_whole(call, watch))
+    except asyncio.CancelledError:
+        if not watch.is_gone:
+            raise
+        watch.forgive()
+    except _ClientStalledError:
+        # Like one that went away; nobody is left to be answered.
+        call.notes.log["client"] = "stalled"
+    except NoRouteError:
+        # It is written down as begun, and nothing left.
+        call.settle("server_error")
+        call.notes.headers += call.headers()
+        raise
+    except CallFailedError as error:
+        await _answer_failure(call, error.failure)
+    finally:
+        watch.stop()
+        if call.charge is None:
+            # The client went away, or the server ends: the provider has read the question.
+            call.settle_counted("cancelled", 0, 0)
+
+
+async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
+    if call.tools.options.cancels_when_client_gone:
+        watch.start_later(asyncio.get_running_loop(), _WATCH_AFTER_SECONDS)
+    answer, usage = await attempt_routes(call, _fetch_whole)
+    # From here on nothing takes long, and nothing must come between: what is used is charged.
+    watch.stop()
+    if usage is None:
+        call.settle_counted("ok", output_bytes(answer.body), 0, answer.status)
+    else:
+        call.settle("ok", usage=usage, status=answer.status)
+    await _send_whole(
+        call, answer.status, to_client(answer.headers), header(answer.headers, "content-type"), answer.body
+    )
+
+
+async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) -> tuple[Answer, Usage | None]:
+    provider = route.provider
+    answer = await call.tools.upstream.fetch(
+        provider,
+        provider.profile.paths[call.known.face],
+        call.body(route),
+        call.passed_headers,
+        timeout_seconds=timeout_seconds,
+    )
+    if answer.status != HTTPStatus.OK:
+        raise AttemptFailedError(_classified(answer.status, answer.headers, answer.body))
+    content_type = header(answer.headers, "content-type")
+    if "json" not in content_type:
+        raise AttemptFailedError(
+            Failure("malformed", f"its answer is no JSON but {content_type[:80] or 'unnamed'}", 200)
+        )
+    try:
+        usage, error = read_answer(answer.body)
+    except AnswerUnreadableError as unreadable:
+        raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
+    if error:
+        raise AttemptFailedError(_classified(500, answer.headers, answer.body))
+    return answer, usage
+
+
+def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Failure:
+    return classify(
+        status,
+        body,
+        content_type=header(headers, "content-type"),
+        retry_after=header(headers, "retry-after"),
+        now=time.time(),
+    )
+
+
+async def _answer_failure(call: ModelCall, failure: Failure) -> None:
+    """Tell the client how the last attempt failed: in the provider's own words where they speak about the request."""
+    call.settle(failure.rule.outcome, status=failure.status)
+    if failure.rule.passes_body and failure.body and failure.status and "json" in failure.content_type:
+        headers = []
+        if failure.retry_after_seconds is not None:
+            headers.append((b"retry-after", b"%d" % max(1, round(failure.retry_after_seconds))))
+        await _send_whole(call, failure.status, headers, failure.content_type, failure.body)
+        return
+    call.notes.headers += call.headers()
+    provider = "" if call.route is None else call.route.provider.name
+    raise failed_error(failure, provider=provider, model=call.model.name)
+
+
+async def _send_whole(
+    call: ModelCall, status: int, headers: list[tuple[bytes, bytes]], content_type: str, body: bytes
+) -> None:
+    headers += call.headers()
+    headers.append((b"content-type", content_type.encode("latin-1")))
+    headers.append((b"content-length", b"%d" % len(body)))
+    await call.send({"type": "http.response.start", "status": status, "headers": headers})
+    await call.send({"type": "http.response.body", "body": body})
+
+
+class _ClientStalledError(Exception):
+    """The client took nothing for so long that it counts as gone."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A stream whose first event has come."""
+
+    stream: Stream
+    scanner: EventScanner
+    tally: Tally
+    first: list[bytes]
+
+
+async def _relay_stream(call: ModelCall, watch: ClientWatch) -> None:
+    watch.start()
+    opened = await attempt_routes(call, _open_stream)
+    call.first_byte = time.monotonic()
+    try:
+        await _pass_on(call, opened, watch)
+    finally:
+        tally = opened.tally
+        if call.charge is None:
+            _settle_stream(call, tally, "cancelled")
+        # Shielded, so that a server that ends does not leave the provider writing.
+        await asyncio.shield(opened.stream.close())
+
+
+async def _open_stream(call: ModelCall, route: Route, timeout_seconds: float) -> _Opened:
+    """Send, and wait for the first event: until it is there, another attempt can take the place of this one."""
+    provider = route.provider
+    until = time.monotonic() + min(timeout_seconds, route.first_byte_timeout_seconds)
+    stream = await call.tools.upstream.stream(
+        provider,
+        provider.profile.paths[call.known.face],
+        call.body(route),
+        call.passed_headers,
+        timeout_seconds=until - time.monotonic(),
+    )
+    try:
+        if stream.status != HTTPStatus.OK:
+            body = await _read_error(stream, until)
+            raise AttemptFailedError(_classified(stream.status, stream.headers, body))
+        content_type = header(stream.headers, "content-type")
+        if not content_type.startswith("text/event-stream"):
+            reason = f"its answer is no stream but {content_type[:80] or 'unnamed'}"
+            raise AttemptFailedError(Failure("malformed", reason, stream.status))
+        hides = route.provider.profile.takes_include_usage and not call.known.wants_usage
+        opened = _Opened(stream, EventScanner(_MAX_EVENT_BYTES), Tally(hides_usage=hides), [])
+        while not opened.first:
+            piece = await _read(stream, until - time.monotonic())
+            if not piece:
+                raise AttemptFailedError(Failure("malformed", "its stream ended before the first event", stream.status))
+            opened.first = _cut(opened.scanner, piece)
+        _refuse_told_error(opened)
+    except BaseException:
+        await asyncio.shield(stream.close())
+        raise
+    return opened
+
+
+def _refuse_told_error(opened: _Opened) -> None:
+    """A stream that begins with an error is a failed attempt."""
+    data = data_of(opened.first[0])
+    if data is not None and b'"error"' in data:
+        probe = Tally(hides_usage=False)
+        probe.passing(opened.first[:1])
+        if probe.failure is not None:
+            kind = "server_error" if probe.failure.kind == "interrupted" else probe.failure.kind
+            raise AttemptFailedError(Failure(kind, probe.failure.reason, opened.stream.status))
+
+
+async def _read_error(stream: Stream, until: float) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while size < _MAX_ERROR_BYTES and (piece := await _read(stream, until - time.monotonic())):
+        parts.append(piece)
+        size += len(piece)
+    return b"".join(parts)
+
+
+async def _read(stream: Stream, seconds: float) -> bytes:
+    return await stream.read(max(0.001, seconds))
+
+
+def _cut(scanner: EventScanner, piece: bytes) -> list[bytes]:
+    try:
+        return scanner.feed(piece)
+    except EventTooLargeError as error:
+        raise AttemptFailedError(Failure("malformed", f"an event has more than {_MAX_EVENT_BYTES} bytes")) from error
+
+
+async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None:
+    """Pass events on as they come, until the stream ends in one way or the other."""
+    route, tally, stream = call.route, opened.tally, opened.stream
+    assert route is not None, "a stream came from a route"
+    headers = [*to_client(stream.headers), *call.headers()]
+    headers += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+    await _to_client(call, watch, {"type": "http.response.start", "status": stream.status, "headers": headers})
+    deadline = call.started + min(call.model.deadline_seconds, route.timeout_seconds)
+    events = opened.first
+    drain_until: float | None = None
+    while True:
+        passed = tally.passing(events)
+        if passed:
+            await _to_client(call, watch, {"type": "http.response.body", "body": b"".join(passed), "more_body": True})
+        if tally.failure is not None:
+            await _end_broken(call, watch, tally, b"")
+            return
+        if tally.done_event is not None:
+            await _end_well(call, watch, opened)
+            return
+        now = time.monotonic()
+        if watch.is_gone and drain_until is None:
+            drain_until = now + call.tools.options.drain_seconds
+        left = min(deadline, drain_until or deadline) - now
+        try:
+            if left <= 0:
+                raise AttemptFailedError(Failure("timeout", "the call took longer than it may"))
+            piece = await stream.read(min(route.idle_timeout_seconds, left))
+            if not piece:
+                raise AttemptFailedError(Failure("interrupted", "its stream ended without saying that it is whole"))
+            events = _cut(opened.scanner, piece)
+        except AttemptFailedError as error:
+            await _break_off(call, watch, tally, error.failure)
+            return
+
+
+async def _break_off(call: ModelCall, watch: ClientWatch, tally: Tally, failure: Failure) -> None:
+    """The provider died in the middle: an error event ends the stream, and never ``[DONE]``."""
+    route = call.route
+    assert route is not None, "a stream came from a route"
+    if not watch.is_gone:
+        call.tools.board.failed(route, Failure("interrupted", failure.reason))
+    call.failures.append(f"{route.name} {failure.kind}: {failure.reason}")
+    shown = failed_error(Failure("interrupted", failure.reason), provider=route.provider.name, model=call.model.name)
+    await _end_broken(call, watch, tally, error_event(openai_error_bytes(shown)))
+
+
+async def _end_broken(call: ModelCall, watch: ClientWatch, tally: Tally, last: bytes) -> None:
+    _settle_stream(call, tally, "cancelled" if watch.is_gone else "interrupted")
+    await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + last})
+
+
+async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> None:
+    _settle_stream(call, opened.tally, "cancelled" if watch.is_gone else "ok")
+    done = opened.tally.done_event or b""
+    await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + done})
+    with suppress(AttemptFailedError):
+        # Read to its end, so that the connection can be used again.
+        await opened.stream.read(_LAST_READ_SECONDS)
+
+
+def _settle_stream(call: ModelCall, tally: Tally, outcome: Outcome) -> None:
+    if tally.usage is not None:
+        call.settle(outcome, usage=tally.usage, status=HTTPStatus.OK)
+    else:
+        call.settle_counted(outcome, tally.output_bytes, tally.pieces, HTTPStatus.OK)
+
+
+def _cost_comment(call: ModelCall) -> bytes:
+    """What whole answers say in a header; a comment, which every reader of events passes over."""
+    charge = call.charge
+    if charge is None or charge.cost_nusd is None:
+        return b""
+    return b": x-skep-cost-usd %b\n\n" % dollars(charge.cost_nusd).encode()
+
+
+async def _to_client(call: ModelCall, watch: ClientWatch, message: dict[str, object]) -> None:
+    """Send, and wait while the client is behind: nothing is read from the provider meanwhile."""
+    if watch.is_gone:
+        return
+    try:
+        async with asyncio.timeout(call.tools.options.client_stall_seconds):
+            await call.send(message)
+    except TimeoutError:
+        watch.is_gone = True
+        raise _ClientStalledError from None

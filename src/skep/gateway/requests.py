@@ -1,0 +1,183 @@
+"""What the gateway must know of a request: read once, from the bytes that came. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from skep.gateway.interfaces import RequestInvalidError
+from skep.gateway.profiles import Face
+from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
+
+PICTURE_TOKENS = 20_000
+"""A picture that is only named (by its address) has more tokens than bytes; no provider counts more for one."""
+
+FILE_TOKENS = 1_000_000
+"""The same for a file or a recording that is named by its id."""
+
+_MOST_TOKENS = 1 << 40
+_KEYS = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "best_of", "user")
+
+
+@dataclass(slots=True)
+class Known:
+    """A request that can be passed on."""
+
+    face: Face
+    body: bytes
+    values: dict[str, Any]
+    """What the body says, read."""
+    model: str
+    stream: bool
+    output_tokens: int | None
+    """The bound the client named, over all its choices; None: it named none."""
+    choices: int
+    """How many answers it asks for; each may have as many tokens as the bound says."""
+    user: str | None
+    wants_usage: bool
+    """Whether the client itself asked for the event with the usage at the end of the stream."""
+    input_tokens_at_most: int
+    has_audio: bool
+    spans: Mapping[str, Span] | None
+    """Where values stand, as far as that was found out."""
+
+
+def read_request(face: Face, body: bytes) -> Known:
+    """Read a request's body. Raises RequestInvalidError, which names the field."""
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestInvalidError(reason=f"the body is not JSON ({error})", param=None) from error
+    if not isinstance(values, dict):
+        raise RequestInvalidError(reason="the body must be a JSON object", param=None)
+    try:
+        spans = check_keys(body, values, _KEYS)
+    except DuplicateKeyError as error:
+        raise RequestInvalidError(reason=f"the body says {error.key} twice", param=error.key) from error
+    except NestedTooDeepError as error:
+        raise RequestInvalidError(reason="the body is nested too deep", param=None) from error
+    model = values.get("model")
+    if not isinstance(model, str) or not model:
+        raise RequestInvalidError(reason="model must name a model", param="model")
+    stream = _stream(face, values)
+    choices, output = _output(face, values)
+    return Known(
+        face=face,
+        body=body,
+        values=values,
+        model=model,
+        stream=stream,
+        output_tokens=output,
+        choices=choices,
+        user=_user(values),
+        wants_usage=stream and _wants_usage(values),
+        input_tokens_at_most=_input_tokens(body),
+        has_audio=b'"input_audio"' in body or "audio" in values,
+        spans=spans,
+    )
+
+
+def adapted(known: Known, *, model: str, include_usage: bool, cap_field: str, cap: int | None) -> bytes:
+    """The body as a provider gets it: its own name of the model, a bound if one is needed, the question for usage.
+
+    ``cap`` is for all choices together; None leaves the bound alone. Every byte that need not change is as it came.
+    """
+    changes: dict[str, bytes] = {}
+    if model != known.model:
+        changes["model"] = orjson.dumps(model)
+    if known.stream and include_usage and not known.wants_usage:
+        options = known.values.get("stream_options")
+        if isinstance(options, dict):
+            # The client's own options stay, in their order; this small object alone is written anew.
+            changes["stream_options"] = orjson.dumps({**options, "include_usage": True})
+        else:
+            changes["stream_options"] = b'{"include_usage":true}'
+    if cap is not None:
+        named = next((name for name in ("max_completion_tokens", "max_tokens") if name in known.values), cap_field)
+        changes[named] = b"%d" % max(1, cap // known.choices)
+    return splice(known.body, changes, known.values, known.spans) if changes else known.body
+
+
+def _stream(face: Face, values: Mapping[str, Any]) -> bool:
+    stream = values.get("stream")
+    if stream is None or stream is False:
+        return False
+    if stream is not True:
+        raise RequestInvalidError(reason="stream must be true or false", param="stream")
+    if face == "embeddings":
+        raise RequestInvalidError(reason="embeddings have no stream", param="stream")
+    return True
+
+
+def _user(values: Mapping[str, Any]) -> str | None:
+    user = values.get("user")
+    if user is None or user == "":
+        return None
+    if not isinstance(user, str) or len(user) > 512:
+        raise RequestInvalidError(reason="user must be a text of at most 512 characters", param="user")
+    return user
+
+
+def _wants_usage(values: Mapping[str, Any]) -> bool:
+    options = values.get("stream_options")
+    if options is None:
+        return False
+    if not isinstance(options, dict):
+        raise RequestInvalidError(reason="stream_options must be an object", param="stream_options")
+    wanted = options.get("include_usage")
+    if wanted not in (None, True, False):
+        raise RequestInvalidError(reason="include_usage must be true or false", param="stream_options.include_usage")
+    return wanted is True
+
+
+def _output(face: Face, values: Mapping[str, Any]) -> tuple[int, int | None]:
+    """How many choices are asked for, and how many tokens they may have together; embeddings put out none."""
+    if face == "embeddings":
+        return 1, 0
+    choices = _whole(values, "n") or 1
+    if face == "completions":
+        choices = max(choices, _whole(values, "best_of") or 1) * _prompts(values.get("prompt"))
+    bound = _whole(values, "max_completion_tokens")
+    if bound is None:
+        bound = _whole(values, "max_tokens")
+    return choices, None if bound is None else min(bound * choices, _MOST_TOKENS)
+
+
+def _prompts(prompt: object) -> int:
+    """How many prompts a completion has: a list of texts, or of lists of tokens; a list of tokens is one."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        return len(prompt)
+    return 1
+
+
+def _whole(values: Mapping[str, Any], name: str) -> int | None:
+    value = values.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
+        raise RequestInvalidError(reason=f"{name} must be a whole number", param=name)
+    return value
+
+
+def _input_tokens(body: bytes) -> int:
+    """A bound: no tokenizer makes more tokens of a text than it has bytes, and the JSON around it outweighs the marks
+    that models put between messages. What is only named, and not there, is counted by the most it may be.
+    """
+    bound = len(body)
+    for name, tokens in _NAMED:
+        if name in body:
+            bound += tokens * body.count(name)
+    return bound
+
+
+_NAMED: tuple[tuple[bytes, int], ...] = (
+    (b'"image_url"', PICTURE_TOKENS),
+    (b'"input_image"', PICTURE_TOKENS),
+    (b'"file_id"', FILE_TOKENS),
+    (b'"file_url"', FILE_TOKENS),
+    (b'"video_url"', FILE_TOKENS),
+    (b'"audio_url"', FILE_TOKENS),
+)

@@ -1,0 +1,155 @@
+"""The addresses of OpenAI's API, and how the gateway fares.
+
+These are plain routes: what is in a request passes through, so nothing is checked here but who asks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from skep.access import Principal
+from skep.gateway.board import ProviderView, RouteView
+from skep.gateway.interfaces import (
+    ModelNotFoundError,
+    NoRouteError,
+    OverloadedError,
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderRefusedError,
+    ProviderTimeoutError,
+    RequestInvalidError,
+)
+from skep.gateway.profiles import Face
+from skep.gateway.service import Gateway
+from skep.spend import (
+    BudgetExceededError,
+    Caller,
+    JournalUnwritableError,
+    LimitExceededError,
+    MeterUnavailableError,
+    UnpricedError,
+)
+from skep.web import BodyTooLargeError, Call, Endpoint, json_answer
+
+_ERRORS = (
+    RequestInvalidError,
+    BodyTooLargeError,
+    ModelNotFoundError,
+    BudgetExceededError,
+    UnpricedError,
+    LimitExceededError,
+    MeterUnavailableError,
+    JournalUnwritableError,
+    OverloadedError,
+    NoRouteError,
+    ProviderFailedError,
+    ProviderTimeoutError,
+    ProviderBusyError,
+    ProviderRefusedError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelObject:
+    """A model, as OpenAI lists it."""
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "skep"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """Every model."""
+
+    object: str
+    data: list[ModelObject]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusObject:
+    """How the gateway fares, in the server process that answered."""
+
+    process: int
+    active_calls: int
+    waiting_calls: int
+    routes: list[RouteView]
+    providers: list[ProviderView]
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The answer to a call: an ASGI application, which does the work when it is sent."""
+
+    gateway: Gateway
+    face: Face
+    call: Call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Make the call."""
+        call = self.call
+        await self.gateway.call(self.face, caller_of(call.principal), scope, receive, send, call.notes)
+
+
+def caller_of(principal: Principal) -> Caller:
+    """Who makes the call, as the rules see it."""
+    return Caller(principal.project_id, principal.key_id, principal.key_name)
+
+
+def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
+    """The routes of this room. ``gateway`` gives the opened gateway, or raises why there is none."""
+
+    async def models(_: Call) -> ASGIApp:
+        return json_answer(ModelList("list", [ModelObject(name) for name in gateway().model_names()]))
+
+    async def status(_: Call) -> ASGIApp:
+        found = gateway().status()
+        return json_answer(
+            StatusObject(os.getpid(), found.active_calls, found.waiting_calls, found.routes, found.providers)
+        )
+
+    return (
+        _face(gateway, "chat.completions", "/v1/chat/completions", "Let a model answer a chat"),
+        _face(gateway, "completions", "/v1/completions", "Let a model go on with a text"),
+        _face(gateway, "embeddings", "/v1/embeddings", "Turn texts into vectors; the model local is part of Skep"),
+        Endpoint(
+            method="GET",
+            path="/v1/models",
+            caller="member",
+            handle=models,
+            summary="The models that may be asked for",
+            answer=ModelList,
+            answer_example={"object": "list", "data": [asdict(ModelObject("smart"))]},
+        ),
+        Endpoint(
+            method="GET",
+            path="/api/v1/gateway/status",
+            caller="reader",
+            handle=status,
+            summary="How the providers and routes fare: breakers, failures, health checks",
+            answer=StatusObject,
+        ),
+    )
+
+
+def _face(gateway: Callable[[], Gateway], face: Face, path: str, summary: str) -> Endpoint:
+    async def handle(call: Call) -> ASGIApp:
+        return _Answer(gateway(), face, call)
+
+    return Endpoint(
+        method="POST",
+        path=path,
+        caller="member",
+        handle=handle,
+        summary=summary,
+        description="Takes and gives what OpenAI's API does at this address; what Skep does not know passes through"
+        " untouched. With `stream: true` the answer is a stream of server-sent events.",
+        status=HTTPStatus.OK,
+        errors=_ERRORS,
+    )

@@ -1,0 +1,240 @@
+"""The gateway: every call of a model goes through `Gateway.call`, whichever face it came by."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import cast
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from skep.gateway.board import Board, ProviderView, RouteView
+from skep.gateway.calls import GatewayOptions, ModelCall, Tools
+from skep.gateway.headers import to_provider, told_by_caller
+from skep.gateway.interfaces import LocalEmbedder, ModelNotFoundError, Upstream
+from skep.gateway.local import answer_locally
+from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model
+from skep.gateway.profiles import Face
+from skep.gateway.relaying import run_call
+from skep.gateway.requests import Known, read_request
+from skep.gateway.turns import Turns
+from skep.spend import (
+    Ask,
+    BudgetExceededError,
+    Caller,
+    LimitExceededError,
+    Meter,
+    Price,
+    Rates,
+    Ticket,
+    make_price,
+)
+from skep.web import BodyTooLargeError, Notes
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model, with what is reckoned once."""
+
+    model: Model
+    dearest: Price | None
+    """None when the price of a route is unknown."""
+    max_output_tokens: int | None
+    """The most that any of its routes puts out for one choice; None when that of one is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStatus:
+    """How the gateway fares, in this process."""
+
+    active_calls: int
+    waiting_calls: int
+    routes: list[RouteView]
+    providers: list[ProviderView]
+
+
+class Gateway:
+    """See the module. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        meter: Meter,
+        upstream: Upstream,
+        options: GatewayOptions,
+        *,
+        embedder: LocalEmbedder | None = None,
+    ) -> None:
+        self.config = config
+        self.options = options
+        self.board = Board()
+        self._tools = Tools(meter, upstream, self.board, options)
+        self._served = {name: serve(model) for name, model in config.models.items()}
+        self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
+        self._embedder = embedder
+        self._checks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin with the health checks that the settings ask for."""
+        for provider in self.config.providers.values():
+            if provider.health_check_seconds > 0:
+                routes = [
+                    route
+                    for model in self.config.models.values()
+                    for route in model.routes
+                    if route.provider.name == provider.name
+                ]
+                check = self.board.check_health(provider, routes, self._tools.upstream)
+                self._checks.append(asyncio.create_task(check, name=f"skep-health-{provider.name}"))
+
+    async def close(self) -> None:
+        """End the health checks and close every connection."""
+        for check in self._checks:
+            check.cancel()
+        await asyncio.gather(*self._checks, return_exceptions=True)
+        await self._tools.upstream.close()
+
+    def model_names(self) -> list[str]:
+        """What clients may ask for."""
+        return [*self._served, *([] if self._embedder is None else [LOCAL_MODEL])]
+
+    def status(self) -> GatewayStatus:
+        """How the gateway fares, in this process."""
+        return GatewayStatus(
+            active_calls=self._turns.active,
+            waiting_calls=self._turns.waiting,
+            routes=self.board.routes(self.config),
+            providers=self.board.providers(self.config),
+        )
+
+    async def call(self, face: Face, caller: Caller, scope: Scope, receive: Receive, send: Send, notes: Notes) -> None:
+        """Make one call of a model and answer it.
+
+        Raises the errors of the gateway, of spending, and BodyTooLargeError, as long as the answer has not begun.
+        """
+        started = time.monotonic()
+        headers = scope["headers"]
+        known = read_request(face, await read_body(headers, receive, self.options.max_body_bytes))
+        session, tags = told_by_caller(headers)
+        if session or tags or known.user is not None:
+            caller = replace(caller, user=known.user, session=session, tags=tags)
+        if known.model == LOCAL_MODEL and self._embedder is not None:
+            await answer_locally(self._embedder, self._tools.meter, known, caller, send, notes)
+            return
+        served = self._served.get(known.model)
+        if served is None:
+            raise ModelNotFoundError(name=known.model, param="model")
+        turns = self._turns
+        if not turns.try_take():
+            await turns.take()
+        try:
+            served, ticket = await self._admit(served, caller, known)
+            self._tools.meter.begin(ticket)
+            call = ModelCall(
+                self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
+            )
+            await run_call(call)
+        finally:
+            turns.leave()
+
+    async def _admit(self, served: Served, caller: Caller, known: Known) -> tuple[Served, Ticket]:
+        """The right to make the call, with the model asked for or the cheaper one that a rule names instead."""
+        meter = self._tools.meter
+        tried: set[str] = set()
+        while True:
+            ask = make_ask(served, caller, known)
+            ticket = meter.try_admit(ask)
+            if ticket is not None:
+                return served, ticket
+            try:
+                return served, await meter.admit(ask)
+            except (BudgetExceededError, LimitExceededError) as error:
+                tried.add(served.model.name)
+                fallback = self._served.get(cast("str", error.fields.get("fallback_model") or ""))
+                if fallback is None or fallback.model.name in tried:
+                    raise
+                served = fallback
+
+
+def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
+    """The call as the rules see it: the most that it can use and cost, by whichever route."""
+    output = known.output_tokens
+    if served.max_output_tokens is not None:
+        most = served.max_output_tokens * known.choices
+        output = most if output is None else min(output, most)
+    return Ask(
+        caller=caller,
+        model=served.model.name,
+        input_tokens_at_most=known.input_tokens_at_most,
+        output_tokens_at_most=output,
+        price=served.dearest,
+        face=known.face,
+        stream=known.stream,
+        has_audio=known.has_audio,
+    )
+
+
+def serve(model: Model) -> Served:
+    """A model with what is reckoned once."""
+    bounds = [route.max_output_tokens for route in model.routes]
+    known = [bound for bound in bounds if bound is not None]
+    return Served(
+        model=model,
+        dearest=dearest([route.price for route in model.routes]),
+        max_output_tokens=max(known) if len(known) == len(bounds) else None,
+    )
+
+
+def dearest(prices: Iterable[Price | None]) -> Price | None:
+    """A price that is nowhere below any of the prices; None when one of them is unknown."""
+    prices = list(prices)
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices) or not known:
+        return None
+    if len(known) == 1:
+        return known[0]
+    rates = [each for price in known for each in (price.rates, *(tier.rates for tier in price.tiers))]
+
+    def most(*names: str) -> int:
+        return max(getattr(each, name) or 0 for each in rates for name in names)
+
+    entry = most("input_nusd_per_mtok", "cached_input_nusd_per_mtok", "cache_write_nusd_per_mtok")
+    output = most("output_nusd_per_mtok", "reasoning_nusd_per_mtok")
+    return make_price(
+        Rates(
+            input_nusd_per_mtok=entry,
+            output_nusd_per_mtok=output,
+            input_audio_nusd_per_mtok=max(entry, most("input_audio_nusd_per_mtok")),
+            output_audio_nusd_per_mtok=max(output, most("output_audio_nusd_per_mtok")),
+        ),
+        request_nusd=max(price.request_nusd for price in known),
+    )
+
+
+async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, max_bytes: int) -> bytes:
+    """The body of a request. Raises BodyTooLargeError as soon as there is too much; ClientDisconnect when the client goes away."""
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
+            raise BodyTooLargeError(limit_bytes=max_bytes)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body"):
+        if len(body) > max_bytes:
+            raise BodyTooLargeError(limit_bytes=max_bytes)
+        return body
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body = message.get("body", b"")
+        size += len(body)
+        if size > max_bytes:
+            raise BodyTooLargeError(limit_bytes=max_bytes)
+        parts.append(body)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()

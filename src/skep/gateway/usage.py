@@ -1,0 +1,131 @@
+"""What a call used: read from the provider's own usage object, or, where there is none, reckoned from what came. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from skep.spend import Usage
+
+_WHOLE_BYTES = 262_144
+"""Longer answers (many embeddings) are not read as a whole when their usage stands at the end."""
+
+_TAIL_BYTES = 8192
+
+_BYTES_PER_TOKEN = 4
+"""A usual mean of English text and code for today's vocabularies (OpenAI's own rule of thumb)."""
+
+_TEXTS = re.compile(
+    rb'"(?:content|arguments|reasoning_content|reasoning|refusal|text)"[ ]?:[ ]?"((?:[^"\\]|\\.)*+)"', re.DOTALL
+)
+
+_In = tuple[tuple[str, str], ...]
+"""Where a part may stand: the name of the object inside the usage, and the name in it; the former empty: in the usage itself."""
+
+_CACHED: _In = (
+    ("prompt_tokens_details", "cached_tokens"),
+    ("input_tokens_details", "cached_tokens"),
+    ("", "prompt_cache_hit_tokens"),
+)
+_WRITTEN: _In = (
+    ("prompt_tokens_details", "cache_write_tokens"),
+    ("prompt_tokens_details", "cache_creation_tokens"),
+)
+_REASONING: _In = (
+    ("completion_tokens_details", "reasoning_tokens"),
+    ("output_tokens_details", "reasoning_tokens"),
+    ("", "reasoning_tokens"),
+)
+_AUDIO_IN: _In = (("prompt_tokens_details", "audio_tokens"),)
+_AUDIO_OUT: _In = (("completion_tokens_details", "audio_tokens"),)
+
+
+class AnswerUnreadableError(ValueError):
+    """An answer is not the JSON object that it should be."""
+
+
+def usage_of(told: object) -> Usage | None:
+    """A usage object as ours; None when it is none. Where names differ, the first that is there counts."""
+    if not isinstance(told, dict):
+        return None
+    entry = _whole(told.get("prompt_tokens", told.get("input_tokens")))
+    output = _whole(told.get("completion_tokens", told.get("output_tokens")))
+    if entry is None and output is None:
+        return None
+    total = _whole(told.get("total_tokens"))
+    if total is not None and entry is not None and total > entry + (output or 0):
+        # Some (xAI, Gemini) leave what the model thought out of their completion_tokens, and bill it all the same.
+        output = total - entry
+    if len(told) == 3 and None not in (entry, output, total):
+        return Usage(input_tokens=entry, output_tokens=output)
+    return Usage(
+        input_tokens=entry,
+        cached_input_tokens=_part(told, _CACHED, entry),
+        cache_write_tokens=_part(told, _WRITTEN, entry),
+        output_tokens=output,
+        reasoning_tokens=_part(told, _REASONING, output),
+        input_audio_tokens=_part(told, _AUDIO_IN, entry),
+        output_audio_tokens=_part(told, _AUDIO_OUT, output),
+    )
+
+
+def read_answer(body: bytes) -> tuple[Usage | None, object]:
+    """The usage in a whole answer, and the error that some put into an answer with status 200; each None when absent.
+
+    Raises AnswerUnreadableError when the answer is no JSON object (an answer that was cut off is none).
+    """
+    if len(body) > _WHOLE_BYTES and (usage := _usage_at_end(body)) is not None:
+        return usage, None
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise AnswerUnreadableError(str(error)) from error
+    if not isinstance(values, dict):
+        raise AnswerUnreadableError("it is no object")
+    return usage_of(values.get("usage")), values.get("error")
+
+
+def counted(input_bytes: int, output_bytes: int, pieces: int = 0) -> Usage:
+    """What a call used as far as can be told without the provider: about four bytes make a token.
+
+    A provider sends a piece for each token or for a few of them, so there were at least as many tokens as pieces.
+    """
+    return Usage(
+        input_tokens=-(-input_bytes // _BYTES_PER_TOKEN),
+        output_tokens=max(pieces, -(-output_bytes // _BYTES_PER_TOKEN)),
+    )
+
+
+def output_bytes(text: bytes) -> int:
+    """How many bytes of answers stand in an event or a body, as they are written in JSON."""
+    return sum(len(found) for found in _TEXTS.findall(text))
+
+
+def _usage_at_end(body: bytes) -> Usage | None:
+    """The usage near the end of a long answer; None when it is not there, or what follows does not end the answer well."""
+    place = body.rfind(b'"usage"', -_TAIL_BYTES)
+    if place < 0:
+        return None
+    try:
+        # What stands before was sent before it: an answer that is cut off is cut off here.
+        values = orjson.loads(b"{" + body[place:])
+    except orjson.JSONDecodeError:
+        return None
+    return usage_of(values.get("usage"))
+
+
+def _part(told: Mapping[str, Any], places: _In, whole: int | None) -> int | None:
+    """A part, which is never more than the whole that it is a part of."""
+    for outer, name in places:
+        inner = told.get(outer) if outer else told
+        count = _whole(inner.get(name)) if isinstance(inner, dict) else None
+        if count is not None:
+            return count if whole is None else min(count, whole)
+    return None
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None

@@ -1,0 +1,57 @@
+"""Notices that a client went away while its call is under way."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import Receive
+
+
+class ClientWatch:
+    """Cancels a task when the client goes away, or, without ``cancels``, only notes it. Stop it in a ``finally``.
+
+    Whoever catches the cancellation asks `is_gone`, and then calls `forgive` to go on.
+    """
+
+    __slots__ = ("_cancels", "_handle", "_receive", "_task", "_watcher", "is_gone")
+
+    def __init__(self, receive: Receive, *, cancels: bool) -> None:
+        self._receive = receive
+        self._cancels = cancels
+        self._task: asyncio.Task[object] | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self.is_gone = False
+
+    def start_later(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        """Watch over the present task, once it has taken so long: most calls are over before, and need no watcher."""
+        self._task = asyncio.current_task(loop)
+        self._handle = loop.call_later(seconds, self._start)
+
+    def start(self) -> None:
+        """Watch over the present task."""
+        self._task = asyncio.current_task()
+        self._start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def forgive(self) -> None:
+        """The cancellation was ours, and has been dealt with."""
+        if self._cancels and self._task is not None:
+            self._task.uncancel()
+
+    def _start(self) -> None:
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch(), name="skep-client-watch")
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.is_gone = True
+        if self._cancels and self._task is not None and not self._task.done():
+            self._task.cancel()

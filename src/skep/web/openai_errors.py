@@ -1,0 +1,64 @@
+"""How an error looks to clients of OpenAI's API. Pure.
+
+The shape is ``{"error": {"message", "type", "param", "code"}}`` (https://platform.openai.com/docs/guides/error-codes); ``fix`` is ours, and
+whoever does not know it passes over it.
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+
+import orjson
+
+from skep.errors import SkepError
+
+_TYPES = {
+    HTTPStatus.UNAUTHORIZED: "authentication_error",
+    HTTPStatus.PAYMENT_REQUIRED: "insufficient_quota",
+    HTTPStatus.FORBIDDEN: "permission_error",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
+}
+
+_CODES = {"key_missing": "invalid_api_key", "key_invalid": "invalid_api_key"}
+"""Where OpenAI has a name of its own for what we call otherwise, clients look for that."""
+
+_USUAL_WAIT_SECONDS = 1
+
+
+def openai_status(error: SkepError) -> int:
+    """The status of the answer. OpenAI has no 422 for requests that are wrong as a whole."""
+    return HTTPStatus.BAD_REQUEST if error.http_status == HTTPStatus.UNPROCESSABLE_ENTITY else error.http_status
+
+
+def openai_error_bytes(error: SkepError) -> bytes:
+    """The body of the answer, and the data of an event that ends a stream."""
+    status = error.http_status
+    usual = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+    param = error.fields.get("param")
+    told = {
+        "message": _plain(str(error)),
+        "type": _TYPES.get(HTTPStatus(status), usual),
+        "param": param if isinstance(param, str) else None,
+        "code": _CODES.get(error.code, error.code),
+        "fix": _plain(error.fix_text),
+    }
+    return orjson.dumps({"error": told})
+
+
+def openai_error_headers(error: SkepError) -> dict[str, str]:
+    """The headers that belong to an error: how long to wait, and whether trying again makes sense at all."""
+    wait = error.fields.get("retry_after_seconds")
+    headers = {}
+    if isinstance(wait, int | float):
+        headers["retry-after"] = str(max(1, math.ceil(wait)))
+    elif error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = str(_USUAL_WAIT_SECONDS)
+    if error.http_status == HTTPStatus.PAYMENT_REQUIRED:
+        # OpenAI's clients heed it; a budget does not come back within their few seconds.
+        headers["x-should-retry"] = "false"
+    return headers
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

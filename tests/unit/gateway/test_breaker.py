@@ -1,0 +1,136 @@
+"""The breaker: each rule by hand, and what must hold whatever happens."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skep.gateway.breaker import (
+    HARD_SECONDS,
+    LEAST_CALLS,
+    PROBE_SECONDS,
+    SOFT_SECONDS,
+    STRAIGHT_FAILURES,
+    WINDOW_SECONDS,
+    Breaker,
+)
+
+
+def test_a_few_failures_among_successes_change_nothing() -> None:
+    breaker = Breaker()
+    for number in range(200):
+        assert breaker.admits(number / 10)
+        if number % 3:
+            breaker.succeeded(number / 10)
+        else:
+            assert not breaker.failed(number / 10, "x")
+    assert breaker.is_closed
+
+
+def test_half_of_enough_calls_open_it_for_a_while() -> None:
+    breaker = Breaker()
+    for _ in range(LEAST_CALLS // 2):
+        breaker.succeeded(1.0)
+    for _ in range(LEAST_CALLS // 2 - 1):
+        assert not breaker.failed(1.0, "slow")
+        assert breaker.is_closed
+    assert not breaker.failed(1.0, "slow")
+    assert not breaker.admits(1.0 + SOFT_SECONDS - 0.1)
+    assert breaker.view(2.0).state == "open"
+    assert breaker.view(2.0).reason == "slow"
+    assert breaker.view(1.0 + SOFT_SECONDS).state == "half_open"
+
+
+def test_what_is_older_than_the_window_is_forgotten() -> None:
+    breaker = Breaker()
+    for _ in range(LEAST_CALLS - 1):
+        breaker.failed(1.0, "x")
+    breaker.succeeded(2.0)
+    for _ in range(5):
+        breaker.failed(1.0 + WINDOW_SECONDS + 6, "x")
+    assert breaker.is_closed
+    assert breaker.view(1.0 + WINDOW_SECONDS + 6).calls == 5
+
+
+def test_straight_failures_open_at_once_and_everywhere() -> None:
+    breaker = Breaker()
+    for number in range(STRAIGHT_FAILURES - 1):
+        assert not breaker.failed(number * WINDOW_SECONDS, "500")
+    assert breaker.failed(STRAIGHT_FAILURES * WINDOW_SECONDS, "500")
+
+
+def test_a_hard_failure_opens_for_long_and_everywhere() -> None:
+    breaker = Breaker()
+    assert breaker.failed(0.0, "auth", is_hard=True)
+    assert breaker.seconds_left(0.0) == HARD_SECONDS
+    assert not breaker.admits(HARD_SECONDS - 1)
+
+
+def test_one_probe_decides() -> None:
+    breaker = Breaker()
+    breaker.failed(0.0, "auth", is_hard=True)
+    assert breaker.admits(HARD_SECONDS)
+    assert not breaker.admits(HARD_SECONDS)
+    breaker.succeeded(HARD_SECONDS + 1)
+    assert breaker.is_closed
+    assert breaker.admits(HARD_SECONDS + 1)
+    assert breaker.admits(HARD_SECONDS + 1)
+
+
+def test_a_probe_that_fails_opens_for_longer() -> None:
+    breaker = Breaker()
+    for _ in range(STRAIGHT_FAILURES):
+        breaker.failed(0.0, "x")
+    now, lengths = 0.0, []
+    for _ in range(8):
+        now += breaker.seconds_left(now)
+        assert breaker.admits(now)
+        breaker.failed(now, "x")
+        lengths.append(breaker.seconds_left(now))
+    assert lengths == sorted(lengths)
+    assert lengths[0] > SOFT_SECONDS
+    assert lengths[-1] == HARD_SECONDS
+
+
+def test_a_probe_without_an_answer_does_not_keep_it_open_for_ever() -> None:
+    breaker = Breaker()
+    breaker.failed(0.0, "auth", is_hard=True)
+    assert breaker.admits(HARD_SECONDS)
+    assert not breaker.admits(HARD_SECONDS + PROBE_SECONDS - 1)
+    assert breaker.admits(HARD_SECONDS + PROBE_SECONDS)
+    breaker.abandon()
+    assert breaker.admits(HARD_SECONDS + PROBE_SECONDS)
+
+
+def test_another_process_can_open_it() -> None:
+    breaker = Breaker()
+    breaker.open_until(50.0, "told")
+    assert not breaker.admits(49.0)
+    breaker.failed(49.0, "a call from before")
+    assert breaker.seconds_left(49.0) == 1.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.sampled_from(["ok", "bad", "hard", "gone", "told"])), max_size=80))
+def test_it_never_stays_open_for_ever(steps: list[tuple[float, str]]) -> None:
+    """Whatever happens: it is open for 300 s at most, then lets one probe through, and a success closes it."""
+    breaker, now = Breaker(), 0.0
+    for pause, what in steps:
+        now += pause
+        if what == "told":
+            breaker.open_until(now + 30, "told")
+        elif breaker.admits(now):
+            if what == "ok":
+                breaker.succeeded(now)
+                assert breaker.is_closed
+            elif what == "gone":
+                breaker.abandon()
+            else:
+                breaker.failed(now, what, is_hard=what == "hard")
+        assert breaker.seconds_left(now) <= HARD_SECONDS + 0.001
+        view = breaker.view(now)
+        assert (view.state == "closed") == breaker.is_closed
+        assert 0 <= view.failures <= view.calls
+    later = now + HARD_SECONDS + PROBE_SECONDS
+    assert breaker.admits(later)
+    breaker.succeeded(later)
+    assert breaker.is_closed

@@ -1,0 +1,142 @@
+"""The sections providers and models: what they mean, and that every mistake is named with its place."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from skep.gateway.configuring import USUAL_FALLBACKS, read_config
+from skep.gateway.models import GatewayConfig
+from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
+from skep.settings import InvalidSettingsError, load_settings
+from skep.spend import Price, Rates, make_price
+
+GOOD = """
+providers:
+  openai: {kind: openai, api_key: "${KEY}"}
+  mine:
+    base_url: http://127.0.0.1:9000/v1/
+    headers: {X-Team: red}
+    connect_timeout_seconds: 0.5
+    health_check_seconds: 30
+models:
+  smart:
+    routes:
+      - {provider: openai, model: gpt-x, timeout_seconds: 30}
+      - {provider: mine, model: llama, price: {input_usd_per_mtok: 1, output_usd_per_mtok: 2.5, request_usd: 0.000000001}, max_output_tokens: 5}
+    price: {input_usd_per_mtok: 0.15, output_usd_per_mtok: 0.60, cached_input_usd_per_mtok: 0.075}
+    max_output_tokens: 4096
+    falls_back_on: [timeout, content_filter]
+  free: {routes: [{provider: mine, model: "1.5"}], retries: 0, timeout_seconds: 5}
+"""
+
+
+def read(folder: Path, text: str) -> GatewayConfig:
+    (folder / "skep.yaml").write_text(textwrap.dedent(text))
+    settings = load_settings(None, {"KEY": "sk-secret"}, folder)
+    listed = {("openai", "gpt-y"): make_price(Rates(7, 8))}
+
+    def price_of(provider: str, model: str) -> Price | None:
+        return listed.get((provider, model))
+
+    return read_config(settings.open_sections, price_of=price_of)
+
+
+def test_what_the_sections_mean(tmp_path: Path) -> None:
+    config = read(tmp_path, GOOD)
+    openai, mine = config.providers["openai"], config.providers["mine"]
+    assert openai.base_url == "https://api.openai.com/v1"
+    assert openai.api_key is not None
+    assert openai.api_key.reveal() == "sk-secret"
+    assert "sk-secret" not in repr(config)
+    assert (mine.profile.kind, mine.base_url) == ("openai_compatible", "http://127.0.0.1:9000/v1")
+    assert (mine.headers, mine.connect_timeout_seconds, mine.health_check_seconds) == ((("x-team", "red"),), 0.5, 30.0)
+    smart = config.models["smart"]
+    assert smart.falls_back_on == {"timeout", "content_filter"}
+    assert [route.name for route in smart.routes] == ["openai/gpt-x", "mine/llama"]
+    assert [route.max_output_tokens for route in smart.routes] == [4096, 5]
+    first, second = (route.price for route in smart.routes)
+    assert first == make_price(Rates(150_000_000, 600_000_000, 75_000_000))
+    assert second == make_price(Rates(1_000_000_000, 2_500_000_000), request_nusd=1)
+    free = config.models["free"]
+    assert (free.retries, free.deadline_seconds, free.falls_back_on) == (0, 5.0, USUAL_FALLBACKS)
+    assert free.routes[0].price is None
+
+
+def test_a_price_that_is_not_said_comes_from_the_list(tmp_path: Path) -> None:
+    text = "providers: {o: {kind: openai, api_key: k}}\nmodels: {m: {routes: [{provider: o, model: gpt-y}]}}\n"
+    assert read(tmp_path, text).models["m"].routes[0].price == make_price(Rates(7, 8))
+
+
+def test_nothing_said_is_nothing_configured(tmp_path: Path) -> None:
+    for text in ("", "providers:\nmodels:\n"):
+        config = read(tmp_path, text)
+        assert (config.providers, config.models) == ({}, {})
+
+
+PROVIDER = "providers:\n  p: {base_url: 'http://x/v1'}\n"
+
+MISTAKES = {
+    "providers: [a]": "skep.yaml:1:1: providers: expected names with values, indented below it",
+    "providers: {a: b}": "skep.yaml:1:16: providers.a: expected names with values",
+    "providers:\n  a: {kind: opnai}": "skep.yaml:2:13: providers.a.kind: expected openai, azure_openai,*; did you mean openai?",
+    "providers:\n  a: {kind: openai}": "skep.yaml:2:6: providers.a.api_key: the kind openai needs a key, such as ${A_API_KEY}",
+    "providers:\n  a: {kind: azure_openai, api_key: k}": "skep.yaml:2:6: providers.a.base_url: the kind azure_openai has no address*",
+    "providers:\n  a: {}": "skep.yaml:2:6: providers.a.kind: is missing; expected openai,*",
+    "providers:\n  a: {kind: openai, api_key: k, base_rul: x}": "skep.yaml:2:43: providers.a.base_rul: there is no such setting; did you mean base_url?",
+    "providers:\n  a: {base_url: 'ftp://x'}": "skep.yaml:2:17: providers.a.base_url: expected an address such as *",
+    "providers:\n  a: {base_url: 'http://u:p@x'}": "skep.yaml:2:17: providers.a.base_url: must have no user, *",
+    "providers:\n  a: {base_url: 'http://x:99999'}": "skep.yaml:2:17: providers.a.base_url: expected an address such as *",
+    "providers:\n  a: {base_url: 'http://x', headers: {Host: y}}": "*providers.a.headers.Host: this header is set for each call",
+    'providers:\n  a: {base_url: "http://x", headers: {X-A: "a\\nb"}}': "*providers.a.headers.X-A: expected text",
+    "providers:\n  a: {base_url: 'http://x', connect_timeout_seconds: never}": "*connect_timeout_seconds: expected a number of seconds from 0.05 to 300",
+    "models:\n  m: {routes: []}": "skep.yaml:2:15: models.m.routes: expected a list with at least one entry, such as *",
+    "models:\n  m: {}": "skep.yaml:2:6: models.m.routes: expected a list with at least one entry, *",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: q, model: x}}]}}": "skep.yaml:4:27: models.m.routes.0.provider: expected p, got 'q'",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p}}]}}": "skep.yaml:4:16: models.m.routes.0.model: is missing",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: 4.1}}]}}": "*models.m.routes.0.model: expected text, got a number; put it in quotes",
+    f"{PROVIDER}models:\n  m: {{routes: [p]}}": "*models.m.routes.0: expected names with values, *",
+    f"{PROVIDER}models:\n  local: {{routes: [{{provider: p, model: x}}]}}": "*models.local: this is the name of the model that is part of Skep; *",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], price: {{input_usd_per_mtok: 1}}}}": "*models.m.price.output_usd_per_mtok: is missing",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], price: {{input_usd_per_mtok: -1, output_usd_per_mtok: 1}}}}": "*input_usd_per_mtok: expected an amount in US dollars *",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], price: {{input_usd_per_mtok: 1, output_usd_per_mtok: 0.0000000001}}}}": "*output_usd_per_mtok: has more than nine digits after the point",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], retries: 1.5}}": "*models.m.retries: expected a whole number from 0 to 10",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: [time_out]}}": "*models.m.falls_back_on.0: expected unreachable, *; did you mean timeout?",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: timeout}}": "*models.m.falls_back_on: expected a list of *",
+}
+
+
+@pytest.mark.parametrize(("text", "told"), MISTAKES.items(), ids=[told.strip("*")[:60] for told in MISTAKES.values()])
+def test_every_mistake_is_named_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(InvalidSettingsError) as caught:
+        read(tmp_path, text)
+    (problem,) = caught.value.problems
+    shown = str(problem).removeprefix(f"{tmp_path}/")
+    at = 0
+    for part in told.split("*"):
+        assert part in shown[at:], shown
+        at = shown.index(part, at) + len(part)
+    assert told.endswith("*") or at == len(shown)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettingsError) as caught:
+        read(tmp_path, "providers:\n  a: {kind: x, y: 1}\nmodels:\n  m: {routes: [{provider: a, model: ''}], z: 1}\n")
+    assert [problem.field for problem in caught.value.problems] == [
+        "providers.a.kind",
+        "providers.a.y",
+        "models.m.routes.0.model",
+        "models.m.z",
+    ]
+
+
+def test_profiles_are_complete_and_different() -> None:
+    by_kind = profiles_by_kind()
+    assert len(by_kind) == len(PROFILES)
+    for profile in PROFILES:
+        assert profile.base_url is None or (profile.base_url.startswith("http") and not profile.base_url.endswith("/"))
+        assert set(profile.paths) == {"chat.completions", "completions", "embeddings"}
+    with pytest.raises(ValueError, match="same kind"):
+        profiles_by_kind((Profile(kind="a", summary="", base_url=None), Profile(kind="a", summary="", base_url=None)))

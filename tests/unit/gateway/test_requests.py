@@ -1,0 +1,140 @@
+"""What is read of a request, and what of it is changed for a provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from skep.gateway.interfaces import RequestInvalidError
+from skep.gateway.profiles import Face
+from skep.gateway.requests import FILE_TOKENS, PICTURE_TOKENS, adapted, read_request
+
+CHAT: Face = "chat.completions"
+
+
+def body(**values: object) -> bytes:
+    return orjson.dumps({"model": "smart", **values})
+
+
+def test_what_is_known_of_a_usual_request() -> None:
+    sent = body(messages=[{"role": "user", "content": "hi"}], max_tokens=64, user="ann")
+    known = read_request(CHAT, sent)
+    assert (known.model, known.stream, known.output_tokens, known.choices) == ("smart", False, 64, 1)
+    assert (known.user, known.wants_usage, known.has_audio) == ("ann", False, False)
+    assert known.input_tokens_at_most == len(sent)
+
+
+@pytest.mark.parametrize(
+    ("face", "values", "choices", "output"),
+    [
+        (CHAT, {}, 1, None),
+        (CHAT, {"max_tokens": 10, "n": 3}, 3, 30),
+        (CHAT, {"max_tokens": 10, "max_completion_tokens": 20}, 1, 20),
+        (CHAT, {"max_tokens": None, "n": None}, 1, None),
+        (CHAT, {"max_tokens": 0}, 1, 0),
+        ("completions", {"prompt": "a", "max_tokens": 7}, 1, 7),
+        ("completions", {"prompt": ["a", "b"], "max_tokens": 7, "n": 2}, 4, 28),
+        ("completions", {"prompt": [1, 2, 3], "max_tokens": 7}, 1, 7),
+        ("completions", {"prompt": [[1], [2]], "max_tokens": 7, "best_of": 5}, 10, 70),
+        ("embeddings", {"input": "a", "max_tokens": 7}, 1, 0),
+    ],
+)
+def test_how_much_may_come_out(face: Face, values: dict[str, Any], choices: int, output: int | None) -> None:
+    known = read_request(face, body(**values))
+    assert (known.choices, known.output_tokens) == (choices, output)
+
+
+def test_what_is_only_named_counts_by_the_most_it_may_be() -> None:
+    picture = {"type": "input_image", "image_url": "https://x/y.png"}
+    sent = body(messages=[{"role": "user", "content": [picture, {"type": "file", "file": {"file_id": "f"}}]}])
+    known = read_request(CHAT, sent)
+    assert known.input_tokens_at_most == len(sent) + 2 * PICTURE_TOKENS + FILE_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("sent", "param", "reason"),
+    [
+        (b"", None, "not JSON"),
+        (b"{", None, "not JSON"),
+        (b"[]", None, "must be a JSON object"),
+        (b'{"model":"\xff"}', None, "not JSON"),
+        (b"[" * 5000 + b"]" * 5000, None, "not JSON"),
+        (b"{}", "model", "must name a model"),
+        (b'{"model":""}', "model", "must name a model"),
+        (b'{"model":3}', "model", "must name a model"),
+        (b'{"model":"a","model":"b"}', "model", "says model twice"),
+        (b'{"model":"a","max_tokens":1,"max_tokens":100000}', "max_tokens", "says max_tokens twice"),
+        (b'{"model":"a","stream":"yes"}', "stream", "true or false"),
+        (b'{"model":"a","n":1.5}', "n", "whole number"),
+        (b'{"model":"a","n":true}', "n", "whole number"),
+        (b'{"model":"a","max_tokens":-1}', "max_tokens", "whole number"),
+        (b'{"model":"a","max_completion_tokens":"many"}', "max_completion_tokens", "whole number"),
+        (b'{"model":"a","user":7}', "user", "a text"),
+        (b'{"model":"a","stream":true,"stream_options":[]}', "stream_options", "an object"),
+        (
+            b'{"model":"a","stream":true,"stream_options":{"include_usage":"x"}}',
+            "stream_options.include_usage",
+            "true or false",
+        ),
+    ],
+)
+def test_what_is_refused(sent: bytes, param: str | None, reason: str) -> None:
+    with pytest.raises(RequestInvalidError, match=reason) as caught:
+        read_request(CHAT, sent)
+    assert caught.value.fields["param"] == param
+
+
+def test_embeddings_have_no_stream() -> None:
+    with pytest.raises(RequestInvalidError, match="no stream"):
+        read_request("embeddings", body(input="a", stream=True))
+
+
+def test_a_body_too_deep_for_the_second_look_is_refused() -> None:
+    deep = b'{"model":"a","x":{"model":1},"y":' + b"[" * 1000 + b"]" * 1000 + b"}"
+    with pytest.raises(RequestInvalidError, match="nested too deep"):
+        read_request(CHAT, deep)
+
+
+@pytest.mark.parametrize(
+    ("sent", "change", "expected"),
+    [
+        ('{"model":"smart","x":1}', {}, '{"model":"gpt-x","x":1}'),
+        ('{"model":"smart","stream":false}', {}, '{"model":"gpt-x","stream":false}'),
+        (
+            '{"model":"smart","stream":true}',
+            {},
+            '{"stream_options":{"include_usage":true},"model":"gpt-x","stream":true}',
+        ),
+        ('{"model":"smart","stream":true}', {"include_usage": False}, '{"model":"gpt-x","stream":true}'),
+        (
+            '{"model":"smart","stream":true,"stream_options": null }',
+            {},
+            '{"model":"gpt-x","stream":true,"stream_options": {"include_usage":true} }',
+        ),
+        (
+            '{"model":"smart","stream":true,"stream_options":{"a":1,"include_usage":false}}',
+            {},
+            '{"model":"gpt-x","stream":true,"stream_options":{"a":1,"include_usage":true}}',
+        ),
+        (
+            '{"model":"smart","stream":true,"stream_options":{ "include_usage" : true }}',
+            {},
+            '{"model":"gpt-x","stream":true,"stream_options":{ "include_usage" : true }}',
+        ),
+        ('{"model":"smart"}', {"cap": 100}, '{"max_completion_tokens":100,"model":"gpt-x"}'),
+        ('{"model":"smart","n":3}', {"cap": 100}, '{"max_completion_tokens":33,"model":"gpt-x","n":3}'),
+        ('{"model":"smart","max_tokens":null}', {"cap": 100}, '{"model":"gpt-x","max_tokens":100}'),
+        ('{"model":"smart","n":500}', {"cap": 100}, '{"max_completion_tokens":1,"model":"gpt-x","n":500}'),
+    ],
+)
+def test_what_a_provider_gets(sent: str, change: dict[str, Any], expected: str) -> None:
+    usual: dict[str, Any] = {"include_usage": True, "cap": None}
+    known = read_request(CHAT, sent.encode())
+    assert adapted(known, model="gpt-x", cap_field="max_completion_tokens", **(usual | change)).decode() == expected
+
+
+def test_a_request_that_needs_no_change_is_the_same_object() -> None:
+    known = read_request(CHAT, body(messages=[]))
+    assert adapted(known, model="smart", include_usage=True, cap_field="max_tokens", cap=None) is known.body

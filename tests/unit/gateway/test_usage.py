@@ -1,0 +1,161 @@
+"""Usage as providers tell it, and what is told about a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skep.gateway.streaming import Tally
+from skep.gateway.usage import AnswerUnreadableError, counted, output_bytes, read_answer, usage_of
+from skep.spend import Usage
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21}, Usage(12, output_tokens=9)),
+        ({"prompt_tokens": 8, "total_tokens": 8}, Usage(8)),
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 50,
+                "total_tokens": 150,
+                "prompt_tokens_details": {"cached_tokens": 60, "audio_tokens": 5},
+                "completion_tokens_details": {"reasoning_tokens": 30, "audio_tokens": 2},
+            },
+            Usage(100, 60, None, 50, 30, 5, 2),
+        ),
+        # DeepSeek tells its cache apart.
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 1,
+                "total_tokens": 11,
+                "prompt_cache_hit_tokens": 4,
+                "prompt_cache_miss_tokens": 6,
+            },
+            Usage(10, 4, None, 1),
+        ),
+        # xAI and Gemini: what the model thought is in the total only.
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "total_tokens": 40,
+                "completion_tokens_details": {"reasoning_tokens": 25},
+            },
+            Usage(10, None, None, 30, 25),
+        ),
+        # A part is never more than its whole.
+        (
+            {"prompt_tokens": 10, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 99}},
+            Usage(10, 10, None, 0),
+        ),
+        ({"prompt_tokens": -3, "completion_tokens": 2}, Usage(None, output_tokens=2)),
+        ({"prompt_tokens": True, "completion_tokens": "2"}, None),
+        ({}, None),
+        (None, None),
+        ([1], None),
+    ],
+)
+def test_a_usage_object(told: object, usage: Usage | None) -> None:
+    assert usage_of(told) == usage
+
+
+def test_a_long_answer_has_its_usage_at_the_end() -> None:
+    vectors = [{"object": "embedding", "index": index, "embedding": [0.125] * 500} for index in range(200)]
+    answer: dict[str, Any] = {"object": "list", "data": vectors, "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    body = orjson.dumps(answer)
+    assert len(body) > 262_144
+    assert read_answer(body) == (Usage(3), None)
+    answer["usage"] = {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1}}
+    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None)
+    del answer["usage"]
+    assert read_answer(orjson.dumps(answer)) == (None, None)
+    with pytest.raises(AnswerUnreadableError):
+        read_answer(body[:-1])
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"<html>", b'{"a":1} x'])
+def test_what_is_no_answer(body: bytes) -> None:
+    with pytest.raises(AnswerUnreadableError):
+        read_answer(body)
+
+
+def test_an_error_inside_an_answer_is_told() -> None:
+    assert read_answer(b'{"error":{"code":1}}') == (None, {"code": 1})
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    try:
+        read_answer(body)
+    except AnswerUnreadableError:
+        assert not isinstance(_loaded(body), dict)
+    else:
+        assert isinstance(_loaded(body), dict)
+
+
+def _loaded(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def test_counting_never_says_less_than_the_pieces() -> None:
+    assert counted(401, 0) == Usage(101, output_tokens=0)
+    assert counted(4, 8, pieces=7) == Usage(1, output_tokens=7)
+    assert output_bytes(b'{"delta":{"content":"abc"},"x":{"arguments":"{\\"a\\":1}"}}') == 3 + 9
+
+
+def _chunk(**values: Any) -> bytes:
+    return b"data: " + orjson.dumps({"choices": [{"delta": {"content": "hi"}}], **values}) + b"\n\n"
+
+
+USAGE = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+
+
+def test_the_event_that_only_we_asked_for_is_hidden() -> None:
+    ours = _chunk(choices=[], usage=USAGE)
+    events = [_chunk(usage=None), _chunk(), ours, b"data: [DONE]\n\n"]
+    tally = Tally(hides_usage=True)
+    assert tally.passing(events) == events[:2]
+    assert (tally.usage, tally.done_event) == (Usage(4, output_tokens=2), events[3])
+    assert (tally.pieces, tally.output_bytes) == (2, 4)
+    told = Tally(hides_usage=False)
+    assert told.passing(events) == events[:3]
+    assert told.usage == tally.usage
+
+
+def test_usage_told_again_and_again_counts_once() -> None:
+    tally = Tally(hides_usage=True)
+    events = [_chunk(usage={**USAGE, "completion_tokens": count, "total_tokens": 4 + count}) for count in (1, 2, 3)]
+    assert tally.passing(events) == events
+    assert tally.usage == Usage(4, output_tokens=3)
+
+
+def test_nothing_passes_after_an_error_or_after_the_end() -> None:
+    error = b'data: {"error":{"message":"boom","code":500}}\n\n'
+    tally = Tally(hides_usage=True)
+    assert tally.passing([_chunk(), error, _chunk(), b"data: [DONE]\n\n"]) == [_chunk(), error]
+    assert tally.failure is not None
+    assert tally.failure.kind == "interrupted"
+    ended = Tally(hides_usage=True)
+    assert ended.passing([b"data: [DONE]\n\n", _chunk()]) == []
+
+
+def test_a_model_that_speaks_of_errors_is_no_error() -> None:
+    events = [
+        b'data: {"choices":[{"delta":{"content":"\\"error\\": \\"x\\""}}]}\n\n',
+        b'data: {"error":null,"choices":[]}\n\n',
+        b": ping\n\n",
+        b'data: not json "error" {"usage":{\n\n',
+    ]
+    tally = Tally(hides_usage=True)
+    assert tally.passing(events) == events
+    assert tally.failure is None
