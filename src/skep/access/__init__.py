@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.access.allowing import may_call
+from skep.access.allowing import allows_model, may_call
 from skep.access.interfaces import (
     AddressNotAllowedError,
     FaceNotAllowedError,
@@ -58,6 +58,7 @@ __all__ = [
     "ProjectsForeignError",
     "Role",
     "RoleTooLowError",
+    "allows_model",
     "may_call",
     "read_key_file",
     "require_role",
