@@ -31,7 +31,15 @@ from skep.settings import settings_reference
 
 REFERENCE = Path(__file__).parent / "reference"
 _WIDTH = "100"
-_GROUPS = {"config": ("check", "show"), "gateway": ("status",)}
+_RULES = ("create", "list", "set", "delete")
+_GROUPS = {
+    "config": ("check", "show"),
+    "gateway": ("status",),
+    "key": ("create", "list", "show", "revoke", "rotate"),
+    "budget": _RULES,
+    "limit": _RULES,
+    "project": ("create", "list"),
+}
 _NOTE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n\n"
 
 _PROVIDERS = f"""# Providers and models

@@ -27,9 +27,9 @@ class ParsedKey:
     text: str
 
 
-def new_key() -> ParsedKey:
-    """A new random key."""
-    key_id = "".join(secrets.choice(_ALPHABET[:36]) for _ in range(12))
+def new_key(key_id: str | None = None) -> ParsedKey:
+    """A new random key; or, with the id of one, another secret for it."""
+    key_id = key_id or "".join(secrets.choice(_ALPHABET[:36]) for _ in range(12))
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
     return ParsedKey(key_id, f"skep_{key_id}_{secret}{_checksum(key_id + secret)}")
 

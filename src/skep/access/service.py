@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
+import math
 import os
 import secrets
 import stat
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from skep.access.allowing import networks_of
 from skep.access.interfaces import (
     KeyFileUnreadableError,
     KeyFileUnsafeError,
@@ -22,7 +27,7 @@ from skep.access.interfaces import (
 )
 from skep.access.keys import ParsedKey, key_hmac, new_key, parse_key
 from skep.access.models import Principal, Role
-from skep.store import Database, Queries
+from skep.store import Database, Queries, hear
 
 DEFAULT_PROJECT = "default"
 
@@ -30,12 +35,14 @@ CACHE_SECONDS = 1.0
 """How long a verified key is believed without asking again: a revoked key works at most this much longer."""
 
 STALE_SECONDS = 30.0
-"""The same while the database cannot be asked."""
+"""The same while every change of a key is heard of, and while the database cannot be asked."""
 
 _CACHE_SIZE = 10_000
 """Bound of the cache of verified keys, in entries."""
 
-_queries = Queries("skep.access")
+queries = Queries("skep.access")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +52,45 @@ class _KeyRow:
     key_id: str
     key_name: str
     role: Role
+    models: list[str] | None
+    faces: list[str] | None
+    addresses: list[str] | None
+    user_name: str | None
+    tier: str | None
     secret_hmac: bytes
+    previous_hmac: bytes | None
     key_pepper: bytes
+    seconds_left: float | None
+    previous_seconds_left: float | None
+    """By the clock of the database; None: it never ends."""
+
+    @property
+    def has_expired(self) -> bool:
+        return self.seconds_left is not None and self.seconds_left <= 0
+
+    @property
+    def principal(self) -> Principal:
+        return Principal(
+            project_id=self.project_id,
+            project_name=self.project_name,
+            key_id=self.key_id,
+            key_name=self.key_name,
+            role=self.role,
+            models=None if self.models is None else tuple(self.models),
+            faces=None if self.faces is None else tuple(self.faces),
+            networks=None if self.addresses is None else networks_of(self.addresses),
+            user=self.user_name,
+            tier=self.tier,
+        )
+
+    def seconds_of(self, hmac_of_key: bytes) -> float | None:
+        """How long a secret is good from now on, infinite for one that never ends; None when it is not of this key."""
+        whole = math.inf if self.seconds_left is None else self.seconds_left
+        if hmac.compare_digest(hmac_of_key, self.secret_hmac):
+            return whole
+        if self.previous_hmac is not None and hmac.compare_digest(hmac_of_key, self.previous_hmac):
+            return min(whole, self.previous_seconds_left or 0.0)
+        return None
 
 
 class Access:
@@ -59,9 +103,12 @@ class Access:
         self._database = database
         self._key_file = key_file
         # Keyed by the whole key's text, hashed: never by a part of it (CVE-2026-35030 was a truncated cache key).
-        self._verified: dict[bytes, tuple[float, Principal]] = {}
+        self._verified: dict[bytes, tuple[float, float, Principal]] = {}
+        """When it was asked for, and until when it is good at most, by the monotonic clock."""
         self._asking: dict[bytes, tuple[float, asyncio.Task[Principal]]] = {}
         """Since when, and what is asked."""
+        self._heard_since: float | None = None
+        """Since when no change of a key can have been missed, but for those that have been heeded; None: one can."""
         self._cache_secret = secrets.token_bytes(32)
 
     @property
@@ -69,12 +116,34 @@ class Access:
         """Where the first administrator's key stands."""
         return self._key_file
 
-    def recall(self, text: str, *, within_seconds: float = CACHE_SECONDS) -> Principal | None:
-        """The principal of a key that was verified so short a time ago; None when it was not. Asks nobody."""
-        cached = self._verified.get(self._entry(text))
-        if cached is None or time.monotonic() - cached[0] > within_seconds:
+    def recall(self, text: str, *, within_seconds: float | None = None) -> Principal | None:
+        """The principal of a key that was verified so short a time ago; None when it was not. Asks nobody.
+
+        Without a time it is as long as may be while the database can be asked.
+        """
+        known = self._verified.get(self._entry(text))
+        if known is None:
             return None
-        return cached[1]
+        asked_at, good_until, principal = known
+        now = time.monotonic()
+        if within_seconds is None:
+            is_heard = self._heard_since is not None and asked_at >= self._heard_since
+            within_seconds = STALE_SECONDS if is_heard else CACHE_SECONDS
+        return None if now - asked_at > within_seconds or now >= good_until else principal
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Hear of every key that changes, in whichever process, until the end of the block.
+
+        Meanwhile a verified key is believed for longer, and one that was revoked is forgotten at once.
+        """
+        task = asyncio.create_task(self._listen(), name="skep-access-listen")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     async def authenticate(self, text: str | None) -> Principal:
         """The principal of a key.
@@ -105,10 +174,12 @@ class Access:
 
         Raises KeyInvalidError when it was revoked meanwhile.
         """
-        row = await self._database.fetch_one(_KeyRow, _queries["fetch_key"], {"key_id": principal.key_id})
-        if row is None or row.project_id != principal.project_id:
-            raise KeyInvalidError(reason=f"the key {principal.key_name} was revoked since this was asked for")
-        return Principal(row.project_id, row.project_name, row.key_id, row.key_name, row.role)
+        row = await self._database.fetch_one(_KeyRow, queries["fetch_key"], {"key_id": principal.key_id})
+        if row is None or row.project_id != principal.project_id or row.has_expired:
+            raise KeyInvalidError(
+                reason=f"the key {principal.key_name} was revoked or expired since this was asked for"
+            )
+        return row.principal
 
     async def authenticate_local(self, key: str | None) -> Principal:
         """The principal of the command line: ``key`` when it is set, else the one in the key file.
@@ -123,12 +194,12 @@ class Access:
         The key is written to the key file (mode 0600) before it counts, so that it cannot be lost between the two.
         """
         await self._database.execute(
-            _queries["insert_default_project"], {"name": DEFAULT_PROJECT, "pepper": secrets.token_bytes(32)}
+            queries["insert_default_project"], {"name": DEFAULT_PROJECT, "pepper": secrets.token_bytes(32)}
         )
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(_queries["lock_project"], {"name": DEFAULT_PROJECT})
+            cursor = await connection.execute(queries["lock_project"], {"name": DEFAULT_PROJECT})
             project_id, pepper = (await cursor.fetchone()) or (0, b"")
-            cursor = await connection.execute(_queries["count_admin_keys"], {"project_id": project_id})
+            cursor = await connection.execute(queries["count_admin_keys"], {"project_id": project_id})
             row = await cursor.fetchone()
             if row is not None and row[0] > 0:
                 return False
@@ -136,7 +207,7 @@ class Access:
             key = parse_key(read_key_file(self._key_file) or "") or new_key()
             write_key_file(self._key_file, key.text)
             inserted = await connection.execute(
-                _queries["insert_key"],
+                queries["insert_key"],
                 {
                     "key_id": key.key_id,
                     "project_id": project_id,
@@ -149,7 +220,7 @@ class Access:
 
     async def _ask(self, key: ParsedKey, entry: bytes, asked_at: float) -> Principal:
         try:
-            principal = await self._verify(key)
+            principal, seconds = await self._verify(key)
         except KeyInvalidError:
             self._verified.pop(entry, None)
             raise
@@ -159,20 +230,44 @@ class Access:
         if len(self._verified) >= _CACHE_SIZE:
             self._verified.clear()
         # It counts from before the question: an answer on its way is as old as that.
-        self._verified[entry] = (asked_at, principal)
+        self._verified[entry] = (asked_at, asked_at + seconds, principal)
         return principal
 
     def _entry(self, text: str) -> bytes:
         """What the whole of a key is remembered by. Keyed BLAKE2b, which is a tenth of the work of an HMAC."""
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._cache_secret, digest_size=32).digest()
 
-    async def _verify(self, key: ParsedKey) -> Principal:
-        row = await self._database.fetch_one(_KeyRow, _queries["fetch_key"], {"key_id": key.key_id})
+    async def _verify(self, key: ParsedKey) -> tuple[Principal, float]:
+        """The principal, and how many seconds the key is good at most."""
+        row = await self._database.fetch_one(_KeyRow, queries["fetch_key"], {"key_id": key.key_id})
         # The HMAC is computed for unknown ids too, so that the time taken does not tell whether an id exists.
-        pepper, stored = (row.key_pepper, row.secret_hmac) if row else (self._cache_secret, b"")
-        if not hmac.compare_digest(key_hmac(key, pepper), stored) or row is None:
+        sent = key_hmac(key, self._cache_secret if row is None else row.key_pepper)
+        seconds = None if row is None else row.seconds_of(sent)
+        if row is None or seconds is None:
             raise KeyInvalidError(reason="this database does not know it, or it was revoked")
-        return Principal(row.project_id, row.project_name, row.key_id, row.key_name, row.role)
+        if seconds <= 0:
+            reason = "it has expired" if row.has_expired else "it was given another secret, and this one's time is over"
+            raise KeyInvalidError(reason=reason)
+        return row.principal, seconds
+
+    async def _listen(self) -> None:
+        try:
+            await hear(self._database, queries["listen_access"], self._heed_change, self._grow_deaf)
+        except Exception:  # noqa: BLE001 -- the cause is logged, and the server goes on
+            # Keys are asked for every second then, as before.
+            _log.exception("hearing of changed keys has ended")
+        finally:
+            self._grow_deaf()
+
+    def _heed_change(self, key_id: str) -> None:
+        """A key has changed, or (empty) it is heard from now on. An answer still on its way may be of before."""
+        self._heard_since = time.monotonic()
+        if key_id:
+            self._verified.clear()
+            self._asking.clear()
+
+    def _grow_deaf(self) -> None:
+        self._heard_since = None
 
 
 def _heed(asking: asyncio.Task[Principal]) -> None:

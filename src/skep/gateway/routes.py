@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from skep.access import Principal
+from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError, allows_model
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.interfaces import (
     ModelNotFoundError,
@@ -28,7 +28,6 @@ from skep.gateway.profiles import Face
 from skep.gateway.service import Gateway
 from skep.spend import (
     BudgetExceededError,
-    Caller,
     JournalUnwritableError,
     LimitExceededError,
     MeterUnavailableError,
@@ -37,6 +36,9 @@ from skep.spend import (
 from skep.web import BodyTooLargeError, Call, Endpoint, json_answer
 
 _ERRORS = (
+    ModelNotAllowedError,
+    FaceNotAllowedError,
+    AddressNotAllowedError,
     RequestInvalidError,
     BodyTooLargeError,
     ModelNotFoundError,
@@ -94,19 +96,16 @@ class _Answer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Make the call."""
         call = self.call
-        await self.gateway.call(self.face, caller_of(call.principal), scope, receive, send, call.notes)
-
-
-def caller_of(principal: Principal) -> Caller:
-    """Who makes the call, as the rules see it."""
-    return Caller(principal.project_id, principal.key_id, principal.key_name)
+        await self.gateway.call(self.face, call.principal, scope, receive, send, call.notes)
 
 
 def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
     """The routes of this room. ``gateway`` gives the opened gateway, or raises why there is none."""
 
-    async def models(_: Call) -> ASGIApp:
-        return json_answer(ModelList("list", [ModelObject(name) for name in gateway().model_names()]))
+    async def models(call: Call) -> ASGIApp:
+        allowed = call.principal.models
+        names = [name for name in gateway().model_names() if allowed is None or allows_model(allowed, name)]
+        return json_answer(ModelList("list", [ModelObject(name) for name in names]))
 
     async def status(_: Call) -> ASGIApp:
         found = gateway().status()

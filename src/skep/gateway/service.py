@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from skep.access import Principal, may_call
 from skep.gateway.board import Board, ProviderView, RouteView
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.headers import to_provider, told_by_caller
@@ -110,17 +111,19 @@ class Gateway:
             providers=self.board.providers(self.config),
         )
 
-    async def call(self, face: Face, caller: Caller, scope: Scope, receive: Receive, send: Send, notes: Notes) -> None:
+    async def call(
+        self, face: Face, principal: Principal, scope: Scope, receive: Receive, send: Send, notes: Notes
+    ) -> None:
         """Make one call of a model and answer it.
 
-        Raises the errors of the gateway, of spending, and BodyTooLargeError, as long as the answer has not begun.
+        Raises what `may_call` raises, the errors of the gateway, of spending, and BodyTooLargeError, as long as the answer has not begun.
         """
         started = time.monotonic()
         headers = scope["headers"]
         known = read_request(face, await read_body(headers, receive, self.options.max_body_bytes))
-        session, tags = told_by_caller(headers)
-        if session or tags or known.user is not None:
-            caller = replace(caller, user=known.user, session=session, tags=tags)
+        client = scope.get("client")
+        may_call(principal, model=known.model, face=face, address=client[0] if client else "")
+        caller = caller_of(principal, known.user, *told_by_caller(headers))
         if known.model == LOCAL_MODEL and self._embedder is not None:
             await answer_locally(self._embedder, self._tools.meter, known, caller, send, notes)
             return
@@ -157,6 +160,19 @@ class Gateway:
                 if fallback is None or fallback.model.name in tried:
                     raise
                 served = fallback
+
+
+def caller_of(principal: Principal, user: str | None, session: str | None, tags: tuple[str, ...]) -> Caller:
+    """Who makes the call, as the rules see it. A key that is somebody's counts as theirs, whoever the client names."""
+    return Caller(
+        project_id=principal.project_id,
+        key_id=principal.key_id,
+        key_name=principal.key_name,
+        user=user if principal.user is None else principal.user,
+        session=session,
+        tier=principal.tier,
+        tags=tags,
+    )
 
 
 def make_ask(served: Served, caller: Caller, known: Known) -> Ask:

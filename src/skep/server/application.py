@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from skep.app import make_database, open_skep
+from skep.app import Skep, make_database, open_skep
 from skep.gateway.routes import gateway_endpoints
 from skep.knowledge import ReportNotice
 from skep.knowledge.routes import knowledge_endpoints
@@ -16,12 +16,15 @@ from skep.server.gate import Gate
 from skep.server.gateway_opening import gateway_config, open_gateway
 from skep.server.health import health_endpoints
 from skep.server.job_routes import job_endpoints
+from skep.server.key_routes import key_endpoints
 from skep.server.mcp_endpoint import mcp_endpoints
 from skep.server.metrics_endpoint import metrics_endpoints
 from skep.server.opening import Opening
 from skep.server.origins import policy_of
 from skep.server.routing import Router
+from skep.server.rule_routes import rule_endpoints
 from skep.settings import Settings
+from skep.spend import Administration, administer
 from skep.web import Endpoint
 
 _BODY_BYTES = 1 << 20
@@ -39,6 +42,12 @@ def make_opening(settings: Settings, *, notice: ReportNotice, metrics: Metrics =
     """
 
     @asynccontextmanager
+    async def opened() -> AsyncIterator[Skep]:
+        opening = open_skep(settings, notice=notice, name="skep server", metrics=metrics)
+        async with opening as skep, skep.access.listening():
+            yield skep
+
+    @asynccontextmanager
     async def probe() -> AsyncIterator[None]:
         database = make_database(settings, name="skep probe")
         try:
@@ -49,16 +58,22 @@ def make_opening(settings: Settings, *, notice: ReportNotice, metrics: Metrics =
 
     # What is wrong with the providers stays wrong however often one tries: whoever starts the server is told at once.
     gateway_config(settings)
-    return Opening(lambda: open_skep(settings, notice=notice, name="skep server", metrics=metrics), probe, open_gateway)
+    return Opening(opened, probe, open_gateway)
 
 
 def all_endpoints(opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS) -> tuple[Endpoint, ...]:
     """Every route of the server: the one list."""
+
+    def administration() -> Administration:
+        return administer(opening.skep.database, opening.skep.access.key_file)
+
     served = (
         *health_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *knowledge_endpoints(lambda: opening.skep, default_top_k=settings.search.default_top_k),
         *job_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *change_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
+        *key_endpoints(administration),
+        *rule_endpoints(administration),
         *gateway_endpoints(lambda: opening.gateway),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *metrics_endpoints(opening, settings, metrics),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skep.spend.administering import Administration, administer
 from skep.spend.catalogue import PriceCatalogue
 from skep.spend.feeding import SpendOptions
 from skep.spend.interfaces import (
@@ -17,6 +18,7 @@ from skep.spend.interfaces import (
     RuleNotFoundError,
     UnpricedError,
 )
+from skep.spend.key_rules import KeyLimits, MeteredKeys
 from skep.spend.ledger import LatencyBy, Ledger, ReportBy
 from skep.spend.memory import MemoryMeter
 from skep.spend.meter import MeterOptions
@@ -45,19 +47,25 @@ from skep.spend.models import (
     WindowState,
     new_call_id,
 )
+from skep.spend.money import parse_usd, usd_text, usd_to_nusd
 from skep.spend.prices import cost_nusd, make_price, worst_cost_nusd
+from skep.spend.rulebook import Rulebook, RuleKind
 from skep.spend.rules import Rules
 from skep.spend.service import Metering, open_metering
+from skep.spend.views import IssuedKey, MeteredKey, RuleView, view_of
 
 __all__ = [
     "EVERY",
+    "Administration",
     "Alert",
     "Ask",
     "BudgetExceededError",
     "CallNotFoundError",
     "Caller",
     "Charge",
+    "IssuedKey",
     "JournalUnwritableError",
+    "KeyLimits",
     "LatencyBy",
     "LatencyLine",
     "Ledger",
@@ -66,6 +74,8 @@ __all__ = [
     "Meter",
     "MeterOptions",
     "MeterUnavailableError",
+    "MeteredKey",
+    "MeteredKeys",
     "Metering",
     "Metric",
     "Mode",
@@ -81,7 +91,10 @@ __all__ = [
     "Rule",
     "RuleExistsError",
     "RuleInvalidError",
+    "RuleKind",
     "RuleNotFoundError",
+    "RuleView",
+    "Rulebook",
     "Rules",
     "Settlement",
     "SpendOptions",
@@ -92,9 +105,14 @@ __all__ = [
     "UnpricedError",
     "Usage",
     "WindowState",
+    "administer",
     "cost_nusd",
     "make_price",
     "new_call_id",
     "open_metering",
+    "parse_usd",
+    "usd_text",
+    "usd_to_nusd",
+    "view_of",
     "worst_cost_nusd",
 ]

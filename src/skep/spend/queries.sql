@@ -238,6 +238,10 @@ where project_id = %(project_id)s and name = %(name)s;
 -- Delete a rule, with its windows and leases.
 delete from rule where project_id = %(project_id)s and name = %(name)s;
 
+-- name: delete_key_rules
+-- Delete the rules that count one key alone, with their windows and leases.
+delete from rule where project_id = %(project_id)s and subject = 'key' and subject_value = %(key_id)s;
+
 -- name: fetch_windows
 -- Where the present windows of a project's rules stand.
 select w.rule_id, w.subject_value as value, w.started_at, w.ends_at, w.used, w.leased, w.overage

@@ -11,7 +11,7 @@ from skep.spend.database_bank import queries
 from skep.spend.interfaces import RuleExistsError, RuleInvalidError, RuleNotFoundError
 from skep.spend.matching import LONGEST_VALUE
 from skep.spend.models import EVERY, Rule, WindowState
-from skep.store import Database
+from skep.store import Connection, Database
 
 MOST_AMOUNT = 10**18
 """A thousand million dollars, in nano-dollars: sums of a few of them still fit into 64 bits."""
@@ -76,14 +76,25 @@ class Rules:
 
         Raises RuleInvalidError, RuleExistsError.
         """
+        async with self._database.transaction() as connection:
+            return await self.create_within(connection, principal, rule)
+
+    async def create_within(self, connection: Connection, principal: Principal, rule: Rule) -> Rule:
+        """The same in somebody's transaction."""
         require_role(principal, "admin")
         check_rule(rule)
         value = "" if rule.subject == "project" else rule.value
         rule = dataclasses.replace(rule, project_id=principal.project_id, value=value)
-        rows = await self._database.fetch_tuples(queries["insert_rule"], _bound(rule))
-        if not rows:
+        cursor = await connection.execute(queries["insert_rule"], _bound(rule))
+        row = await cursor.fetchone()
+        if row is None:
             raise RuleExistsError(name=rule.name)
-        return dataclasses.replace(rule, rule_id=rows[0][0])
+        return dataclasses.replace(rule, rule_id=row[0])
+
+    async def delete_of_key(self, connection: Connection, principal: Principal, key_id: str) -> None:
+        """Delete every rule that counts one key, in somebody's transaction."""
+        require_role(principal, "admin")
+        await connection.execute(queries["delete_key_rules"], {"project_id": principal.project_id, "key_id": key_id})
 
     async def change(self, principal: Principal, name: str, **changes: object) -> Rule:
         """Change amount, mode, alert_percents, fallback_model or allow_unpriced. What was used stays used.

@@ -44,6 +44,23 @@ INVENTORY = {
     "GET /api/v1/jobs/{job_id}/events": "reader",
     "DELETE /api/v1/jobs/{job_id}": "member",
     "GET /api/v1/changes": "reader",
+    "GET /api/v1/keys": "admin",
+    "POST /api/v1/keys": "admin",
+    "GET /api/v1/keys/{key}": "admin",
+    "DELETE /api/v1/keys/{key}": "admin",
+    "POST /api/v1/keys/{key}/rotate": "admin",
+    "GET /api/v1/budgets": "reader",
+    "POST /api/v1/budgets": "admin",
+    "GET /api/v1/budgets/{name}": "reader",
+    "PUT /api/v1/budgets/{name}": "admin",
+    "DELETE /api/v1/budgets/{name}": "admin",
+    "GET /api/v1/limits": "reader",
+    "POST /api/v1/limits": "admin",
+    "GET /api/v1/limits/{name}": "reader",
+    "PUT /api/v1/limits/{name}": "admin",
+    "DELETE /api/v1/limits/{name}": "admin",
+    "GET /api/v1/projects": "admin",
+    "POST /api/v1/projects": "admin",
     "POST /v1/chat/completions": "member",
     "POST /v1/completions": "member",
     "POST /v1/embeddings": "member",
@@ -110,7 +127,13 @@ def test_the_description_is_complete(endpoints: tuple[Endpoint, ...]) -> None:
         assert name in document["components"]["schemas"], name
 
 
-@pytest.mark.parametrize("path", ["/api/v1/search", "/api/v1/collections"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/api/v1/{name}"
+        for name in ("search", "collections", "keys", "keys/{key}/rotate", "budgets", "limits", "projects")
+    ],
+)
 def test_examples_are_valid(endpoints: tuple[Endpoint, ...], path: str) -> None:
     (endpoint,) = [each for each in endpoints if each.path == path and each.method == "POST"]
     assert endpoint.body is not None

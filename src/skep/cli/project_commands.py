@@ -1,0 +1,68 @@
+"""``skep project``: teams that share a Skep and nothing else."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
+from skep.spend import administer
+from skep.terminal import Terminal
+
+CREATE_EXAMPLES = """\
+\b
+Examples:
+  skep project create research
+  skep project create research --json
+"""
+LIST_EXAMPLES = """\
+\b
+Examples:
+  skep project list
+"""
+
+project_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Make and show projects: teams that share a Skep and nothing else.",
+)
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(project_app, name="project")
+
+
+@project_app.command("create", epilog=CREATE_EXAMPLES)
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a project, with its first administrator's key, whose secret is shown this once."""
+    terminal = Terminal(json=json)
+    project, key = with_skep(
+        settings_for(context, terminal, config, data_dir),
+        terminal,
+        lambda skep, who: administer(skep.database, skep.access.key_file).projects.create(who, name),
+    )
+    terminal.result({"project": project, "id": key.key.id, "key": key.secret}, key.secret)
+    if not terminal.json:
+        terminal.say(f"made {project.name}; set SKEP_KEY to its key to work in it. It is shown only this time.")
+
+
+@project_app.command("list", epilog=LIST_EXAMPLES)
+def list_(
+    context: typer.Context, config: ConfigOption = None, data_dir: DataDirOption = None, json: JsonOption = False
+) -> None:
+    """Show the projects: all for an administrator of the first one, else their own."""
+    terminal = Terminal(json=json)
+    projects = with_skep(
+        settings_for(context, terminal, config, data_dir),
+        terminal,
+        lambda skep, who: administer(skep.database, skep.access.key_file).projects.all(who),
+    )
+    terminal.result(
+        {"projects": projects},
+        lambda: "\n".join(f"{project.name} ({project.id}): {project.keys} active keys" for project in projects),
+    )
