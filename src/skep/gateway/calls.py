@@ -75,6 +75,8 @@ class ModelCall:
     charge: Charge | None = None
     """None until the call is settled."""
     failures: list[str] = field(default_factory=list)
+    attempts_to_pay: int = 0
+    """Failed attempts that the provider may bill."""
 
     def body(self, route: Route) -> bytes:
         """The body for a route."""
@@ -110,9 +112,11 @@ class ModelCall:
             self._note(outcome, usage)
         return self.charge
 
-    def settle_counted(self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None) -> Charge:
-        """Charge what can be told without the provider's own count."""
-        usage = counted(len(self.known.body), output_bytes, pieces)
+    def settle_counted(
+        self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None, *, readings: int = 1
+    ) -> Charge:
+        """Charge what can be told without the provider's own count; ``readings``: how often the request was read."""
+        usage = counted(len(self.known.body) * readings, output_bytes, pieces)
         return self.settle(outcome, usage=usage, estimated=True, status=status)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -185,6 +189,7 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
             board.succeeded(route)
             return result
         board.failed(route, failure)
+        call.attempts_to_pay += failure.may_be_billed
         call.failures.append(f"{route.name} {failure.kind}: {failure.reason}")
         step = attempts.after(failure, time.monotonic(), _random.random())
         if step is not None and step.pause_seconds:

@@ -97,12 +97,16 @@ class Connection(asyncio.Protocol):
 
     def release(self) -> bool:
         """The answer was read to its end; True when the connection can be used again. Else it is closed."""
-        if self._ended and self._keeps_alive and self._error is None and not self._pieces:
+        if self._ended and self._keeps_alive and self._error is None and not self._pieces and self._has_sent_all():
             self._idle = True
             self.idle_since = self._loop.time()
             return True
         self.close()
         return False
+
+    def _has_sent_all(self) -> bool:
+        """Whether the request has left: a provider that answers before may never read the rest, nor what comes after it."""
+        return self._transport is not None and self._transport.get_write_buffer_size() == 0
 
     def close(self) -> None:
         """End the connection; the provider sees it at once."""

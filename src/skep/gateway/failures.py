@@ -95,6 +95,11 @@ class Failure:
         """What it means."""
         return FAILURES[self.kind]
 
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the provider may have worked all the same: it got the request, and did not say that it failed."""
+        return self.has_left and self.kind in ("timeout", "malformed") and self.status in (None, 200)
+
 
 def classify(
     status: int, body: bytes, *, content_type: str = "", retry_after: str | None = None, now: float = 0.0

@@ -12,12 +12,23 @@ _CONNECTION = frozenset(
 
 _OURS = frozenset(
     b"host authorization x-api-key api-key content-type accept-encoding cookie origin referer forwarded x-real-ip via"
-    b" openai-organization openai-project".split()
+    b" openai-organization openai-project x-auth-token x-http-method-override true-client-ip x-client-ip".split()
 )
 """For us, or about the client: providers get our key, and an organisation of the client's would not belong to it."""
 
+_SIGN_ON_PREFIXES = (
+    b"x-auth-request-",
+    b"x-amzn-oidc-",
+    b"x-goog-",
+    b"x-ms-client-principal",
+    b"x-ms-token-",
+    b"tailscale-",
+)
+"""Who the client is, with its tokens, as proxies before us say it (oauth2-proxy, the sign-on of the clouds, Tailscale). To
+Google ``x-goog-`` is a key or a project to bill, too: a client's own would be refused, and close the route for everybody."""
+
 _HELD_BACK = _CONNECTION | _OURS
-_OUR_PREFIXES = (b"x-skep-", b"x-forwarded-", b"sec-", b"cf-")
+_OUR_PREFIXES = (b"x-skep-", b"x-forwarded-", b"sec-", b"cf-", *_SIGN_ON_PREFIXES)
 
 _NOT_RETURNED = frozenset(name.decode() for name in _CONNECTION) | frozenset(
     ("set-cookie", "server", "date", "alt-svc", "strict-transport-security", "nel", "report-to", "content-type")

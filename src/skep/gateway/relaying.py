@@ -113,7 +113,11 @@ def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) ->
 
 async def _answer_failure(call: ModelCall, failure: Failure) -> None:
     """Tell the client how the last attempt failed: in the provider's own words where they speak about the request."""
-    call.settle(failure.rule.outcome, status=failure.status)
+    if call.attempts_to_pay:
+        # What it was asked to read is known, what it wrote is not. At nothing, calls that always fail would be free for ever.
+        call.settle_counted(failure.rule.outcome, 0, 0, failure.status, readings=call.attempts_to_pay)
+    else:
+        call.settle(failure.rule.outcome, status=failure.status)
     if failure.rule.passes_body and failure.body and failure.status and "json" in failure.content_type:
         headers = []
         if failure.retry_after_seconds is not None:

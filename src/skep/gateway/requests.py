@@ -19,7 +19,8 @@ FILE_TOKENS = 1_000_000
 """The same for a file or a recording that is named by its id."""
 
 _MOST_TOKENS = 1 << 40
-_KEYS = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "best_of", "user")
+_KEYS = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "best_of", "user", "prompt")
+"""What we go by. Some providers (those in Go) read ``Max_Tokens`` as ``max_tokens`` too, and the last one counts there."""
 
 
 @dataclass(slots=True)
@@ -53,6 +54,9 @@ def read_request(face: Face, body: bytes) -> Known:
         raise RequestInvalidError(reason=f"the body is not JSON ({error})", param=None) from error
     if not isinstance(values, dict):
         raise RequestInvalidError(reason="the body must be a JSON object", param=None)
+    for key in values:
+        if not (key.isascii() and key.islower()) and key not in _KEYS and key.casefold() in _KEYS:
+            raise RequestInvalidError(reason=f"the body writes {key.casefold()} in another case", param=key.casefold())
     try:
         spans = check_keys(body, values, _KEYS)
     except DuplicateKeyError as error:
@@ -140,9 +144,9 @@ def _output(face: Face, values: Mapping[str, Any]) -> tuple[int, int | None]:
     choices = _whole(values, "n") or 1
     if face == "completions":
         choices = max(choices, _whole(values, "best_of") or 1) * _prompts(values.get("prompt"))
-    bound = _whole(values, "max_completion_tokens")
-    if bound is None:
-        bound = _whole(values, "max_tokens")
+    # Of two bounds each provider heeds the one that it knows: only the larger is one for all of them.
+    bounds = [bound for name in ("max_completion_tokens", "max_tokens") if (bound := _whole(values, name)) is not None]
+    bound = max(bounds, default=None)
     return choices, None if bound is None else min(bound * choices, _MOST_TOKENS)
 
 

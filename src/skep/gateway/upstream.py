@@ -281,9 +281,8 @@ def _failure(error: Exception, connection: Connection | None, *, is_stream: bool
     """What an exception of the sending or the reading means."""
     if isinstance(error, TimeoutError):
         has_begun = is_stream or (connection is not None and connection.status > 0)
-        return Failure(
-            "timeout", "it stopped in the middle of its answer" if has_begun else "it did not answer in time"
-        )
+        reason = "it stopped in the middle of its answer" if has_begun else "it did not answer in time"
+        return Failure("timeout", reason, has_left=connection is not None)
     if isinstance(error, ConnectionBrokenError):
         if is_stream:
             return Failure("interrupted", f"its answer broke off: {error}")

@@ -52,6 +52,16 @@ def test_a_whole_answer(served: Served, model: str, outcome: tuple[int, str]) ->
     assert served.key not in answer.text
 
 
+@pytest.mark.parametrize("model", ["hang_before", "hang_after", "cut_off", "truncated_json", "html", "large"])
+def test_a_failed_call_that_the_provider_may_bill_is_not_free(served: Served, model: str) -> None:
+    assert float(served.ask(model).headers["x-skep-cost-usd"]) > 0
+
+
+@pytest.mark.parametrize("model", ["refused", "broken", "redirect", "wrong"])
+def test_a_failed_call_that_nobody_bills_is_free(served: Served, model: str) -> None:
+    assert float(served.ask(model).headers.get("x-skep-cost-usd", "0")) == 0
+
+
 STREAMS = {
     "refused": FAILED,
     "tls": FAILED,

@@ -223,3 +223,25 @@ async def test_a_probe_says_the_status() -> None:
     async with peer(says(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")) as (made, upstream):
         assert await upstream.probe(made.provider, "/models", timeout_seconds=2) == 404
         assert made.heads[0].startswith(b"GET /base/v1/models HTTP/1.1\r\n")
+
+
+async def test_a_connection_whose_request_was_answered_before_it_was_read_is_not_used_again() -> None:
+    connections = 0
+    done = asyncio.Event()
+
+    async def answer_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await done.wait()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(answer_at_once, "127.0.0.1", 0, limit=1024)
+    async with peer(says(OK)) as (made, upstream):
+        made.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for count in (1, 2):
+            answer = await upstream.fetch(made.provider, "/x", b"x" * 30_000_000, (), timeout_seconds=2)
+            assert (answer.status, connections) == (200, count)
+        done.set()
+    server.close()
