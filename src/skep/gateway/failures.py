@@ -57,7 +57,8 @@ FAILURES: Mapping[Kind, Rule] = {
     "auth": Rule("auth", False, True, True, True, 502, False),
     "context_too_long": Rule("context_too_long", False, True, False, False, 400, True),
     "content_filter": Rule("content_filter", False, False, False, False, 400, True),
-    "malformed": Rule("malformed", True, True, True, False, 502, False),
+    # Not asked again: what cannot be read may have been written, and is billed each time.
+    "malformed": Rule("malformed", False, True, True, False, 502, False),
     "client_error": Rule("client_error", False, False, False, False, 400, True),
     "interrupted": Rule("interrupted", False, False, True, False, 502, False),
 }

@@ -96,6 +96,7 @@ SCRIPTS: dict[str, Script] = {
     "broken": parts(answer(_error("boom"), status=500)),
     "broken_storm": parts(answer(_error("boom"), status=500)),
     "refused_key": parts(answer(_error("invalid_api_key"), status=401)),
+    "refused_key_twice": parts(answer(_error("invalid_api_key"), status=401)),
     "context": parts(answer(_error("context_length_exceeded"), status=400)),
     "filtered": parts(answer(_error("content_filter"), status=400)),
     "wrong": parts(answer(_error("unknown_parameter", param="x"), status=400)),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,13 @@ class Up:
         return self.clients[-1]
 
     def children(self, role: str) -> list[psutil.Process]:
-        found = psutil.Process(self.process.pid).children()
-        return [child for child in found if f'"role": "{role}"' in " ".join(child.cmdline())]
+        """Those that live: one that was just killed may still be there as a zombie, without a command line."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if f'"role": "{role}"' in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
