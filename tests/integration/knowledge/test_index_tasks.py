@@ -27,7 +27,7 @@ async def test_a_job_whose_key_was_revoked_while_it_waited_is_refused(workspace:
     await workspace.index()
     assert await begin(workspace, kind)
     await workspace.execute("update api_key set revoked_at = now()")
-    with pytest.raises(KeyInvalidError, match="revoked since"):
+    with pytest.raises(KeyInvalidError, match="revoked or expired since"):
         await begin(workspace, kind)
 
 
