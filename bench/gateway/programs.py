@@ -6,7 +6,6 @@ Every program listens on 127.0.0.1, on a port that was free, and ends with its b
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -16,7 +15,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -337,7 +335,7 @@ def skep(
         own = ["--config", str(settings)]
         process = ours.start("up", "--port", str(port), "--workers", "1", *own)
         try:
-            keys = skep_keys(ours, own, governance)
+            keys = skep_keys(ours, port, governance)
             headers = tuple({"authorization": f"Bearer {key}"} for key in keys)
             target = Target(port, body.model, headers=headers)
             targets = {name: Target(port, one.model, headers=headers) for name, one in streams.items()}
@@ -362,23 +360,37 @@ def skep_settings(body: Target, streams: Mapping[str, Target], governance: Gover
     return {"providers": providers, "models": models}
 
 
-def skep_keys(ours: Skep, options: Sequence[str], governance: Governance | None) -> list[str]:
-    """Make the keys, by the command that people use. Raises CommandError."""
+def skep_keys(ours: Skep, port: int, governance: Governance | None) -> list[str]:
+    """Make the keys over the server's own API, as soon as it is ready. Raises CommandError when it does not get ready."""
+    wait_until_ready(port, time.monotonic() + _START_SECONDS, ours.log)
+    admin = (ours.data_folder / "admin.key").read_text(encoding="utf-8").strip()
+    headers = {"authorization": f"Bearer {admin}", "content-type": "application/json"}
+    rules = (
+        {
+            "budget_usd": governance.budget_usd,
+            "per": "day",
+            "requests_per_minute": governance.requests_per_minute,
+        }
+        if governance
+        else {}
+    )
 
     def make(number: int) -> str:
-        words = ["key", "create", "--name", f"bench-{number}", "--json"]
-        if governance is not None:
-            words += [
-                "--budget-usd",
-                str(governance.budget_usd),
-                "--per",
-                "day",
-                "--rpm",
-                str(governance.requests_per_minute),
-            ]
-        return str(ours.run(*words, *options).json()["key"])
+        body = json.dumps({"name": f"bench-{number}", **rules}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/v1/keys", body, headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(json.load(answer)["key"])
 
-    # The first starts what the others then find running.
-    first = make(0)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return [first, *pool.map(make, range(1, governance.keys if governance else 1))]
+    return [make(number) for number in range(governance.keys if governance else 1)]
+
+
+def wait_until_ready(port: int, until: float, log: Path) -> None:
+    """Return when the server says that it can do its work. Raises CommandError after ``until``."""
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            if time.monotonic() > until:
+                raise CommandError(f"skep is not ready: {error}: {log.read_text(encoding='utf-8')[-500:]}") from error
+        time.sleep(0.1)
