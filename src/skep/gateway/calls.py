@@ -208,13 +208,13 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
             failure = error.failure
         except BaseException as error:
             call.is_out = not isinstance(error, CancelledUnsentError)
-            board.abandoned(route)
+            board.abandoned(route, attempts.permit)
             raise
         else:
             call.outside_seconds += time.monotonic() - began
-            board.succeeded(route)
+            board.succeeded(route, attempts.permit)
             return result
-        board.failed(route, failure)
+        board.failed(route, failure, attempts.permit)
         call.note_failed(failure)
         step = attempts.after(failure, time.monotonic(), _random.random())
         if step is None:
@@ -223,7 +223,7 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
         try:
             await _wait_for(call, step, failure)
         except BaseException:
-            board.abandoned(model.routes[step.route])
+            board.abandoned(model.routes[step.route], attempts.permit)
             raise
         call.outside_seconds += time.monotonic() - began
         index = step.route

@@ -23,6 +23,7 @@ Kind = Literal[
     "rate_limited",
     "server_error",
     "auth",
+    "forbidden",
     "context_too_long",
     "content_filter",
     "malformed",
@@ -44,7 +45,7 @@ class Rule:
     blames_route: bool
     """Whether it counts against the route in its breaker."""
     is_hard: bool
-    """Whether the breaker opens at once and for long: no moment's wait mends it."""
+    """Whether the breaker opens for long when it happens a few times in a row: no moment's wait mends it."""
     client_status: int
     passes_body: bool
     """Whether the client gets the provider's own words: they speak about the client's request."""
@@ -56,6 +57,8 @@ FAILURES: Mapping[Kind, Rule] = {
     "rate_limited": Rule("rate_limited", True, True, False, False, 429, True),
     "server_error": Rule("server_error", True, True, True, False, 502, False),
     "auth": Rule("auth", False, True, True, True, 502, False),
+    # Also said of one request alone: of what it is about, or of how much it would cost.
+    "forbidden": Rule("auth", False, True, True, False, 502, False),
     "context_too_long": Rule("context_too_long", False, True, False, False, 400, True),
     "content_filter": Rule("content_filter", False, False, False, False, 400, True),
     # Not asked again: what cannot be read may have been written, and is billed each time.
@@ -151,8 +154,10 @@ def _kind(status: int, code: str, message: str) -> Kind:
         return "context_too_long"
     if code in _FILTER_CODES:
         return "content_filter"
-    if status in (401, 402, 403, 407) or code == "insufficient_quota":
+    if status in (401, 407) or code == "insufficient_quota":
         return "auth"
+    if status in (402, 403):
+        return "forbidden"
     if status in (429, 529):
         return "rate_limited"
     if status in (408, 504):

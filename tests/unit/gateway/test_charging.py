@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,10 +12,20 @@ import orjson
 import pytest
 
 from skep.access import Principal
-from skep.gateway import Gateway, GatewayConfig, GatewayOptions, Model, ProviderFailedError, ProviderTimeoutError, Route
+from skep.gateway import (
+    Gateway,
+    GatewayConfig,
+    GatewayOptions,
+    Model,
+    OverloadedError,
+    ProviderFailedError,
+    ProviderTimeoutError,
+    Route,
+)
 from skep.gateway.configuring import USUAL_FALLBACKS
 from skep.gateway.failures import Failure
 from skep.gateway.interfaces import Answer, AttemptFailedError, CancelledUnsentError, Stream
+from skep.gateway.local import THREADS
 from skep.gateway.models import Provider
 from skep.gateway.profiles import profiles_by_kind
 from skep.gateway.upstream import WholeAnswer
@@ -259,3 +270,74 @@ async def test_a_bound_that_is_wasted_is_the_cap_where_the_client_named_none() -
     with pytest.raises(ProviderFailedError):
         await on.call(max_tokens=None)
     assert on.used == on.meter.options.output_tokens_cap
+
+
+class SlowEmbedder:
+    """Counts how many run at once."""
+
+    dimensions = 1
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self.guard = threading.Lock()
+        self.ends = threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        with self.guard:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.ends.wait(5)
+        with self.guard:
+            self.running -= 1
+        return [[1.0]] * len(texts)
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        return len(texts)
+
+
+async def test_the_local_model_has_a_few_threads_of_its_own_and_takes_turns() -> None:
+    embedder = SlowEmbedder()
+    async with MemoryMeter() as meter:
+        config = GatewayConfig(providers={}, models={})
+        options = GatewayOptions(max_calls=5, max_waiting_calls=0)
+        gateway = Gateway(config, meter, HandUpstream([]), options, embedder=embedder)
+
+        async def embed() -> int:
+            sent: list[Any] = []
+
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": b'{"model":"local","input":"a"}'}
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            scope: dict[str, Any] = {"headers": [], "client": None}
+            try:
+                await gateway.call("embeddings", WHO, scope, receive, send, Notes())
+            except OverloadedError:
+                return 503
+            return int(sent[0]["status"])
+
+        calls = [asyncio.create_task(embed()) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        # The loop's own threads are free all the while.
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: 1), 1) == 1
+        assert gateway.status().active_calls == 5
+        embedder.ends.set()
+        assert sorted(await asyncio.gather(*calls)) == [200] * 5 + [503] * 3
+        assert embedder.most == THREADS
+        await gateway.close()
+
+
+async def test_a_probe_given_up_in_a_pause_lets_another_through() -> None:
+    """After a failed probe's client went away while the next route's attempt was waited for, that route is tried again."""
+    on = await stage(fails("server_error", status=500), HANGS)
+    board, (one, two, *_) = on.gateway.board, on.gateway.config.models["smart"].routes
+    for route in (one, two):
+        board.hear_opened(route.name, 0.0, "told")
+    calling = asyncio.create_task(on.call())
+    await on.upstream.hanging.wait()
+    assert not board.admits(two), "the probe is under way"
+    on.is_gone.set()
+    await calling
+    assert board.admits(two)
