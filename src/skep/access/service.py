@@ -31,6 +31,9 @@ from skep.store import Database, Queries, hear
 
 DEFAULT_PROJECT = "default"
 
+PROOF_SECONDS = 0.4
+"""How often the connection that tells of changed keys shows that it still does."""
+
 CACHE_SECONDS = 1.0
 """How long a verified key is believed without asking again: a revoked key works at most this much longer."""
 
@@ -109,6 +112,8 @@ class Access:
         """Since when, and what is asked."""
         self._heard_since: float | None = None
         """Since when no change of a key can have been missed, but for those that have been heeded; None: one can."""
+        self._proven_at = -math.inf
+        """Everything that was told until then has been heard."""
         self._cache_secret = secrets.token_bytes(32)
 
     @property
@@ -127,7 +132,8 @@ class Access:
         asked_at, good_until, principal = known
         now = time.monotonic()
         if within_seconds is None:
-            is_heard = self._heard_since is not None and asked_at >= self._heard_since
+            is_proven = now - self._proven_at <= CACHE_SECONDS
+            is_heard = is_proven and self._heard_since is not None and asked_at >= self._heard_since
             within_seconds = STALE_SECONDS if is_heard else CACHE_SECONDS
         return None if now - asked_at > within_seconds or now >= good_until else principal
 
@@ -252,7 +258,14 @@ class Access:
 
     async def _listen(self) -> None:
         try:
-            await hear(self._database, queries["listen_access"], self._heed_change, self._grow_deaf)
+            await hear(
+                self._database,
+                queries["listen_access"],
+                self._heed_change,
+                self._grow_deaf,
+                prove=self._note_proof,
+                alive_seconds=PROOF_SECONDS,
+            )
         except Exception:  # noqa: BLE001 -- the cause is logged, and the server goes on
             # Keys are asked for every second then, as before.
             _log.exception("hearing of changed keys has ended")
@@ -265,6 +278,9 @@ class Access:
         if key_id:
             self._verified.clear()
             self._asking.clear()
+
+    def _note_proof(self, until: float) -> None:
+        self._proven_at = until
 
     def _grow_deaf(self) -> None:
         self._heard_since = None

@@ -7,6 +7,8 @@ from skep.gateway.calls import GatewayOptions
 from skep.gateway.configuring import PriceOf, no_price, read_config
 from skep.gateway.interfaces import (
     AttemptFailedError,
+    BodiesFullError,
+    BodyTimeoutError,
     LocalEmbedder,
     ModelNotFoundError,
     NoRouteError,
@@ -28,6 +30,8 @@ __all__ = [
     "PROFILES",
     "AttemptFailedError",
     "Board",
+    "BodiesFullError",
+    "BodyTimeoutError",
     "Face",
     "Gateway",
     "GatewayConfig",

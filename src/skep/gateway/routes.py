@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError, allows_model
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.interfaces import (
+    BodiesFullError,
+    BodyTimeoutError,
     ModelNotFoundError,
     NoRouteError,
     OverloadedError,
@@ -40,6 +42,7 @@ _ERRORS = (
     FaceNotAllowedError,
     AddressNotAllowedError,
     RequestInvalidError,
+    BodyTimeoutError,
     BodyTooLargeError,
     ModelNotFoundError,
     BudgetExceededError,
@@ -48,6 +51,7 @@ _ERRORS = (
     MeterUnavailableError,
     JournalUnwritableError,
     OverloadedError,
+    BodiesFullError,
     NoRouteError,
     ProviderFailedError,
     ProviderTimeoutError,

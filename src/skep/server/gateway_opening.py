@@ -45,6 +45,8 @@ def gateway_options(said: GatewaySettings) -> GatewayOptions:
         max_waiting_calls=said.max_waiting_calls,
         max_wait_seconds=said.max_wait_seconds,
         max_body_bytes=said.max_body_bytes,
+        max_held_bytes=said.max_held_bytes,
+        body_timeout_seconds=said.body_timeout_seconds,
         max_answer_bytes=said.max_answer_bytes,
         cancels_when_client_gone=said.on_client_gone == "cancel",
         drain_seconds=said.drain_seconds,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
+import time
 from collections.abc import Callable
 
 from skep.errors import UnavailableError
@@ -11,6 +14,11 @@ from skep.store.database import Connection, Database
 
 _ALIVE_SECONDS = 20.0
 """After so long without a word we look whether the connection is still one."""
+
+_ANSWER_SECONDS = 0.5
+"""So long may the answer take when somebody counts on hearing at once."""
+
+_PATIENT_ANSWER_SECONDS = 20.0
 
 _AGAIN_SECONDS = 1.0
 
@@ -21,22 +29,44 @@ def _nothing() -> None:
     """For whoever does not mind silence."""
 
 
+def _no_proof(_: float) -> None:
+    """The same."""
+
+
 async def hear(
-    database: Database, listen: bytes, tell: Callable[[str], None], lose: Callable[[], None] = _nothing
+    database: Database,
+    listen: bytes,
+    tell: Callable[[str], None],
+    lose: Callable[[], None] = _nothing,
+    *,
+    prove: Callable[[float], None] = _no_proof,
+    alive_seconds: float = _ALIVE_SECONDS,
 ) -> None:
     """Call ``tell`` with what is told on a channel, until cancelled. ``listen`` is the statement that listens to it.
 
     ``tell`` is called with an empty text whenever the connection is made anew: something may have been missed before;
     ``lose`` when it is lost. It is a connection of its own; a database that is away is waited for.
+
+    After ``alive_seconds`` without a word it is asked whether it still is one, since a network can fall silent without an end.
+    ``prove`` is called with the monotonic time up to which everything that was told has been heard.
     """
+    answer_seconds = _PATIENT_ANSWER_SECONDS if prove is _no_proof else _ANSWER_SECONDS
     said = ""
     while True:
         try:
             async with database.own_connection() as connection:
+                began = time.monotonic()
                 await connection.execute(listen)
                 said = ""
                 tell("")
-                await _hear_through(connection, listen, tell)
+                prove(began)
+                while True:
+                    await _drain(connection, tell)
+                    if not await _is_readable(connection.fileno(), alive_seconds):
+                        began = time.monotonic()
+                        await _answers(connection, listen, answer_seconds)
+                        await _drain(connection, tell)
+                        prove(began)
         except UnavailableError as error:
             lose()
             if str(error) != said:
@@ -45,12 +75,23 @@ async def hear(
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
-async def _hear_through(connection: Connection, listen: bytes, tell: Callable[[str], None]) -> None:
-    while True:
-        async for notification in connection.notifies(timeout=0):
-            tell(notification.payload)
-        if not await _is_readable(connection.fileno(), _ALIVE_SECONDS):
-            await connection.execute(listen)
+async def _drain(connection: Connection, tell: Callable[[str], None]) -> None:
+    async for notification in connection.notifies(timeout=0):
+        tell(notification.payload)
+
+
+async def _answers(connection: Connection, listen: bytes, seconds: float) -> None:
+    """Have the connection answer in time, or break it: psycopg would wait for the answer though it was cancelled."""
+    ending = asyncio.get_running_loop().call_later(seconds, _shut, connection.fileno())
+    try:
+        await connection.execute(listen)
+    finally:
+        ending.cancel()
+
+
+def _shut(descriptor: int) -> None:
+    with socket.socket(fileno=os.dup(descriptor)) as shared:
+        shared.shutdown(socket.SHUT_RDWR)
 
 
 async def _is_readable(descriptor: int, timeout_seconds: float) -> bool:

@@ -32,6 +32,7 @@ from skep.access import (
     service,
 )
 from skep.store import Connection, Database, ExternalServer
+from tests.silent import wire
 
 
 @pytest.fixture
@@ -321,3 +322,28 @@ async def test_an_answer_from_before_a_change_is_not_believed_for_long(
         go.set()
         assert (await asking).key_name == "ci"
         await until(lambda: is_refused(process, made.secret), service.CACHE_SECONDS + 0.5)
+
+
+async def test_a_revocation_is_not_hidden_by_a_network_that_fell_silent(
+    access: Access, who: Principal, keys: Keys, database_url: str
+) -> None:
+    """The connection that tells of changes neither tells nor ends; the others work: a second later the key is refused."""
+    made = await keys.create(who, KeyWish("ci"))
+    async with wire(database_url, b"listen skep_access") as silent:
+        through = Database(ExternalServer(silent.url))
+        await through.open()
+        process = Access(through, key_file=access.key_file)
+        async with process.listening():
+            await until(lambda: is_listening(process), 5)
+            await process.authenticate(made.secret)
+            await asyncio.sleep(service.CACHE_SECONDS + 0.2)
+            assert process.recall(made.secret), "it is remembered as long as the connection is seen to work"
+            assert silent.marked == 1
+            silent.is_silent = True
+            await keys.revoke(who, "ci")
+            assert await until(lambda: is_refused(process, made.secret), 1.2) < 1.1
+            silent.is_silent = False
+            silent.mark = b"nothing"
+            await asyncio.sleep(0.1)
+            await until(lambda: is_listening(process), 5)
+        await through.close()
