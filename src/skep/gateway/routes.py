@@ -87,6 +87,8 @@ class StatusObject:
     waiting_calls: int
     routes: list[RouteView]
     providers: list[ProviderView]
+    foreign_journals: dict[str, int]
+    """Journals of calls in the data folder that belong to another database and are left alone, with their bytes."""
 
 
 @dataclass(slots=True)
@@ -114,7 +116,14 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
     async def status(_: Call) -> ASGIApp:
         found = gateway().status()
         return json_answer(
-            StatusObject(os.getpid(), found.active_calls, found.waiting_calls, found.routes, found.providers)
+            StatusObject(
+                process=os.getpid(),
+                active_calls=found.active_calls,
+                waiting_calls=found.waiting_calls,
+                routes=found.routes,
+                providers=found.providers,
+                foreign_journals=dict(found.foreign_journals),
+            )
         )
 
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
@@ -57,6 +57,8 @@ class GatewayStatus:
     waiting_calls: int
     routes: list[RouteView]
     providers: list[ProviderView]
+    foreign_journals: Mapping[str, int]
+    """Journals of calls in the data folder that belong to another database and are left alone, with their bytes."""
 
 
 class Gateway:
@@ -81,6 +83,8 @@ class Gateway:
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="skep-bodies")
         self._local = None if embedder is None else LocalModel(embedder)
         self._checks: list[asyncio.Task[None]] = []
+        self.foreign_journals: Callable[[], Mapping[str, int]] = dict
+        """Set by whoever opened the meter."""
 
     def start(self) -> None:
         """Begin with the health checks that the settings ask for."""
@@ -117,6 +121,7 @@ class Gateway:
             waiting_calls=self._turns.waiting,
             routes=self.board.routes(self.config),
             providers=self.board.providers(self.config),
+            foreign_journals=self.foreign_journals(),
         )
 
     async def call(

@@ -23,6 +23,7 @@ async def open_gateway(skep: Skep) -> AsyncIterator[Gateway]:
         metering = await stack.enter_async_context(open_metering(skep.database, options))
         gateway = make_gateway(skep.settings, metering.meter, make_embedder(skep.settings))
         stack.push_async_callback(gateway.close)
+        gateway.foreign_journals = lambda: metering.foreign_journals
         gateway.start()
         yield gateway
 
