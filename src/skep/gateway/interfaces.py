@@ -34,7 +34,7 @@ class RequestInvalidError(UsageError):
 
 
 class BodyTimeoutError(UsageError):
-    """The body of the request did not come within {seconds:g} s."""
+    """The body of the request did not come within {seconds} s."""
 
     http_status = 408
     fix = "Send it faster or in smaller parts, or let an administrator raise gateway.body_timeout_seconds."

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from skep.errors import UnavailableError
 from skep.store.database import Connection, Database
@@ -15,10 +16,8 @@ from skep.store.database import Connection, Database
 _ALIVE_SECONDS = 20.0
 """After so long without a word we look whether the connection is still one."""
 
-_ANSWER_SECONDS = 0.5
-"""So long may the answer take when somebody counts on hearing at once."""
-
-_PATIENT_ANSWER_SECONDS = 20.0
+_MOST_ANSWER_SECONDS = 10.0
+"""So long may the answer take; not longer than the silence was allowed to."""
 
 _AGAIN_SECONDS = 1.0
 
@@ -50,7 +49,7 @@ async def hear(
     After ``alive_seconds`` without a word it is asked whether it still is one, since a network can fall silent without an end.
     ``prove`` is called with the monotonic time up to which everything that was told has been heard.
     """
-    answer_seconds = _PATIENT_ANSWER_SECONDS if prove is _no_proof else _ANSWER_SECONDS
+    listener = _Listener(listen, tell, prove, alive_seconds)
     said = ""
     while True:
         try:
@@ -60,13 +59,7 @@ async def hear(
                 said = ""
                 tell("")
                 prove(began)
-                while True:
-                    await _drain(connection, tell)
-                    if not await _is_readable(connection.fileno(), alive_seconds):
-                        began = time.monotonic()
-                        await _answers(connection, listen, answer_seconds)
-                        await _drain(connection, tell)
-                        prove(began)
+                await listener.hear_through(connection)
         except UnavailableError as error:
             lose()
             if str(error) != said:
@@ -75,9 +68,27 @@ async def hear(
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
-async def _drain(connection: Connection, tell: Callable[[str], None]) -> None:
-    async for notification in connection.notifies(timeout=0):
-        tell(notification.payload)
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    listen: bytes
+    tell: Callable[[str], None]
+    prove: Callable[[float], None]
+    alive_seconds: float
+
+    async def hear_through(self, connection: Connection) -> None:
+        """Until the connection breaks."""
+        while True:
+            await self._drain(connection)
+            if await _is_readable(connection.fileno(), self.alive_seconds):
+                continue
+            began = time.monotonic()
+            await _answers(connection, self.listen, min(_MOST_ANSWER_SECONDS, self.alive_seconds))
+            await self._drain(connection)
+            self.prove(began)
+
+    async def _drain(self, connection: Connection) -> None:
+        async for notification in connection.notifies(timeout=0):
+            self.tell(notification.payload)
 
 
 async def _answers(connection: Connection, listen: bytes, seconds: float) -> None:
