@@ -223,8 +223,9 @@ def _input_tokens(body: bytes) -> int:
     that models put between messages. What is only named, and not there, is counted by the most it may be.
     """
     bound = len(body)
-    for name, tokens in _NAMED:
-        bound += tokens * _count(body, name)
+    if any(_count(body, word) for word in _NAMING):
+        for name, tokens in _NAMED:
+            bound += tokens * _count(body, name)
     return bound
 
 
@@ -244,3 +245,5 @@ _NAMED: tuple[tuple[bytes, int], ...] = (
     (b'"video_url"', FILE_TOKENS),
     (b'"audio_url"', FILE_TOKENS),
 )
+_NAMING = (b'_url"', b'"input_image"', b'"file_id"')
+"""Each of those names has one of these in it."""

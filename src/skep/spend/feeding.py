@@ -94,7 +94,13 @@ class Feeder:
         self._rules: list[Rule] | None = None
         self._said: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.journal = FileJournal(self.folder, self.process_id, sync=options.sync_journal, wake=self._flush_now.set)
+        self.journal = FileJournal(
+            self.folder,
+            self.process_id,
+            sync=options.sync_journal,
+            wake=self._flush_now.set,
+            soon=lambda do: asyncio.get_running_loop().call_soon(do),
+        )
         self.foreign: dict[str, int] = {}
         """Journals in our folder that belong to another database, by name, with their bytes: they are left alone."""
         self._teller = DatabaseTeller(database, self.process_id, options.node)
