@@ -35,10 +35,11 @@ PROOF_SECONDS = 0.4
 """How often the connection that tells of changed keys shows that it still does."""
 
 CACHE_SECONDS = 1.0
-"""How long a verified key is believed without asking again: a revoked key works at most this much longer."""
+"""How long a verified key is believed without asking again, or since it is certain that every change has been heard: a revoked key
+works at most this much longer, also when the network falls silent."""
 
 STALE_SECONDS = 30.0
-"""The same while every change of a key is heard of, and while the database cannot be asked."""
+"""The same while the database cannot be asked."""
 
 _CACHE_SIZE = 10_000
 """Bound of the cache of verified keys, in entries."""
@@ -112,9 +113,9 @@ class Access:
         """Since when, and what is asked."""
         self._heard_since: float | None = None
         """Since when no change of a key can have been missed, but for those that have been heeded; None: one can."""
-        self._proven_at = -math.inf
-        """Everything that was told until then has been heard."""
         self._cache_secret = secrets.token_bytes(32)
+        self._confirmed_at = -math.inf
+        """Everything that was told until then has been heard: keys that were known then are known anew."""
 
     @property
     def key_file(self) -> Path:
@@ -124,17 +125,17 @@ class Access:
     def recall(self, text: str, *, within_seconds: float | None = None) -> Principal | None:
         """The principal of a key that was verified so short a time ago; None when it was not. Asks nobody.
 
-        Without a time it is as long as may be while the database can be asked.
+        Without a time it is as long as may be while the database can be asked: for ever, as long as every change is heard.
         """
         known = self._verified.get(self._entry(text))
         if known is None:
             return None
         asked_at, good_until, principal = known
         now = time.monotonic()
+        if self._is_heard(asked_at):
+            asked_at = max(asked_at, self._confirmed_at)
         if within_seconds is None:
-            is_proven = now - self._proven_at <= CACHE_SECONDS
-            is_heard = is_proven and self._heard_since is not None and asked_at >= self._heard_since
-            within_seconds = STALE_SECONDS if is_heard else CACHE_SECONDS
+            within_seconds = CACHE_SECONDS
         return None if now - asked_at > within_seconds or now >= good_until else principal
 
     @asynccontextmanager
@@ -272,6 +273,10 @@ class Access:
         finally:
             self._grow_deaf()
 
+    def _is_heard(self, asked_at: float) -> bool:
+        """Whether no change since then can have been missed."""
+        return self._heard_since is not None and asked_at >= self._heard_since
+
     def _heed_change(self, key_id: str) -> None:
         """A key has changed, or (empty) it is heard from now on. An answer still on its way may be of before."""
         self._heard_since = time.monotonic()
@@ -280,9 +285,12 @@ class Access:
             self._asking.clear()
 
     def _note_proof(self, until: float) -> None:
-        self._proven_at = until
+        self._confirmed_at = until
 
     def _grow_deaf(self) -> None:
+        for entry, (asked_at, good_until, principal) in list(self._verified.items()):
+            if self._is_heard(asked_at):
+                self._verified[entry] = max(asked_at, self._confirmed_at), good_until, principal
         self._heard_since = None
 
 

@@ -67,7 +67,7 @@ class SpendOptions:
     node: str
     """Names the data folder among those that share the database."""
     meter: MeterOptions = field(default_factory=MeterOptions)
-    flush_seconds: float = 0.5
+    flush_seconds: float = 1.0
     """How long an ended call waits at most on its way into the ledger."""
     sync_journal: bool = False
     """Whether a call waits until its line in the journal is safe from power loss."""
@@ -242,16 +242,18 @@ class Feeder:
         return True
 
     async def _read_rules(self) -> None:
-        # The version first: rules that are newer than it do no harm.
+        # The version first: rules that are newer than it do no harm. Thousands of them take some hundredths of a second to read, and
+        # calls wait meanwhile: mostly they are as they were.
         version = await self._recognise()
+        if self._rules is not None and version == self._teller.rules_version:
+            return
         rules = [rule_of(row) for row in await self._database.fetch_tuples(queries["fetch_all_rules"])]
         if rules != self._rules:
             self._rules = rules
             self.meter.change_rules(rules)
-        if version != self._teller.rules_version:
-            self._teller.rules_version = version
-            bound = {"process_id": self.process_id, "rules_version": version}
-            await self._database.execute(queries["note_rules_version"], bound)
+        bound = {"process_id": self.process_id, "rules_version": version}
+        await self._database.execute(queries["note_rules_version"], bound)
+        self._teller.rules_version = version
 
     async def _flush_through(self) -> None:
         """Flush now and then, on one connection, until that breaks."""

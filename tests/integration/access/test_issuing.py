@@ -269,6 +269,20 @@ async def test_a_revoked_key_is_refused_at_once_where_changes_are_heard(
             assert await until(lambda process=process: is_refused(process, made.secret), 0.9) < 0.9  # type: ignore[misc]
 
 
+async def test_a_key_is_not_asked_for_again_while_every_change_is_heard(
+    access: Access, who: Principal, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, process = await keys.create(who, KeyWish("ci")), other(access)
+    async with process.listening():
+        await until(lambda: is_listening(process), 5)
+        await process.authenticate(made.secret)
+        for _ in range(5):
+            await asyncio.sleep(0.5)
+            assert process.recall(made.secret)
+        monkeypatch.setattr(process, "_confirmed_at", process._confirmed_at - service.CACHE_SECONDS)
+        assert process.recall(made.secret) is None
+
+
 async def test_a_process_that_hears_nothing_more_asks_again(
     access: Access, database: Database, who: Principal, keys: Keys
 ) -> None:
@@ -287,6 +301,7 @@ async def test_a_process_that_hears_nothing_more_asks_again(
             return process._heard_since is None
 
         await until(is_deaf, 5)
+        await asyncio.sleep(service.CACHE_SECONDS)
         assert process.recall(made.secret) is None
         assert process.recall(made.secret, within_seconds=service.STALE_SECONDS), "for when the database is away"
         await until(lambda: is_listening(process), 5)
