@@ -51,7 +51,7 @@ class Tools:
     options: GatewayOptions
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ModelCall:
     """See the module. Times are on the monotonic clock, in seconds."""
 
@@ -77,6 +77,18 @@ class ModelCall:
     failures: list[str] = field(default_factory=list)
     attempts_to_pay: int = 0
     """Failed attempts that the provider may bill."""
+    task: asyncio.Task[object] | None = None
+    """What makes it."""
+    has_begun: bool = False
+    """Whether the client has been sent the head of its answer."""
+    is_stopped: bool = False
+    """Whether the server, which stops, has broken it off."""
+
+    def stop(self) -> None:
+        """Break it off because the server stops."""
+        self.is_stopped = True
+        if self.task is not None:
+            self.task.cancel()
 
     def body(self, route: Route) -> bytes:
         """The body for a route."""
