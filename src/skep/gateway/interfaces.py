@@ -16,6 +16,7 @@ UnavailableError
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -101,6 +102,10 @@ class AttemptFailedError(Exception):
         super().__init__(failure.reason)
 
 
+class CancelledUnsentError(asyncio.CancelledError):
+    """A call was cancelled before a connection was made: nothing of it has left."""
+
+
 class LocalEmbedder(Protocol):
     """The embedding model that is part of Skep, as it is handed in."""
 
@@ -144,7 +149,7 @@ class Stream(Protocol):
 
 
 class Upstream(Protocol):
-    """Sends requests to providers. Cancelling a call closes its connection."""
+    """Sends requests to providers. Cancelling a call closes its connection, and raises CancelledUnsentError before there is one."""
 
     async def fetch(
         self,

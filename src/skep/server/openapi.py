@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from skep import __version__
-from skep.access import KeyInvalidError, KeyMissingError, RoleTooLowError
+from skep.access import AddressNotAllowedError, KeyInvalidError, KeyMissingError, RoleTooLowError
 from skep.errors import SkepError
 from skep.server.interfaces import HostRefusedError, NotReadyError, OriginRefusedError, ServerStoppingError
 from skep.server.problems import MEDIA_TYPE, PROBLEM_SCHEMA
@@ -27,7 +27,14 @@ from skep.web import (
 _Key = tuple[str, Literal["body", "query", "answer"]]
 
 _REFERENCE = "#/components/schemas/{model}"
-_KEYED_ERRORS = (KeyMissingError, KeyInvalidError, RoleTooLowError, NotReadyError, ServerStoppingError)
+_KEYED_ERRORS = (
+    KeyMissingError,
+    KeyInvalidError,
+    AddressNotAllowedError,
+    RoleTooLowError,
+    NotReadyError,
+    ServerStoppingError,
+)
 _BODY_ERRORS = (BodyInvalidError, BodyTooLargeError)
 
 
