@@ -66,7 +66,9 @@ def test_a_request_is_refused_or_changes_only_where_it_must(
         known = read_request("chat.completions", body)
     except RequestInvalidError:
         return
-    told = adapted(known, model=model, include_usage=include_usage, cap_field="max_completion_tokens", cap=cap)
+    told = adapted(
+        known, model=model, include_usage=include_usage, cap_fields=("max_completion_tokens", "max_tokens"), cap=cap
+    )
     before: dict[str, Any] = orjson.loads(body)
     after: dict[str, Any] = orjson.loads(told)
     may_change = {"model", "stream_options", "max_tokens", "max_completion_tokens"}
