@@ -93,7 +93,13 @@ class Feeder:
         self._rules: list[Rule] | None = None
         self._said: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.journal = FileJournal(self.folder, self.process_id, sync=options.sync_journal, wake=self._flush_now.set)
+        self.journal = FileJournal(
+            self.folder,
+            self.process_id,
+            sync=options.sync_journal,
+            wake=self._flush_now.set,
+            soon=lambda do: asyncio.get_running_loop().call_soon(do),
+        )
         self.meter = LeasedMeter(DatabaseTeller(database, self.process_id, options.node), self.journal, options.meter)
 
     async def start(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
-from skep.web.models import Call, Caller, Endpoint, Notes, json_answer
+from skep.web.models import WHOLE_ANSWER, Call, Caller, Endpoint, Notes, json_answer
 from skep.web.openai_errors import (
     OPENAI_ERROR_SCHEMA,
     OPENAI_PREFIX,
@@ -15,6 +15,7 @@ from skep.web.openai_errors import (
 __all__ = [
     "OPENAI_ERROR_SCHEMA",
     "OPENAI_PREFIX",
+    "WHOLE_ANSWER",
     "BodyInvalidError",
     "BodyTooLargeError",
     "Call",
