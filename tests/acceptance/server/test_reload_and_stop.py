@@ -174,10 +174,10 @@ def test_what_is_wrong_is_refused_and_the_old_settings_go_on(start: Callable[...
         while "settings refused, the old ones go on" not in log.read_text():
             assert time.monotonic() < until
             time.sleep(0.05)
-        server.write(model("smart"), "gateway: {max_calls: 7}\nserver: {port: 1}\n")
+        server.write(model("smart"), "gateway: {max_calls: 7}\nindex: {jobs: 3}\n")
         done = server.skep("gateway", "reload", "--json")
         assert done.answer["changed"] == ["gateway.max_calls"]
-        assert done.answer["needs_restart"] == ["server.port"]
+        assert done.answer["needs_restart"] == ["index.jobs"]
         assert "From here." in server.says("smart")
 
 
