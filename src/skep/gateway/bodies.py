@@ -16,11 +16,15 @@ class Bodies:
     """Belongs to one event loop. What was read counts until `leave`: calls that wait for their turn hold their bodies, too."""
 
     def __init__(self, max_bytes: int, max_held_bytes: int, timeout_seconds: float) -> None:
+        self.held_bytes = 0
+        self.resize(max_bytes, max_held_bytes, timeout_seconds)
+
+    def resize(self, max_bytes: int, max_held_bytes: int, timeout_seconds: float) -> None:
+        """Bodies that come from now on are bounded so."""
         self._max_bytes = max_bytes
         # One body that may come must have room.
         self._max_held_bytes = max(max_held_bytes, max_bytes)
         self._timeout_seconds = timeout_seconds
-        self.held_bytes = 0
 
     async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
         """The whole body; `leave` must follow.

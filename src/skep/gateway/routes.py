@@ -17,6 +17,7 @@ from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
+    CallStoppedError,
     ModelNotFoundError,
     NoRouteError,
     OverloadedError,
@@ -52,6 +53,7 @@ _ERRORS = (
     JournalUnwritableError,
     OverloadedError,
     BodiesFullError,
+    CallStoppedError,
     NoRouteError,
     ProviderFailedError,
     ProviderTimeoutError,
