@@ -32,7 +32,7 @@ from skep.app import open_skep
 from skep.knowledge.embedding import load_local_embedder
 from skep.knowledge.embedding_passages import PassageEmbedder
 from skep.knowledge.lexical import LexicalFilters
-from skep.knowledge.vectors import VectorQuery, Vectors, vector_text
+from skep.knowledge.vectors import Near, VectorQuery, Vectors, vector_text
 from skep.settings import CommandLine, load_settings
 
 CHARACTERS = 60
@@ -42,8 +42,8 @@ _COMMANDS = 15
 _ROUNDING = 2e-4
 
 _PASSAGES = b"""
-select distinct on (p.input_sha256) p.input_sha256, c.text from placement p
-join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256 order by p.input_sha256
+select p.input_sha256, min(c.text), min(array[p.version_id, p.ordinal]) from placement p
+join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256 group by p.input_sha256 order by p.input_sha256
 """
 _FILL = b"""
 insert into embedding (space_id, project_id, input_sha256, vector)
@@ -78,6 +78,9 @@ async def fill(skep: Services, who: Principal, cache: Path) -> tuple[int, list[b
     rows = await skep.database.fetch_tuples(_PASSAGES)
     keys = [bytes(row[0]) for row in rows]
     vectors = await asyncio.to_thread(fragments, [row[1] for row in rows], cache)
+    # Stored in the order in which the product embeds them: neighbours in the index then lie on the same pages.
+    order = sorted(range(len(rows)), key=lambda place: rows[place][2])
+    keys, vectors = [keys[place] for place in order], vectors[order]
     space_id = await Vectors(skep.database).open_space(who.project_id, embedder)
     async with skep.database.patient_connection() as connection:
         cursor = await connection.execute(_INDEX_NAME, {"table": f"embedding_{space_id}"})
@@ -115,18 +118,22 @@ async def measure_nearest(
     ours_ms: list[list[float]] = []
     bare_ms: list[list[float]] = []
     recalls: list[float] = []
+    near: list[Near] = []
+    ours_first = False
     for turn in range(repeat + 1):
         ours_ms.append([])
         bare_ms.append([])
         for vector in wanted:
             query = VectorQuery(space_id, vector.tolist(), [collection_id], len(keys), LexicalFilters(), TOP_K)
-            started = time.perf_counter()
-            near = (await found.nearest(who.project_id, query)).near
-            ours_ms[-1].append((time.perf_counter() - started) * 1000)
             bound = {"space_id": space_id, "vector": vector_text(vector.tolist())}
-            started = time.perf_counter()
-            await skep.database.fetch_tuples(bare, bound)
-            bare_ms[-1].append((time.perf_counter() - started) * 1000)
+            ours_first = not ours_first
+            for is_ours in (ours_first, not ours_first):  # whoever comes second finds the pages warm
+                started = time.perf_counter()
+                if is_ours:
+                    near = (await found.nearest(who.project_id, query)).near
+                else:
+                    await skep.database.fetch_tuples(bare, bound)
+                (ours_ms if is_ours else bare_ms)[-1].append((time.perf_counter() - started) * 1000)
             if not turn:
                 similarities = vectors @ vector
                 least = float(numpy.partition(similarities, -TOP_K)[-TOP_K])
