@@ -32,9 +32,9 @@ class WindowView:
     """From the database's now; infinite when it never ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FlushedWindow:
-    """What copying ended calls into the ledger did to one window."""
+    """What copying ended calls into the ledger did to one window. Not frozen: a flush makes thousands of them."""
 
     window_id: int
     seen: int
