@@ -27,6 +27,9 @@ ANSWER_SECONDS = 3.0
 AWAY_SECONDS = 0.5
 """For so long after that, calls that need the bank are refused at once."""
 
+AHEAD, AHEAD_OF_WAITING = 64, 8
+"""So many windows that no call waits for are asked for at once; while calls wait for others, so many beside theirs."""
+
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.08
 """Between two askings that brought nothing; each is twice as long as the one before. Settlements end a pause."""
@@ -72,7 +75,7 @@ class Desk(Protocol):
         """Give back what nobody waits for any more."""
 
     def ended_in_use(self, now: float) -> Iterable[Seat]:
-        """Seats whose window has ended and was in use until then."""
+        """Seats whose window has ended and was in use lately."""
 
     async def renew(self) -> None:
         """Make the leases valid again. Raises an UnavailableError."""
@@ -225,8 +228,7 @@ class Asking:
 
     def _wishes(self) -> dict[Seat, Wish]:
         now = self.desk.now()
-        lacks: dict[Seat, _Lack] = {seat: _Lack() for seat in self.low}
-        self.low.clear()
+        lacks: dict[Seat, _Lack] = {}
         for waiter in self.waiters:
             waiter.asked.clear()
             for seat, need in waiter.lacks(now):
@@ -238,12 +240,18 @@ class Asking:
                 if seat not in waiter.short_of:
                     waiter.short_of.add(seat)
                     seat.waiting += 1
-        if any(seat.holding is not None and now >= seat.holding.ends for seat in lacks):
-            # A minute is over, and with it the windows of all keys with a limit by the minute: one asking for those that will
-            # be wanted, instead of one for each.
-            for seat in self.desk.ended_in_use(now):
-                lacks.setdefault(seat, _Lack())
+        self._look_ahead(lacks, now)
         return {seat: _wish(seat, lack, now) for seat, lack in lacks.items()}
+
+    def _look_ahead(self, lacks: dict[Seat, _Lack], now: float) -> None:
+        """Add some of what nobody waits for yet. The rest follows in the next askings: who waits does so for these too."""
+        if any(seat.holding is not None and now >= seat.holding.ends for seat in (*lacks, *self.low)):
+            # A minute is over, and with it the windows of all keys with a limit by the minute: those that will be wanted are
+            # asked for many at a time, instead of each when its call waits.
+            self.low.update(self.desk.ended_in_use(now))
+        self.low.difference_update(lacks)
+        for _ in range(min(len(self.low), AHEAD_OF_WAITING if lacks else AHEAD)):
+            lacks[self.low.pop()] = _Lack()
 
     def _judge(self, denied: set[Seat]) -> set[int]:
         """Refuse whom waiting does not help; the windows that others shall give back of."""
@@ -286,4 +294,5 @@ def _wish(seat: Seat, lack: _Lack, now: float) -> Wish:
         need=min(max(0, lack.need - free), MOST_NEED) if lack.need else 0,
         least=max(1, lack.least - free) if lack.need else 0,
         want=want,
+        is_new=holding is None,
     )

@@ -31,15 +31,12 @@ class DatabaseTeller(Bank):
 
     @override
     async def acquire(self, wishes: Sequence[Wish]) -> list[WindowView]:
-        views = await self._acquire(wishes)
+        views = await self._acquire(wishes, [wish for wish in wishes if wish.is_new])
         if len(views) < len(wishes):
+            # A window has ended between the two, or somebody's rule is gone.
             known = {(view.rule_id, view.value) for view in views}
             new = [wish for wish in wishes if (wish.rule_id, wish.value) not in known]
-            await self._database.execute(
-                queries["open_windows"],
-                {"rule_ids": [wish.rule_id for wish in new], "values": [wish.value for wish in new]},
-            )
-            views += await self._acquire(new)
+            views += await self._acquire(new, new)
         return views
 
     @override
@@ -67,7 +64,9 @@ class DatabaseTeller(Bank):
         )
         return dict(await self._database.fetch_tuples(queries["fetch_leases"], {"process_id": self._process_id}))
 
-    async def _acquire(self, wishes: Sequence[Wish]) -> list[WindowView]:
+    async def _acquire(self, wishes: Sequence[Wish], new: Sequence[Wish]) -> list[WindowView]:
+        # A call waits for the answer: windows that may not be there are opened on the same way to the database.
+        opening = {"rule_ids": [wish.rule_id for wish in new], "values": [wish.value for wish in new]}
         try:
             rows = await self._database.fetch_tuples(
                 queries["acquire_leases"],
@@ -79,6 +78,7 @@ class DatabaseTeller(Bank):
                     "leasts": [wish.least for wish in wishes],
                     "wants": [wish.want for wish in wishes],
                 },
+                before=(queries["open_windows"], opening) if new else None,
             )
         except errors.ForeignKeyViolation as error:
             # Somebody released this process' leases because it had been silent for too long.

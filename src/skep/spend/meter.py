@@ -27,8 +27,9 @@ IDLE_SECONDS = 60.0
 """A lease of which nothing was reserved for so long goes back; sooner where another process needs it, which recalls it. Of a thousand
 keys many come by every few seconds only, and each would ask the database again."""
 
-IN_USE_SECONDS = 5.0
-"""A window of which something was reserved so short a time before its end is wanted again when the next one begins."""
+IN_USE_SECONDS = 60.0
+"""A window that has ended, and of which something was reserved so short a time ago, is wanted again in the next one: of a
+thousand keys each has a call now and then, and the first in each minute would wait for the database."""
 
 FORGET_SECONDS = 60.0
 """A window of which nothing is held and nothing was reserved for so long is forgotten; the next call asks for it again."""
@@ -259,13 +260,14 @@ class LeasedMeter(Meter):
         self._rouse()
 
     def ended_in_use(self, now: float) -> Iterable[Seat]:
-        """Seats whose window has ended and was in use until then; of very many some."""
+        """Seats whose window has ended and was in use lately; of very many some."""
         ended = (
             seat
             for seat in self._book.seats.values()
             if (holding := seat.holding) is not None
             and now >= holding.ends
-            and holding.last_taken > holding.ends - IN_USE_SECONDS
+            and holding.last_need  # one that was asked for ahead and never used is not asked for again
+            and now - holding.last_taken < IN_USE_SECONDS
         )
         return islice(ended, _MOST_AT_ONCE)
 

@@ -21,6 +21,8 @@ class Wish:
     """What the smallest of them lacks; less than that is of no use."""
     want: int
     """What would be good to have in store."""
+    is_new: bool = False
+    """The asker has nothing of a present window: perhaps it was not opened yet."""
 
 
 class Bank(Protocol):

@@ -181,9 +181,14 @@ class Database:
         rows = await self.fetch_all(row, query, parameters)
         return rows[0] if rows else None
 
-    async def fetch_tuples(self, query: bytes, parameters: Parameters = None) -> list[tuple[Any, ...]]:
-        """Every row of a statement as a tuple in column order."""
-        return await self._fetch(tuple_row, query, parameters)
+    async def fetch_tuples(
+        self, query: bytes, parameters: Parameters = None, *, before: tuple[bytes, Parameters] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Every row of a statement as a tuple in column order.
+
+        ``before`` is a statement and its parameters that go before it, sent together and in one transaction with it.
+        """
+        return await self._fetch(tuple_row, query, parameters, before)
 
     async def execute(self, query: bytes, parameters: Parameters = None) -> int:
         """Run one statement that returns nothing; the number of rows it touched."""
@@ -191,9 +196,15 @@ class Database:
             cursor = await connection.execute(query, parameters)
             return cursor.rowcount
 
-    async def _fetch(self, factory: AsyncRowFactory[Row], query: bytes, parameters: Parameters) -> list[Row]:
+    async def _fetch(
+        self,
+        factory: AsyncRowFactory[Row],
+        query: bytes,
+        parameters: Parameters,
+        before: tuple[bytes, Parameters] | None = None,
+    ) -> list[Row]:
         try:
-            return await self._fetch_once(factory, query, parameters)
+            return await self._fetch_once(factory, query, parameters, before)
         except DatabaseUnavailableError as error:
             # A connection that died while it lay in the pool is only noticed by using it. Where one died, others did:
             # they are looked for, so that whatever comes next, transactions too, gets a living one. Then once more.
@@ -201,11 +212,23 @@ class Database:
             if self._pool is None or isinstance(cause, PoolTimeout) or not isinstance(cause, psycopg.OperationalError):
                 raise
             await self._pool.check()
-            return await self._fetch_once(factory, query, parameters)
+            return await self._fetch_once(factory, query, parameters, before)
 
-    async def _fetch_once(self, factory: AsyncRowFactory[Row], query: bytes, parameters: Parameters) -> list[Row]:
+    async def _fetch_once(
+        self,
+        factory: AsyncRowFactory[Row],
+        query: bytes,
+        parameters: Parameters,
+        before: tuple[bytes, Parameters] | None,
+    ) -> list[Row]:
         async with self.connection() as connection, connection.cursor(row_factory=factory) as cursor:
-            await cursor.execute(query, parameters)
+            if before is None:
+                await cursor.execute(query, parameters)
+                return await cursor.fetchall()
+            # What is between two ends of a pipeline is one transaction, also in autocommit mode.
+            async with connection.pipeline():
+                await connection.execute(*before)
+                await cursor.execute(query, parameters)
             return await cursor.fetchall()
 
     @asynccontextmanager

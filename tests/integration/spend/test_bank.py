@@ -81,6 +81,7 @@ async def test_both_banks_answer_alike(database_url: str) -> None:
                     chance.choice([0, 5, 60]),
                     1 if chance.random() < 0.5 else 4,
                     chance.choice([0, 40, 400]),
+                    is_new=chance.random() < 0.5,
                 )
                 for rule_id, value in zip(ids, ("", f"k{chance.randrange(2)}", ""), strict=True)
             ]

@@ -25,7 +25,7 @@ from skep.spend import (
     Usage,
     make_price,
 )
-from skep.spend.asking import AWAY_SECONDS
+from skep.spend.asking import AHEAD, AHEAD_OF_WAITING, AWAY_SECONDS
 from skep.spend.memory import MemoryBank, MemoryJournal
 from skep.spend.meter import LeasedMeter
 from skep.store import DatabaseUnavailableError
@@ -272,31 +272,64 @@ async def test_a_bank_that_does_not_answer_is_not_waited_for(monkeypatch: pytest
             await meter.admit(ask())
 
 
-async def test_windows_that_end_together_are_asked_for_together() -> None:
+async def test_windows_that_end_together_are_asked_for_many_at_a_time_behind_the_call_that_waits() -> None:
     passed = [0.0]
     start = datetime(2026, 1, 1, 12, 0, 10, tzinfo=UTC)
     bank = MemoryBank([rule("requests", 1_000, period="minute")], now=lambda: start + timedelta(seconds=passed[0]))
     options = MeterOptions(patience_seconds=0.05, valid_seconds=float("inf"))
-    meter = LeasedMeter(bank.teller(), MemoryJournal(), options, clock=lambda: passed[0])
+    teller = bank.teller()
+    acquire, sizes = teller.acquire, []
+
+    async def counted_acquire(wishes: Any) -> Any:
+        sizes.append(len(wishes))
+        return await acquire(wishes)
+
+    teller.acquire = counted_acquire  # type: ignore[method-assign]
+    meter = LeasedMeter(teller, MemoryJournal(), options, clock=lambda: passed[0])
     meter.change_rules(bank.rules.values())
     await meter.renew()
-    callers = [Caller(project_id=1, key_id=f"k{number}") for number in range(10)]
+    callers = [Caller(project_id=1, key_id=f"k{number}") for number in range(200)]
 
     async def use_all() -> int:
-        """How many calls had to ask."""
+        """How many calls had to ask, when some time passes after each that did."""
         asked = 0
         for caller in callers:
             ticket = meter.try_admit(ask(caller=caller))
             asked += ticket is None
             meter.cancel(ticket or await meter.admit(ask(caller=caller)))
+            for _ in range(30 if ticket is None else 0):
+                await asyncio.sleep(0)
         return asked
 
-    assert await use_all() == 10
+    assert await use_all() == 200
     passed[0] = 49.0
     assert await use_all() == 0
     passed[0] = 51.0
-    assert await use_all() == 1, "the first one asks for everybody's next minute"
+    sizes.clear()
+    assert await use_all() == 1, "the first one has everybody's next minute asked for"
+    assert sizes[0] <= 1 + AHEAD_OF_WAITING
+    assert sum(sizes) == 200
+    assert max(sizes) <= AHEAD
     assert all(window.leased <= 500 for window in bank.windows.values())
     passed[0] = 51.0 + 120.0
-    assert await use_all() == 10, "a minute in which nobody came is not asked for ahead"
+    assert await use_all() == 200, "a minute in which nobody came is not asked for ahead"
+    await meter.close()
+
+
+async def test_a_window_that_was_asked_for_ahead_and_never_used_is_not_asked_for_again() -> None:
+    passed = [0.0]
+    start = datetime(2026, 1, 1, 12, 0, 10, tzinfo=UTC)
+    bank = MemoryBank([rule("requests", 1_000, period="minute")], now=lambda: start + timedelta(seconds=passed[0]))
+    meter = LeasedMeter(bank.teller(), MemoryJournal(), MeterOptions(valid_seconds=float("inf")), clock=lambda: passed[0])
+    meter.change_rules(bank.rules.values())
+    await meter.renew()
+    once, often = Caller(project_id=1, key_id="once"), Caller(project_id=1, key_id="often")
+    meter.cancel(await meter.admit(ask(caller=once)))
+    opened = []
+    for passed[0] in (45.0, 51.0, 105.0, 111.0):
+        meter.cancel(await meter.admit(ask(caller=often)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        opened.append(sum(window.value == "once" for window in bank.windows.values()))
+    assert opened == [1, 2, 2, 2]
     await meter.close()
