@@ -19,7 +19,7 @@ from skep.gateway.interfaces import AttemptFailedError, NoRouteError, Upstream
 from skep.gateway.models import Model, Route
 from skep.gateway.requests import Known, adapted
 from skep.gateway.usage import counted
-from skep.spend import Charge, Meter, Outcome, Settlement, Ticket, Usage
+from skep.spend import Charge, Meter, Outcome, Settlement, Step, Ticket, Usage
 from skep.web import Notes
 
 T = TypeVar("T")
@@ -74,9 +74,11 @@ class ModelCall:
     first_byte: float | None = None
     charge: Charge | None = None
     """None until the call is settled."""
-    failures: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    """What did not lead to the answer, in order: attempts that failed, routes passed over, models that a budget forbade."""
     attempts_to_pay: int = 0
     """Failed attempts that the provider may bill."""
+    attempt_began: float = 0.0
 
     def body(self, route: Route) -> bytes:
         """The body for a route."""
@@ -107,6 +109,7 @@ class ModelCall:
                 ttft_ms=None if self.first_byte is None else (self.first_byte - self.started) * 1000,
                 duration_ms=(now - self.started) * 1000,
                 price=None if route is None else route.price,
+                tried=self._tried(outcome, now) if self.steps else (),
             )
             self.charge = self.tools.meter.settle(self.ticket, settlement)
             self._note(outcome, usage)
@@ -147,9 +150,19 @@ class ModelCall:
             log["input"], log["output"] = usage.input_tokens, usage.output_tokens
         if self.charge is not None:
             log["cost_nusd"] = self.charge.cost_nusd
-        if self.attempts > 1 or self.failures:
+        if self.attempts > 1 or self.steps:
             log["attempts"] = self.attempts
-            log["failures"] = "; ".join(self.failures)
+            log["failures"] = "; ".join(f"{step.what} {step.outcome}: {step.reason}" for step in self.steps)
+
+    def _tried(self, outcome: Outcome, now: float) -> tuple[Step, ...]:
+        """The way of the call: an attempt that did not fail stands at its end."""
+        if self.route is None or outcome not in ("ok", "cancelled"):
+            return tuple(self.steps)
+        return (*self.steps, Step(self.route.name, outcome, "", _ms(now - self.attempt_began)))
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 class CallFailedError(Exception):
@@ -168,7 +181,15 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
     """
     board, model = call.tools.board, call.model
     deadline = call.started + model.deadline_seconds
-    attempts = Attempts(model, deadline, lambda index: board.admits(model.routes[index]))
+
+    def admits(index: int) -> bool:
+        route = model.routes[index]
+        if board.admits(route):
+            return True
+        call.steps.append(Step(route.name, "breaker_open", board.reasons((route,))))
+        return False
+
+    attempts = Attempts(model, deadline, admits)
     index = attempts.first()
     if index is None:
         left = board.seconds_left(model.routes)
@@ -176,7 +197,7 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
     while True:
         route = call.route = model.routes[index]
         call.attempts = attempts.count
-        began = time.monotonic()
+        began = call.attempt_began = time.monotonic()
         try:
             result = await attempt(call, route, min(route.timeout_seconds, deadline - began))
         except AttemptFailedError as error:
@@ -190,7 +211,7 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
             return result
         board.failed(route, failure)
         call.attempts_to_pay += failure.may_be_billed
-        call.failures.append(f"{route.name} {failure.kind}: {failure.reason}")
+        call.steps.append(Step(route.name, failure.kind, failure.reason, _ms(time.monotonic() - began)))
         step = attempts.after(failure, time.monotonic(), _random.random())
         if step is not None and step.pause_seconds:
             await asyncio.sleep(step.pause_seconds)

@@ -30,6 +30,7 @@ from skep.spend import (
     Meter,
     Price,
     Rates,
+    Step,
     Ticket,
     make_price,
 )
@@ -134,17 +135,22 @@ class Gateway:
         if not turns.try_take():
             await turns.take()
         try:
-            served, ticket = await self._admit(served, caller, known)
+            steps: list[Step] = []
+            served, ticket = await self._admit(served, caller, known, steps)
             self._tools.meter.begin(ticket)
             call = ModelCall(
                 self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
             )
+            call.steps = steps
             await run_call(call)
         finally:
             turns.leave()
 
-    async def _admit(self, served: Served, caller: Caller, known: Known) -> tuple[Served, Ticket]:
-        """The right to make the call, with the model asked for or the cheaper one that a rule names instead."""
+    async def _admit(self, served: Served, caller: Caller, known: Known, steps: list[Step]) -> tuple[Served, Ticket]:
+        """The right to make the call, with the model asked for or the cheaper one that a rule names instead.
+
+        ``steps`` takes the models that were refused before.
+        """
         meter = self._tools.meter
         tried: set[str] = set()
         while True:
@@ -159,6 +165,7 @@ class Gateway:
                 fallback = self._served.get(cast("str", error.fields.get("fallback_model") or ""))
                 if fallback is None or fallback.model.name in tried:
                     raise
+                steps.append(Step(served.model.name, error.code, str(error)))
                 served = fallback
 
 
