@@ -33,7 +33,7 @@ def _isolate_environment() -> str:
     os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for role in ("AUTHOR", "COMMITTER"):
         os.environ |= {f"GIT_{role}_NAME": "Tester", f"GIT_{role}_EMAIL": "tester@example.invalid"}
-    for name in ("COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTHONPATH"):
+    for name in ("COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
         os.environ.pop(name, None)
     # A shell that starts us in the background lets us ignore interrupts, and so would all that the tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -78,7 +78,7 @@ async def measure(url: str, collector: Collector, *, calls: int, repeat: int, ex
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("vacuum analyze call_rollup, call_rollup_day")
         for by in DIMENSIONS:
-            times = []
+            times, lines = [], []
             for _ in range(repeat):
                 begun = time.perf_counter()
                 lines = await ledger.report(who, by=by, since=since)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,18 +33,18 @@ def embedders(data: Path) -> list[int]:
     return [running.pid for running in find_running(data) if running.role == "embedder"]
 
 
-def until(holds: Callable[[], bool]) -> None:
+def until(holds: Callable[[], bool], *, pause_seconds: float = 0.05) -> None:
     deadline = time.monotonic() + _SECONDS
     while not holds():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(pause_seconds)
 
 
-def progress(skep: Command) -> dict[str, Any]:
-    """How far the one collection is."""
+def embedded(skep: Command) -> tuple[int, str]:
+    """How many passages the one collection has, and whether all of them are embedded."""
     (collection,) = skep("status", "--json").answer["collections"]
-    rows: list[dict[str, Any]] = collection["embeddings"]
-    return rows[0] if rows else {"embedded": 0, "state": "none"}
+    (row,) = collection["embeddings"] or [{"total": 0, "state": "none"}]
+    return row["total"], row["state"]
 
 
 def test_an_index_run_has_its_passages_embedded(embedding: Command) -> None:
@@ -103,7 +102,7 @@ def test_what_a_watch_finds_is_embedded_too(embedding: Command) -> None:
     watching = embedding.start("watch", ".")
     try:
         write(embedding.folder, {"pond.py": "def depth(pond):\n    return pond.bottom - pond.surface\n"})
-        until(lambda: progress(embedding)["total"] == 3 and progress(embedding)["state"] == "complete")
+        until(lambda: embedded(embedding) == (3, "complete"), pause_seconds=0.3)
     finally:
         watching.terminate()
         watching.communicate(timeout=20)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.no_cover
 ROUNDS = by_level(3, 30, 100)
 """Kills of each kind."""
 
-FILES = 300
+FILES = by_level(150, 300)
 
 DOUBLED = """
 select 'version', d.path from document d join version v using (document_id)

@@ -52,7 +52,7 @@ class KeyWish:
     faces: tuple[str, ...] | None = None
     """Such as ``chat.completions``. None: all."""
     addresses: tuple[str, ...] | None = None
-    """Addresses or networks it may call models from. None: all."""
+    """Addresses or networks it may be used from. None: all."""
     expires_at: datetime | None = None
     """None: never."""
     user: str | None = None

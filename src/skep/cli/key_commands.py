@@ -77,7 +77,7 @@ def create(
         list[str] | None, typer.Option("--faces", metavar="NAMES", help="Faces it may use, as chat.completions.")
     ] = None,
     addresses: Annotated[
-        list[str] | None, typer.Option("--addresses", metavar="NETWORKS", help="Where it may call models from.")
+        list[str] | None, typer.Option("--addresses", metavar="NETWORKS", help="Where it may be used from.")
     ] = None,
     budget_usd: Annotated[
         Decimal | None, typer.Option("--budget-usd", metavar="USD", parser=parse_usd, help="What its calls may cost.")

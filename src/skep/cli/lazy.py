@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ class LazyCommand:
     """The module whose ``app`` has the command (or, for a group, is the group)."""
     summary: str
     """The first sentence of its help; a test compares the two."""
+    forerunner: Callable[[], None] | None = None
+    """What is done before its module is imported, because it takes as long and needs another core."""
 
 
 class LazyGroup(TyperGroup):
@@ -49,6 +52,8 @@ class LazyGroup(TyperGroup):
 
 def load(row: LazyCommand) -> TyperCommand | TyperGroup:
     """The command itself: its module is imported now."""
+    if row.forerunner is not None:
+        row.forerunner()
     module = importlib.import_module(row.module)
     # All that was loaded stays to the end: from here on garbage is looked for, but not among it.
     gc.freeze()

@@ -13,6 +13,7 @@ import typer
 from typer import _click
 
 from skep import __version__
+from skep.children import start_parser_early
 from skep.cli.interfaces import CommandUsageError
 from skep.cli.lazy import LazyCommand, LazyGroup
 from skep.errors import SkepError, UsageError
@@ -24,7 +25,7 @@ WATCH = "skep.cli.watch_commands"
 MCP, CONNECT = "skep.cli.mcp_command", "skep.cli.connect_command"
 
 COMMANDS = (
-    LazyCommand("index", KNOWLEDGE, "Index a folder, or bring its index up to date."),
+    LazyCommand("index", KNOWLEDGE, "Index a folder, or bring its index up to date.", start_parser_early),
     LazyCommand("watch", WATCH, "Keep the index of folders fresh, and tell what changes, until stopped."),
     LazyCommand("search", KNOWLEDGE, "Search what was indexed."),
     LazyCommand("similar", KNOWLEDGE, "Find passages like the one at a line of a file."),

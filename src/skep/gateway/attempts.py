@@ -25,17 +25,19 @@ class Next:
 
 
 class Attempts:
-    """The attempts of one call. ``admits`` says whether a route's breaker lets a call through now."""
+    """The attempts of one call. ``admits`` gives the permit of a route's breaker, 0 when it lets no call through now."""
 
-    __slots__ = ("_admits", "_deadline", "_model", "_on_route", "count", "route")
+    __slots__ = ("_admits", "_deadline", "_model", "_on_route", "count", "permit", "route")
 
-    def __init__(self, model: Model, deadline: float, admits: Callable[[int], bool]) -> None:
+    def __init__(self, model: Model, deadline: float, admits: Callable[[int], int]) -> None:
         self._model = model
         self._deadline = deadline
         self._admits = admits
         self._on_route = 0
         self.count = 0
         self.route = -1
+        self.permit = 0
+        """Of the attempt under way or the next one."""
 
     def first(self) -> int | None:
         """The route to begin with; None when no route may be taken."""
@@ -54,7 +56,7 @@ class Attempts:
         pause = self._pause(failure, chance)
         if rule.is_retried and self._on_route <= self._model.retries and pause < left:
             waits_too_long = has_more and pause > PATIENCE_SECONDS
-            if not waits_too_long and self._admits(self.route):
+            if not waits_too_long and self._may_take(self.route):
                 self.count += 1
                 self._on_route += 1
                 return Next(self.route, pause)
@@ -71,9 +73,15 @@ class Attempts:
 
     def _take(self, start: int) -> int | None:
         for route in range(start, len(self._model.routes)):
-            if self._admits(route):
+            if self._may_take(route):
                 self.route = route
                 self._on_route = 1
                 self.count += 1
                 return route
         return None
+
+    def _may_take(self, route: int) -> bool:
+        permit = self._admits(route)
+        if permit:
+            self.permit = permit
+        return bool(permit)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from skep.gateway.breaker import Breaker, BreakerView
+from skep.gateway.breaker import PASSES, Breaker, BreakerView
 from skep.gateway.failures import Failure
 from skep.gateway.interfaces import AttemptFailedError, Upstream
 from skep.gateway.models import GatewayConfig, Provider, Route
@@ -78,28 +78,28 @@ class Board:
         self._health: dict[str, Health] = {}
         self.tell_opened: TellOpened = lambda _route, _seconds, _reason: None
 
-    def admits(self, route: Route) -> bool:
-        """Whether a call may take the route now; then `succeeded`, `failed` or `abandoned` must follow."""
+    def admits(self, route: Route) -> int:
+        """A permit for a call that may take the route now, else 0. `succeeded`, `failed` or `abandoned` must follow, with it."""
         return self._fare(route.name).breaker.admits(self._clock())
 
-    def succeeded(self, route: Route) -> None:
+    def succeeded(self, route: Route, permit: int) -> None:
         """An attempt came to a good end."""
         fare = self._fare(route.name)
         fare.calls += 1
-        fare.breaker.succeeded(self._clock())
+        fare.breaker.succeeded(self._clock(), permit)
 
-    def failed(self, route: Route, failure: Failure) -> None:
+    def failed(self, route: Route, failure: Failure, permit: int = PASSES) -> None:
         """An attempt failed, by the route's fault or not."""
         fare = self._fare(route.name)
         fare.calls += 1
         fare.failures += 1
         fare.last_failure = f"{failure.kind}: {failure.reason}"
         if not failure.rule.blames_route:
-            fare.breaker.abandon()
+            fare.breaker.abandon(permit)
             return
         now = self._clock()
         was_closed = fare.breaker.is_closed
-        everywhere = fare.breaker.failed(now, fare.last_failure, is_hard=failure.rule.is_hard)
+        everywhere = fare.breaker.failed(now, fare.last_failure, permit, is_hard=failure.rule.is_hard)
         if was_closed and not fare.breaker.is_closed:
             left = fare.breaker.seconds_left(now)
             event(
@@ -108,9 +108,9 @@ class Board:
             if everywhere:
                 self.tell_opened(route.name, left, fare.last_failure)
 
-    def abandoned(self, route: Route) -> None:
+    def abandoned(self, route: Route, permit: int) -> None:
         """An attempt ended in a way that says nothing about the route."""
-        self._fare(route.name).breaker.abandon()
+        self._fare(route.name).breaker.abandon(permit)
 
     def hear_opened(self, route: str, seconds: float, reason: str) -> None:
         """Another process opened a breaker for everybody."""

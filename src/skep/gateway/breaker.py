@@ -23,9 +23,15 @@ FAILURE_RATE = 0.5
 STRAIGHT_FAILURES = 25
 """So many failures one after the other open at once, in every process."""
 
+HARD_FAILURES = 3
+"""So many in a row that no wait mends: one alone may be about its request, or a slip of the provider."""
+
 SOFT_SECONDS = 15.0
 HARD_SECONDS = 300.0
 """For what a moment's wait does not mend, such as a key that is refused; also the longest that repeated failures lead to."""
+
+REFUSED, PASSES = 0, 1
+"""Permits of `Breaker.admits`; any other is a probe's own."""
 
 PROBE_SECONDS = 60.0
 """A probe of which nothing was heard for so long is given up, and another let through."""
@@ -48,7 +54,19 @@ class BreakerView:
 class Breaker:
     """The breaker of one route."""
 
-    __slots__ = ("_at", "_bad", "_good", "_next_seconds", "_probing_since", "_reason", "_until", "straight_failures")
+    __slots__ = (
+        "_at",
+        "_bad",
+        "_good",
+        "_hard_failures",
+        "_last_probe",
+        "_next_seconds",
+        "_probe",
+        "_probing_since",
+        "_reason",
+        "_until",
+        "straight_failures",
+    )
 
     def __init__(self) -> None:
         self._good = [0] * _SLOTS
@@ -58,7 +76,11 @@ class Breaker:
         self._until: float | None = None
         self._reason = ""
         self._next_seconds = SOFT_SECONDS
-        self._probing_since: float | None = None
+        self._probing_since = 0.0
+        self._probe = REFUSED
+        """The permit of the probe under way."""
+        self._last_probe = PASSES
+        self._hard_failures = 0
         self.straight_failures = 0
 
     @property
@@ -66,32 +88,36 @@ class Breaker:
         """Whether calls pass freely."""
         return self._until is None
 
-    def admits(self, now: float) -> bool:
-        """Whether a call may take the route now. After True the outcome must be told, or `abandon` called."""
+    def admits(self, now: float) -> int:
+        """The permit of a call that may take the route now, or `REFUSED`. The outcome must be told with it, or `abandon` called."""
         if self._until is None:
-            return True
-        if now < self._until or (self._probing_since is not None and now - self._probing_since < PROBE_SECONDS):
-            return False
+            return PASSES
+        if now < self._until or (self._probe and now - self._probing_since < PROBE_SECONDS):
+            return REFUSED
         self._probing_since = now
-        return True
+        self._last_probe += 1
+        self._probe = self._last_probe
+        return self._probe
 
-    def succeeded(self, now: float) -> None:
-        """A call came to a good end."""
-        self.straight_failures = 0
-        if self._until is not None:
+    def succeeded(self, now: float, permit: int = PASSES) -> None:
+        """A call came to a good end. One that began before the breaker opened says nothing about now."""
+        self.straight_failures = self._hard_failures = 0
+        if self._until is not None and permit == self._probe:
             self._close()
         self._slot(now)
         self._good[self._at % _SLOTS] += 1
 
-    def failed(self, now: float, reason: str, *, is_hard: bool = False) -> bool:
+    def failed(self, now: float, reason: str, permit: int = PASSES, *, is_hard: bool = False) -> bool:
         """A call failed by the route's fault. True when this opened the breaker for everybody, not only here."""
         self.straight_failures += 1
+        self._hard_failures = self._hard_failures + 1 if is_hard else 0
         self._slot(now)
         self._bad[self._at % _SLOTS] += 1
         if self._until is not None:
-            if self._probing_since is not None:
+            if permit == self._probe:
                 self._open(now, self._next_seconds, reason)
             return False
+        is_hard = self._hard_failures >= HARD_FAILURES
         if is_hard or self.straight_failures >= STRAIGHT_FAILURES:
             self._open(now, HARD_SECONDS if is_hard else SOFT_SECONDS, reason)
             return True
@@ -100,16 +126,17 @@ class Breaker:
             self._open(now, SOFT_SECONDS, reason)
         return False
 
-    def abandon(self) -> None:
-        """A call ended in a way that says nothing about the route."""
-        self._probing_since = None
+    def abandon(self, permit: int = PASSES) -> None:
+        """A call ended in a way that says nothing about the route: if it was the probe, another may take its place."""
+        if permit == self._probe:
+            self._probe = REFUSED
 
     def open_until(self, until: float, reason: str) -> None:
         """Another process found out that the route fails."""
         if self._until is None or until > self._until:
             self._until = until
             self._reason = reason
-            self._probing_since = None
+            self._probe = REFUSED
 
     def seconds_left(self, now: float) -> float:
         """How long it stays open; 0 when calls or a probe may pass."""
@@ -133,14 +160,15 @@ class Breaker:
     def _open(self, now: float, seconds: float, reason: str) -> None:
         self._until = now + seconds
         self._reason = reason
-        self._probing_since = None
+        self._probe = REFUSED
+        self._hard_failures = 0
         self._next_seconds = min(HARD_SECONDS, max(self._next_seconds, seconds) * 2)
 
     def _close(self) -> None:
         self._until = None
         self._reason = ""
         self._next_seconds = SOFT_SECONDS
-        self._probing_since = None
+        self._probe = REFUSED
         # The failures that opened it are over; they must not open it again with the next one.
         self._good = [0] * _SLOTS
         self._bad = [0] * _SLOTS

@@ -6,20 +6,20 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from skep.gateway.attempts import Attempts
+from skep.gateway.attempts import Attempts, Next
 from skep.gateway.board import Board
 from skep.gateway.failures import Failure
 from skep.gateway.headers import dollars
-from skep.gateway.interfaces import AttemptFailedError, NoRouteError, Upstream
+from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, Upstream
 from skep.gateway.models import Model, Route
 from skep.gateway.requests import Known, adapted
 from skep.gateway.usage import counted
-from skep.spend import Charge, Meter, Outcome, Settlement, Step, Ticket, Usage
+from skep.spend import Charge, Meter, Outcome, Price, Settlement, Step, Ticket, Usage, cost_nusd
 from skep.web import Notes
 
 T = TypeVar("T")
@@ -76,18 +76,22 @@ class ModelCall:
     """None until the call is settled."""
     steps: list[Step] = field(default_factory=list)
     """What did not lead to the answer, in order: attempts that failed, routes passed over, models that a budget forbade."""
-    attempts_to_pay: int = 0
-    """Failed attempts that the provider may bill."""
     attempt_began: float = 0.0
+    is_out: bool = False
+    """Whether a provider may be at work on it now."""
+    wasted: list[tuple[Usage, Price | None]] = field(default_factory=list)
+    """What failed attempts used that the provider may bill, with the prices of their routes."""
+    wasted_estimated: bool = False
 
     def body(self, route: Route) -> bytes:
         """The body for a route."""
         profile = route.provider.profile
+        is_chat = self.known.face == "chat.completions"
         return adapted(
             self.known,
             model=route.model,
             include_usage=profile.takes_include_usage,
-            cap_field=profile.cap_field if self.known.face == "chat.completions" else "max_tokens",
+            cap_fields=profile.cap_fields if is_chat else profile.text_cap_fields,
             cap=self.ticket.output_tokens_cap,
         )
 
@@ -101,7 +105,7 @@ class ModelCall:
             settlement = Settlement(
                 outcome=outcome,
                 usage=usage,
-                estimated=estimated,
+                estimated=estimated or self.wasted_estimated,
                 status=status,
                 provider=None if route is None else route.provider.name,
                 model_used=None if route is None else route.model,
@@ -110,17 +114,41 @@ class ModelCall:
                 duration_ms=(now - self.started) * 1000,
                 price=None if route is None else route.price,
                 tried=self._tried(outcome, now) if self.steps else (),
+                wasted=tuple(self.wasted),
             )
             self.charge = self.tools.meter.settle(self.ticket, settlement)
             self._note(outcome, usage)
         return self.charge
 
-    def settle_counted(
-        self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None, *, readings: int = 1
-    ) -> Charge:
-        """Charge what can be told without the provider's own count; ``readings``: how often the request was read."""
-        usage = counted(len(self.known.body) * readings, output_bytes, pieces)
+    def settle_counted(self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None) -> Charge:
+        """Charge what can be told without the provider's own count."""
+        usage = counted(len(self.known.body), output_bytes, pieces)
         return self.settle(outcome, usage=usage, estimated=True, status=status)
+
+    def settle_left(self, outcome: Outcome) -> Charge:
+        """Charge a call that is left as it is, with or without an attempt under way."""
+        return self.settle(outcome, usage=self._untold(), estimated=True) if self.is_out else self.settle(outcome)
+
+    def note_failed(self, failure: Failure) -> None:
+        """An attempt has failed: what it may cost is charged with the call, however that goes on."""
+        self.is_out = False
+        route = self.route
+        assert route is not None, "an attempt has a route"
+        step = Step(route.name, failure.kind, failure.reason, _ms(time.monotonic() - self.attempt_began))
+        if failure.may_be_billed:
+            usage = failure.usage or self._untold()
+            self.wasted.append((usage, route.price))
+            self.wasted_estimated |= failure.usage is None or failure.kind == "malformed"
+            cost = None if route.price is None else cost_nusd(route.price, usage)
+            step = replace(step, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost_nusd=cost)
+        self.steps.append(step)
+
+    def _untold(self) -> Usage:
+        """What an attempt is reckoned to have used of which nothing came. A stream is written while we look on; of a whole answer
+        the provider may have written all that the reservation has room for.
+        """
+        usage = counted(len(self.known.body), 0)
+        return usage if self.known.stream else replace(usage, output_tokens=self.ticket.output_tokens_reckoned)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The headers that tell about the call; with its cost once it is settled and known."""
@@ -198,24 +226,37 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
         route = call.route = model.routes[index]
         call.attempts = attempts.count
         began = call.attempt_began = time.monotonic()
+        call.is_out = True
         try:
             result = await attempt(call, route, min(route.timeout_seconds, deadline - began))
         except AttemptFailedError as error:
             failure = error.failure
-        except BaseException:
-            board.abandoned(route)
+        except BaseException as error:
+            call.is_out = not isinstance(error, CancelledUnsentError)
+            board.abandoned(route, attempts.permit)
             raise
         else:
             call.outside_seconds += time.monotonic() - began
-            board.succeeded(route)
+            board.succeeded(route, attempts.permit)
             return result
-        board.failed(route, failure)
-        call.attempts_to_pay += failure.may_be_billed
-        call.steps.append(Step(route.name, failure.kind, failure.reason, _ms(time.monotonic() - began)))
+        board.failed(route, failure, attempts.permit)
+        call.note_failed(failure)
         step = attempts.after(failure, time.monotonic(), _random.random())
-        if step is not None and step.pause_seconds:
-            await asyncio.sleep(step.pause_seconds)
-        call.outside_seconds += time.monotonic() - began
         if step is None:
+            call.outside_seconds += time.monotonic() - began
             raise CallFailedError(failure)
+        try:
+            await _wait_for(call, step, failure)
+        except BaseException:
+            board.abandoned(model.routes[step.route], attempts.permit)
+            raise
+        call.outside_seconds += time.monotonic() - began
         index = step.route
+
+
+async def _wait_for(call: ModelCall, step: Next, failure: Failure) -> None:
+    """Pause before another attempt. Raises CallFailedError when it has no room in the budget beside what was wasted."""
+    if failure.may_be_billed and not await call.tools.meter.extend(call.ticket):
+        raise CallFailedError(failure)
+    if step.pause_seconds:
+        await asyncio.sleep(step.pause_seconds)

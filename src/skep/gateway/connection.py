@@ -49,6 +49,8 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         self._head_bytes = 0
+        """Since something of the body came last: its head, and in chunks what stands between and after them."""
+        self._trailers = 0
         self._has_head = False
         self._pieces: deque[bytes] = deque()
         self._size = 0
@@ -143,8 +145,7 @@ class Connection(asyncio.Protocol):
             # Nobody asked: a provider that closes says so sometimes.
             self._fail(AnswerMalformedError("it spoke without being asked"))
             return
-        if not self._has_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -154,8 +155,8 @@ class Connection(asyncio.Protocol):
             cause = error.__context__ if isinstance(error.__context__, AnswerMalformedError) else error
             self._fail(AnswerMalformedError(str(cause)[:200]))
             return
-        if not self._has_head and self._head_bytes > _MOST_HEAD_BYTES:
-            self._fail(AnswerMalformedError("the head of its answer is too large"))
+        if self._head_bytes > _MOST_HEAD_BYTES and not self._ended:
+            self._fail(AnswerMalformedError("the head of its answer, or what stands between its parts, is too large"))
             return
         if self._size > _HIGH_BYTES and not self._paused and self._transport is not None:
             self._paused = True
@@ -187,8 +188,12 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
-        if len(self.headers) >= _MOST_HEADERS:
+        if len(self.headers) + self._trailers >= _MOST_HEADERS:
             raise AnswerMalformedError("its answer has too many headers")
+        if self._has_head:
+            # A trailer (RFC 9110, section 6.5): nothing here goes by it, and it is no header.
+            self._trailers += 1
+            return
         if value.isascii():
             self.headers.append((name.decode("ascii").lower(), value.decode("ascii")))
 
@@ -209,6 +214,7 @@ class Connection(asyncio.Protocol):
         """Called by the parser."""
         self._pieces.append(body)
         self._size += len(body)
+        self._head_bytes = 0
 
     def on_message_complete(self) -> None:
         """Called by the parser."""

@@ -14,7 +14,8 @@ from typing import Literal
 
 import orjson
 
-from skep.spend import Outcome
+from skep.gateway.usage import usage_of
+from skep.spend import Outcome, Usage
 
 Kind = Literal[
     "unreachable",
@@ -22,6 +23,7 @@ Kind = Literal[
     "rate_limited",
     "server_error",
     "auth",
+    "forbidden",
     "context_too_long",
     "content_filter",
     "malformed",
@@ -43,7 +45,7 @@ class Rule:
     blames_route: bool
     """Whether it counts against the route in its breaker."""
     is_hard: bool
-    """Whether the breaker opens at once and for long: no moment's wait mends it."""
+    """Whether the breaker opens for long when it happens a few times in a row: no moment's wait mends it."""
     client_status: int
     passes_body: bool
     """Whether the client gets the provider's own words: they speak about the client's request."""
@@ -55,6 +57,8 @@ FAILURES: Mapping[Kind, Rule] = {
     "rate_limited": Rule("rate_limited", True, True, False, False, 429, True),
     "server_error": Rule("server_error", True, True, True, False, 502, False),
     "auth": Rule("auth", False, True, True, True, 502, False),
+    # Also said of one request alone: of what it is about, or of how much it would cost.
+    "forbidden": Rule("auth", False, True, True, False, 502, False),
     "context_too_long": Rule("context_too_long", False, True, False, False, 400, True),
     "content_filter": Rule("content_filter", False, False, False, False, 400, True),
     # Not asked again: what cannot be read may have been written, and is billed each time.
@@ -90,6 +94,8 @@ class Failure:
     content_type: str = ""
     has_left: bool = True
     """Whether the provider may have got the request."""
+    usage: Usage | None = None
+    """What the provider told that it used all the same."""
 
     @property
     def rule(self) -> Rule:
@@ -98,7 +104,9 @@ class Failure:
 
     @property
     def may_be_billed(self) -> bool:
-        """Whether the provider may have worked all the same: it got the request, and did not say that it failed."""
+        """Whether the provider may have worked all the same: it says so, or it got the request, and did not say that it failed."""
+        if self.usage is not None:
+            return True
         return self.has_left and self.kind in ("timeout", "malformed") and self.status in (None, 200)
 
 
@@ -106,7 +114,7 @@ def classify(
     status: int, body: bytes, *, content_type: str = "", retry_after: str | None = None, now: float = 0.0
 ) -> Failure:
     """The failure behind an answer whose status is not 200. ``now`` is the wall clock, for dates in ``retry_after``."""
-    code, message = _told(body)
+    code, message, usage = _told(body)
     return Failure(
         kind=_kind(status, code, message),
         reason=f"it answered {status}" + (f" ({code})" if code else ""),
@@ -114,6 +122,7 @@ def classify(
         retry_after_seconds=retry_after_seconds(retry_after, now),
         body=body,
         content_type=content_type,
+        usage=usage,
     )
 
 
@@ -145,8 +154,10 @@ def _kind(status: int, code: str, message: str) -> Kind:
         return "context_too_long"
     if code in _FILTER_CODES:
         return "content_filter"
-    if status in (401, 402, 403, 407) or code == "insufficient_quota":
+    if status in (401, 407) or code == "insufficient_quota":
         return "auth"
+    if status in (402, 403):
+        return "forbidden"
     if status in (429, 529):
         return "rate_limited"
     if status in (408, 504):
@@ -157,17 +168,19 @@ def _kind(status: int, code: str, message: str) -> Kind:
     return "client_error" if 400 <= status < 500 else "malformed"
 
 
-def _told(body: bytes) -> tuple[str, str]:
-    """The code and the message of an error in OpenAI's shape, or of what looks like one; empty when there is none."""
+def _told(body: bytes) -> tuple[str, str, Usage | None]:
+    """The code and the message of an error in OpenAI's shape, or of what looks like one, and the usage beside it."""
     if len(body) > _READ_BYTES:
-        return "", ""
+        return "", "", None
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return "", body[:2000].decode("utf-8", "replace")
+        return "", body[:2000].decode("utf-8", "replace"), None
     if isinstance(found, list) and found:
         found = found[0]
-    return _words(found.get("error", found) if isinstance(found, dict) else found)
+    if not isinstance(found, dict):
+        return *_words(found), None
+    return *_words(found.get("error", found)), usage_of(found.get("usage"))
 
 
 def _words(error: object) -> tuple[str, str]:

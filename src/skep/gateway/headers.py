@@ -10,6 +10,8 @@ _CONNECTION = frozenset(
 )
 """Of one connection only (RFC 9110, section 7.6.1), or about the bytes on it."""
 
+_USUAL = (b"keep-alive", b"close", b"Keep-Alive", b"Close")
+
 _OURS = frozenset(
     b"host authorization x-api-key api-key content-type accept-encoding cookie origin referer forwarded x-real-ip via"
     b" openai-organization openai-project x-auth-token x-http-method-override true-client-ip x-client-ip".split()
@@ -31,19 +33,30 @@ _HELD_BACK = _CONNECTION | _OURS
 _OUR_PREFIXES = (b"x-skep-", b"x-forwarded-", b"sec-", b"cf-", *_SIGN_ON_PREFIXES)
 
 _NOT_RETURNED = frozenset(name.decode() for name in _CONNECTION) | frozenset(
-    ("set-cookie", "server", "date", "alt-svc", "strict-transport-security", "nel", "report-to", "content-type")
+    (
+        *("set-cookie", "set-cookie2", "server", "date", "alt-svc", "strict-transport-security", "nel", "report-to"),
+        *("content-type", "www-authenticate", "openai-organization", "openai-project", "anthropic-organization-id"),
+    )
 )
-"""About the provider's own address and connection; what comes after names them anew."""
+"""About the provider's own address and connection, or about the account that calls it; what comes after names them anew."""
 
 _LONGEST = 200
 _MOST_TAGS = 20
 
-_NOT_RETURNED_PREFIXES = ("access-control-", "cf-", "x-skep-")
+_NOT_RETURNED_PREFIXES = ("access-control-", "cf-", "x-skep-", "x-ratelimit-")
+"""The provider's limits are those of our account, not of who calls."""
 
 
 def to_provider(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The client's headers that a provider gets, as they came; names are in lower case."""
-    return [pair for pair in headers if pair[0] not in _HELD_BACK and not pair[0].startswith(_OUR_PREFIXES)]
+    headers = list(headers)
+    passed = [pair for pair in headers if pair[0] not in _HELD_BACK and not pair[0].startswith(_OUR_PREFIXES)]
+    for name, value in headers:
+        if name == b"connection" and value not in _USUAL:
+            # What it names is of this connection only, too (RFC 9110, section 7.6.1).
+            named = {each.strip() for each in value.lower().split(b",")}
+            passed = [pair for pair in passed if pair[0] not in named]
+    return passed
 
 
 def told_by_caller(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, tuple[str, ...]]:
@@ -63,10 +76,11 @@ def told_by_caller(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, 
 
 def to_client(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """A provider's headers that the client gets; names are in lower case."""
+    named = {each.strip() for name, value in headers if name == "connection" for each in value.lower().split(",")}
     return [
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, value in headers
-        if name not in _NOT_RETURNED and not name.startswith(_NOT_RETURNED_PREFIXES)
+        if name not in _NOT_RETURNED and name not in named and not name.startswith(_NOT_RETURNED_PREFIXES)
     ]
 
 

@@ -15,6 +15,7 @@ UnavailableError
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -94,6 +95,10 @@ class AttemptFailedError(Exception):
         super().__init__(failure.reason)
 
 
+class CancelledUnsentError(asyncio.CancelledError):
+    """A call was cancelled before a connection was made: nothing of it has left."""
+
+
 class LocalEmbedder(Protocol):
     """The embedding model that is part of Skep, as it is handed in."""
 
@@ -137,7 +142,7 @@ class Stream(Protocol):
 
 
 class Upstream(Protocol):
-    """Sends requests to providers. Cancelling a call closes its connection."""
+    """Sends requests to providers. Cancelling a call closes its connection, and raises CancelledUnsentError before there is one."""
 
     async def fetch(
         self,

@@ -7,6 +7,7 @@ import base64
 import struct
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -18,6 +19,9 @@ from skep.gateway.requests import Known
 from skep.spend import Ask, Caller, Meter, Rates, Settlement, Usage, make_price
 from skep.web import Notes
 
+THREADS = 2
+"""One call fills the processors; a second lets a short one pass a long one."""
+
 MAX_TEXTS = 2048
 """As in OpenAI's own API."""
 
@@ -25,21 +29,37 @@ _FREE = make_price(Rates(input_nusd_per_mtok=0, output_nusd_per_mtok=0))
 _FORMATS = ("float", "base64")
 
 
+class LocalModel:
+    """The embedding model with threads of its own: what else runs in threads must not wait behind it. `close` it."""
+
+    def __init__(self, embedder: LocalEmbedder) -> None:
+        self.embedder = embedder
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="skep-local-model")
+
+    async def embed(self, texts: Sequence[str], form: str) -> tuple[bytes, int]:
+        """The answer's body, and how many tokens were looked at. Waits for a thread; cancelled while it waits, nothing is done."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _embed, self.embedder, texts, form)
+
+    def close(self) -> None:
+        """Begin with nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
 async def answer_locally(
-    embedder: LocalEmbedder, meter: Meter, known: Known, caller: Caller, send: Send, notes: Notes
+    local: LocalModel, meter: Meter, known: Known, caller: Caller, send: Send, notes: Notes
 ) -> None:
     """Embed and answer. It costs nothing, and limits count it like any call.
 
     Raises RequestInvalidError, the errors of spending, UnavailableError.
     """
-    texts, form = _read(known, embedder.dimensions)
+    texts, form = _read(known, local.embedder.dimensions)
     started = time.monotonic()
     ask = Ask(caller, LOCAL_MODEL, known.input_tokens_at_most, 0, _FREE, face=known.face)
     ticket = meter.try_admit(ask) or await meter.admit(ask)
     meter.begin(ticket)
     settlement = Settlement("server_error", None, provider=LOCAL_MODEL, model_used=LOCAL_MODEL, price=_FREE)
     try:
-        body, tokens = await asyncio.to_thread(_embed, embedder, texts, form)
+        body, tokens = await local.embed(texts, form)
         settlement = Settlement(
             "ok",
             Usage(input_tokens=tokens, output_tokens=0),

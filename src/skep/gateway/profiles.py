@@ -34,8 +34,10 @@ class Profile:
     takes_include_usage: bool = True
     """Whether a stream tells its usage when ``stream_options.include_usage`` asks for it. False: it tells unasked, or refuses
     fields it does not know."""
-    cap_field: str = "max_tokens"
-    """What bounds the output of a chat; the other faces say ``max_tokens`` everywhere."""
+    cap_fields: tuple[str, ...] = ("max_tokens",)
+    """The fields that bound the output of a chat; the first is the one to set. A field that is not here may be passed over."""
+    text_cap_fields: tuple[str, ...] = ("max_tokens",)
+    """The same for completions."""
     price_id: str | None = None
     """Its name in the price list; None when it has none there."""
 
@@ -45,7 +47,7 @@ PROFILES: tuple[Profile, ...] = (
         kind="openai",
         summary="OpenAI",
         base_url="https://api.openai.com/v1",
-        cap_field="max_completion_tokens",
+        cap_fields=("max_completion_tokens", "max_tokens"),
         price_id="openai",
     ),
     Profile(
@@ -54,7 +56,7 @@ PROFILES: tuple[Profile, ...] = (
         base_url=None,
         key_header="api-key",
         key_prefix="",
-        cap_field="max_completion_tokens",
+        cap_fields=("max_completion_tokens", "max_tokens"),
         price_id="azure",
     ),
     Profile(
@@ -62,6 +64,7 @@ PROFILES: tuple[Profile, ...] = (
         summary="Google Gemini, by its OpenAI-compatible address",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         price_id="google",
+        cap_fields=("max_tokens", "max_completion_tokens"),
     ),
     Profile(
         kind="mistral",
@@ -70,22 +73,54 @@ PROFILES: tuple[Profile, ...] = (
         takes_include_usage=False,
         price_id="mistral",
     ),
-    Profile(kind="groq", summary="Groq", base_url="https://api.groq.com/openai/v1", price_id="groq"),
+    Profile(
+        kind="groq",
+        summary="Groq",
+        base_url="https://api.groq.com/openai/v1",
+        price_id="groq",
+        cap_fields=("max_tokens", "max_completion_tokens"),
+    ),
     Profile(kind="deepseek", summary="DeepSeek", base_url="https://api.deepseek.com/v1", price_id="deepseek"),
-    Profile(kind="xai", summary="xAI", base_url="https://api.x.ai/v1", price_id="x-ai"),
-    Profile(kind="openrouter", summary="OpenRouter", base_url="https://openrouter.ai/api/v1", price_id="openrouter"),
+    Profile(
+        kind="xai",
+        summary="xAI",
+        base_url="https://api.x.ai/v1",
+        price_id="x-ai",
+        cap_fields=("max_tokens", "max_completion_tokens"),
+    ),
+    Profile(
+        kind="openrouter",
+        summary="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        price_id="openrouter",
+        cap_fields=("max_tokens", "max_completion_tokens"),
+    ),
     Profile(kind="together", summary="Together AI", base_url="https://api.together.xyz/v1", price_id="together"),
     Profile(
         kind="fireworks", summary="Fireworks", base_url="https://api.fireworks.ai/inference/v1", price_id="fireworks"
     ),
-    Profile(kind="cerebras", summary="Cerebras", base_url="https://api.cerebras.ai/v1", price_id="cerebras"),
+    Profile(
+        kind="cerebras",
+        summary="Cerebras",
+        base_url="https://api.cerebras.ai/v1",
+        price_id="cerebras",
+        cap_fields=("max_tokens", "max_completion_tokens"),
+    ),
     Profile(kind="ollama", summary="Ollama on this machine", base_url="http://127.0.0.1:11434/v1", needs_key=False),
-    Profile(kind="vllm", summary="vLLM on this machine", base_url="http://127.0.0.1:8000/v1", needs_key=False),
+    Profile(
+        kind="vllm",
+        summary="vLLM on this machine",
+        base_url="http://127.0.0.1:8000/v1",
+        needs_key=False,
+        cap_fields=("max_tokens", "max_completion_tokens"),
+    ),
     Profile(
         kind="llama_cpp",
         summary="llama.cpp's server on this machine",
         base_url="http://127.0.0.1:8080/v1",
         needs_key=False,
+        cap_fields=("max_tokens", "n_predict"),
+        text_cap_fields=("max_tokens", "n_predict"),
     ),
     Profile(
         kind="openai_compatible",

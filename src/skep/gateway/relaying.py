@@ -16,7 +16,7 @@ from skep.gateway.headers import dollars, header, to_client
 from skep.gateway.interfaces import Answer, AttemptFailedError, NoRouteError, Stream, failed_error
 from skep.gateway.models import Route
 from skep.gateway.streaming import Tally, error_event
-from skep.gateway.usage import AnswerUnreadableError, output_bytes, read_answer
+from skep.gateway.usage import AnswerUnreadableError, counted, output_bytes, read_answer
 from skep.gateway.watching import ClientWatch
 from skep.spend import Outcome, Step, Usage
 from skep.web import openai_error_bytes
@@ -37,7 +37,11 @@ async def run_call(call: ModelCall) -> None:
     Raises the errors that are to be shown, and CancelledError only when the server ends.
     """
     options = call.tools.options
-    watch = ClientWatch(call.receive, cancels=options.cancels_when_client_gone)
+    cancels = options.cancels_when_client_gone
+    # A stream that is heard out sees to its end itself; a whole answer has nothing else that would.
+    watch = ClientWatch(
+        call.receive, cancels=cancels or not call.known.stream, after_seconds=0.0 if cancels else options.drain_seconds
+    )
     try:
         await (_relay_stream(call, watch) if call.known.stream else _relay_whole(call, watch))
     except asyncio.CancelledError:
@@ -54,23 +58,26 @@ async def run_call(call: ModelCall) -> None:
         raise
     except CallFailedError as error:
         await _answer_failure(call, error.failure)
+    except Exception:
+        call.settle_left("internal")
+        raise
     finally:
         watch.stop()
         if call.charge is None:
-            # The client went away, or the server ends: the provider has read the question.
-            call.settle_counted("cancelled", 0, 0)
+            # The client went away, or the server ends.
+            call.settle_left("cancelled")
 
 
 async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
-    if call.tools.options.cancels_when_client_gone:
-        watch.start_later(asyncio.get_running_loop(), _WATCH_AFTER_SECONDS)
+    watch.start_later(asyncio.get_running_loop(), _WATCH_AFTER_SECONDS)
     answer, usage = await attempt_routes(call, _fetch_whole)
     # From here on nothing takes long, and nothing must come between: what is used is charged.
     watch.stop()
+    outcome: Outcome = "cancelled" if watch.is_gone else "ok"
     if usage is None:
-        call.settle_counted("ok", output_bytes(answer.body), 0, answer.status)
+        call.settle_counted(outcome, output_bytes(answer.body), 0, answer.status)
     else:
-        call.settle("ok", usage=usage, status=answer.status)
+        call.settle(outcome, usage=usage, status=answer.status)
     await _send_whole(
         call, answer.status, to_client(answer.headers), header(answer.headers, "content-type"), answer.body
     )
@@ -89,9 +96,9 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
         raise AttemptFailedError(_classified(answer.status, answer.headers, answer.body))
     content_type = header(answer.headers, "content-type")
     if "json" not in content_type:
-        raise AttemptFailedError(
-            Failure("malformed", f"its answer is no JSON but {content_type[:80] or 'unnamed'}", 200)
-        )
+        # A page of somebody on the way, most likely: no model has written it.
+        reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
+        raise AttemptFailedError(Failure("malformed", reason, 200, usage=counted(len(call.known.body), 0)))
     try:
         usage, error = read_answer(answer.body)
     except AnswerUnreadableError as unreadable:
@@ -113,11 +120,7 @@ def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) ->
 
 async def _answer_failure(call: ModelCall, failure: Failure) -> None:
     """Tell the client how the last attempt failed: in the provider's own words where they speak about the request."""
-    if call.attempts_to_pay:
-        # What it was asked to read is known, what it wrote is not. At nothing, calls that always fail would be free for ever.
-        call.settle_counted(failure.rule.outcome, 0, 0, failure.status, readings=call.attempts_to_pay)
-    else:
-        call.settle(failure.rule.outcome, status=failure.status)
+    call.settle(failure.rule.outcome, status=failure.status)
     if failure.rule.passes_body and failure.body and failure.status and "json" in failure.content_type:
         headers = []
         if failure.retry_after_seconds is not None:
@@ -159,6 +162,11 @@ async def _relay_stream(call: ModelCall, watch: ClientWatch) -> None:
     call.first_byte = time.monotonic()
     try:
         await _pass_on(call, opened, watch)
+    except (asyncio.CancelledError, _ClientStalledError):
+        raise
+    except Exception:
+        _settle_stream(call, opened.tally, "internal")
+        raise
     finally:
         tally = opened.tally
         if call.charge is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,13 @@ FILE_TOKENS = 1_000_000
 """The same for a file or a recording that is named by its id."""
 
 _MOST_TOKENS = 1 << 40
-_KEYS = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "best_of", "user", "prompt")
+_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
+"""What some provider takes as the bound of its output (``n_predict``: llama.cpp, where it counts more than ``max_tokens``)."""
+
+_OTHER_MODELS = ("models", "fallbacks")
+"""Lets a provider choose other models than the one that is asked for, allowed and priced (OpenRouter, LiteLLM)."""
+
+_KEYS = ("model", "stream", "stream_options", *_BOUNDS, "n", "best_of", "user", "prompt", *_OTHER_MODELS)
 """What we go by. Some providers (those in Go) read ``Max_Tokens`` as ``max_tokens`` too, and the last one counts there."""
 
 
@@ -66,6 +72,10 @@ def read_request(face: Face, body: bytes) -> Known:
     model = values.get("model")
     if not isinstance(model, str) or not model:
         raise RequestInvalidError(reason="model must name a model", param="model")
+    for name in _OTHER_MODELS:
+        if values.get(name):
+            reason = f"{name} names other models than model does; an administrator sets routes to fall back on"
+            raise RequestInvalidError(reason=reason, param=name)
     stream = _stream(face, values)
     choices, output = _output(face, values)
     return Known(
@@ -84,10 +94,11 @@ def read_request(face: Face, body: bytes) -> Known:
     )
 
 
-def adapted(known: Known, *, model: str, include_usage: bool, cap_field: str, cap: int | None) -> bytes:
+def adapted(known: Known, *, model: str, include_usage: bool, cap_fields: Sequence[str], cap: int | None) -> bytes:
     """The body as a provider gets it: its own name of the model, a bound if one is needed, the question for usage.
 
-    ``cap`` is for all choices together; None leaves the bound alone. Every byte that need not change is as it came.
+    ``cap`` is for all choices together; None leaves the bound to the client, whose own is said again where the provider heeds only
+    another name for it (``cap_fields``). Every byte that need not change is as it came.
     """
     changes: dict[str, bytes] = {}
     if model != known.model:
@@ -99,10 +110,22 @@ def adapted(known: Known, *, model: str, include_usage: bool, cap_field: str, ca
             changes["stream_options"] = orjson.dumps({**options, "include_usage": True})
         else:
             changes["stream_options"] = b'{"include_usage":true}'
-    if cap is not None:
-        named = next((name for name in ("max_completion_tokens", "max_tokens") if name in known.values), cap_field)
-        changes[named] = b"%d" % max(1, cap // known.choices)
+    if cap is not None or (known.output_tokens is not None and known.face != "embeddings"):
+        _bound(known, cap_fields, cap, changes)
     return splice(known.body, changes, known.values, known.spans) if changes else known.body
+
+
+def _bound(known: Known, cap_fields: Sequence[str], cap: int | None, changes: dict[str, bytes]) -> None:
+    """See that the provider knows the bound that was reserved for."""
+    values = known.values
+    named = [name for name in _BOUNDS if name in values and (cap is not None or values[name] is not None)]
+    if cap is not None:
+        bound = max(1, cap // known.choices)
+        changes.update((name, b"%d" % bound) for name in named)
+    else:
+        bound = (known.output_tokens or 0) // known.choices
+    if not any(name in cap_fields for name in named):
+        changes[cap_fields[0]] = b"%d" % bound
 
 
 def _stream(face: Face, values: Mapping[str, Any]) -> bool:
@@ -144,10 +167,21 @@ def _output(face: Face, values: Mapping[str, Any]) -> tuple[int, int | None]:
     choices = _whole(values, "n") or 1
     if face == "completions":
         choices = max(choices, _whole(values, "best_of") or 1) * _prompts(values.get("prompt"))
-    # Of two bounds each provider heeds the one that it knows: only the larger is one for all of them.
-    bounds = [bound for name in ("max_completion_tokens", "max_tokens") if (bound := _whole(values, name)) is not None]
-    bound = max(bounds, default=None)
-    return choices, None if bound is None else min(bound * choices, _MOST_TOKENS)
+    # Of several bounds each provider heeds those that it knows: only the largest is one for all of them.
+    bounds = [_bound_of(values, name) for name in _BOUNDS if values.get(name) is not None]
+    if not bounds or None in bounds:
+        return choices, None
+    return choices, min(max(bound or 0 for bound in bounds) * choices, _MOST_TOKENS)
+
+
+def _bound_of(values: Mapping[str, Any], name: str) -> int | None:
+    """A bound that the client named; None for llama.cpp's word for no bound. What is 0 here counts as absent there."""
+    if name == "n_predict" and values[name] in (-1, -2):
+        return None
+    bound = _whole(values, name)
+    if not bound:
+        raise RequestInvalidError(reason=f"{name} must be at least 1", param=name)
+    return bound
 
 
 def _prompts(prompt: object) -> int:

@@ -16,7 +16,7 @@ from skep.gateway.board import Board, ProviderView, RouteView
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.headers import to_provider, told_by_caller
 from skep.gateway.interfaces import LocalEmbedder, ModelNotFoundError, Upstream
-from skep.gateway.local import answer_locally
+from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
@@ -76,7 +76,7 @@ class Gateway:
         self._tools = Tools(meter, upstream, self.board, options)
         self._served = {name: serve(model) for name, model in config.models.items()}
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
-        self._embedder = embedder
+        self._local = None if embedder is None else LocalModel(embedder)
         self._checks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -97,11 +97,13 @@ class Gateway:
         for check in self._checks:
             check.cancel()
         await asyncio.gather(*self._checks, return_exceptions=True)
+        if self._local is not None:
+            self._local.close()
         await self._tools.upstream.close()
 
     def model_names(self) -> list[str]:
         """What clients may ask for."""
-        return [*self._served, *([] if self._embedder is None else [LOCAL_MODEL])]
+        return [*self._served, *([] if self._local is None else [LOCAL_MODEL])]
 
     def status(self) -> GatewayStatus:
         """How the gateway fares, in this process."""
@@ -125,16 +127,18 @@ class Gateway:
         client = scope.get("client")
         may_call(principal, model=known.model, face=face, address=client[0] if client else "")
         caller = caller_of(principal, known.user, *told_by_caller(headers))
-        if known.model == LOCAL_MODEL and self._embedder is not None:
-            await answer_locally(self._embedder, self._tools.meter, known, caller, send, notes)
-            return
+        local = self._local if known.model == LOCAL_MODEL else None
         served = self._served.get(known.model)
-        if served is None:
+        if served is None and local is None:
             raise ModelNotFoundError(name=known.model, param="model")
         turns = self._turns
         if not turns.try_take():
             await turns.take()
         try:
+            if served is None:
+                assert local is not None, "either of them was found"
+                await answer_locally(local, self._tools.meter, known, caller, send, notes)
+                return
             steps: list[Step] = []
             served, ticket = await self._admit(served, caller, known, steps)
             self._tools.meter.begin(ticket)

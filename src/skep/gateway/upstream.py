@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from skep.gateway.connection import AnswerMalformedError, Connection, ConnectionBrokenError
 from skep.gateway.failures import Failure
 from skep.gateway.headers import header
-from skep.gateway.interfaces import Answer, AttemptFailedError, Stream
+from skep.gateway.interfaces import Answer, AttemptFailedError, CancelledUnsentError, Stream
 from skep.gateway.models import Provider
 from skep.gateway.packing import Unpacker, UnpackError
 
@@ -84,6 +84,10 @@ class HttpUpstream:
                 connection = self._take(pool) or await self._connect(pool)
                 await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
                 answer = await self._whole(connection)
+        except asyncio.CancelledError as error:
+            if connection is None:
+                raise CancelledUnsentError from error
+            raise
         except _ConnectFailedError as error:
             raise AttemptFailedError(Failure("unreachable", str(error), has_left=False)) from error
         except _FAILURES as error:
@@ -106,6 +110,10 @@ class HttpUpstream:
                 await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
             opened = OpenStream(self, pool, connection, self._max_answer_bytes)
             is_open = True
+        except asyncio.CancelledError as error:
+            if connection is None:
+                raise CancelledUnsentError from error
+            raise
         except _ConnectFailedError as error:
             raise AttemptFailedError(Failure("unreachable", str(error), has_left=False)) from error
         except _FAILURES as error:

@@ -10,14 +10,15 @@ from starlette.types import Receive
 class ClientWatch:
     """Cancels a task when the client goes away, or, without ``cancels``, only notes it. Stop it in a ``finally``.
 
-    Whoever catches the cancellation asks `is_gone`, and then calls `forgive` to go on.
+    With ``after_seconds`` it is cancelled so long after that. Whoever catches the cancellation asks `is_gone`, and then calls `forgive` to go on.
     """
 
-    __slots__ = ("_cancels", "_handle", "_receive", "_task", "_watcher", "is_gone")
+    __slots__ = ("_after_seconds", "_cancels", "_handle", "_receive", "_task", "_watcher", "is_gone")
 
-    def __init__(self, receive: Receive, *, cancels: bool) -> None:
+    def __init__(self, receive: Receive, *, cancels: bool, after_seconds: float = 0.0) -> None:
         self._receive = receive
         self._cancels = cancels
+        self._after_seconds = after_seconds
         self._task: asyncio.Task[object] | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -53,5 +54,7 @@ class ClientWatch:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.is_gone = True
+        if self._after_seconds:
+            await asyncio.sleep(self._after_seconds)
         if self._cancels and self._task is not None and not self._task.done():
             self._task.cancel()

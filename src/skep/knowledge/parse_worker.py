@@ -50,7 +50,7 @@ def main(niceness: int = 0) -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     # Whatever a library prints must not fall between the frames.
     sys.stdout = sys.stderr
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         while True:
             root, plain_options, batch = read_frame(requests)
             options = WalkOptions(**plain_options)

@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import marshal
 import os
-import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
+from skep.children import PARSER, PARSER_NICENESS, Child, start_parser, take_early_parser
 from skep.knowledge.interfaces import ParserStartError
 from skep.knowledge.preparing import (
     PARSER_CRASHED,
@@ -41,10 +40,7 @@ _ENDING_SECONDS = 1.0
 _QUEUED_RESULTS = 256
 """Cut files that wait to be stored, at most: bounds memory when the database is slower than the parsers."""
 
-_NICENESS = 10
-"""How far a worker steps back behind us: indexing gives way to whoever works at the machine."""
-
-_RUNNER = Path(__file__).with_name("run_parse_worker.py")
+_RUNNER = PARSER
 
 LookUpStored = Callable[[WalkEntry], frozenset[StoredContent]]
 Prepared = PreparedFile | UnreadableFile
@@ -66,33 +62,32 @@ class ParseJob:
 class SpareWorker:
     """A worker that starts while others still find out what there is to do; ended by `close` if nobody took it.
 
-    Starting one takes as long as cutting 500 files, but on another core.
+    Starting one takes as long as cutting 500 files, but on another core. A command that knew early that it would need one
+    has started it already.
     """
 
     def __init__(self) -> None:
-        self._starting: asyncio.Task[asyncio.subprocess.Process] | None = None
+        self._starting: Child | None = None
 
     def begin(self) -> None:
-        """Start it, without waiting."""
-        self._starting = asyncio.create_task(_start_worker(), name="skep-parse-spare")
+        """Start it, without waiting. A refusal of the system shows when a worker is needed."""
+        with suppress(ParserStartError):
+            self._starting = take_early_parser() or _start_worker()
 
-    async def take(self) -> asyncio.subprocess.Process | None:
+    def take(self) -> Child | None:
         """The worker, for the first who asks; None for others. Raises ParserStartError."""
         starting, self._starting = self._starting, None
-        return None if starting is None else await starting
+        return starting
 
-    def give_back(self, process: asyncio.subprocess.Process) -> bool:  # noqa: ARG002 -- for those who keep it
+    def give_back(self, worker: Child) -> bool:  # noqa: ARG002 -- for those who keep it
         """Whether a worker that has nothing to do is kept here; if not, it is to be ended."""
         return False
 
     async def close(self) -> None:
         """End it if nobody took it."""
-        with suppress(ParserStartError):
-            process = await self.take()
-            if process is not None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        untaken, self._starting = self._starting, None
+        if untaken is not None:
+            await untaken.end()
 
 
 class KeptWorker(SpareWorker):
@@ -103,29 +98,27 @@ class KeptWorker(SpareWorker):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: asyncio.subprocess.Process | None = None
+        self._kept: Child | None = None
 
     @override
-    async def take(self) -> asyncio.subprocess.Process | None:
+    def take(self) -> Child | None:
         kept, self._kept = self._kept, None
-        if kept is not None and kept.returncode is None:
+        if kept is not None and kept.exit_code is None:
             return kept
-        return await _start_worker(niceness=0)
+        return _start_worker(niceness=0)
 
     @override
-    def give_back(self, process: asyncio.subprocess.Process) -> bool:
-        if self._kept is not None or process.returncode is not None:
+    def give_back(self, worker: Child) -> bool:
+        if self._kept is not None or worker.exit_code is not None:
             return False
-        self._kept = process
+        self._kept = worker
         return True
 
     @override
     async def close(self) -> None:
         kept, self._kept = self._kept, None
         if kept is not None:
-            with suppress(ProcessLookupError):
-                kept.kill()
-            await kept.wait()
+            await kept.end()
 
 
 async def prepare_files(job: ParseJob, entries: Sequence[WalkEntry]) -> AsyncGenerator[Prepared, None]:
@@ -174,7 +167,7 @@ class _Worker:
 
     def __init__(self, job: ParseJob) -> None:
         self._job = job
-        self._process: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
         self._suspect: WalkEntry | None = None
         self._is_idle = False
 
@@ -210,27 +203,23 @@ class _Worker:
         return []
 
     async def close(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
+        child, self._child = self._child, None
+        if child is None:
             return
         spare = self._job.spare
-        if self._is_idle and spare is not None and spare.give_back(process):
-            return
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-        await process.wait()
+        if not (self._is_idle and spare is not None and spare.give_back(child)):
+            await child.end()
 
     async def _given_up(self, entry: WalkEntry, *, hangs: bool) -> UnreadableFile:
         """End the process and say what it died of."""
-        process = self._process
-        if hangs or process is None:
+        child = self._child
+        if hangs or child is None:
             await self.close()
             return UnreadableFile(entry.path, PARSER_TIMEOUT, f"not cut within {_FILE_TIMEOUT_SECONDS:g} s")
         with suppress(TimeoutError):
             async with asyncio.timeout(_ENDING_SECONDS):
-                await process.wait()
-        code = process.returncode
+                await child.wait()
+        code = child.exit_code
         await self.close()
         if code is None:
             return UnreadableFile(entry.path, PARSER_CRASHED, "the process that cut it spoke nonsense")
@@ -238,49 +227,26 @@ class _Worker:
         return UnreadableFile(entry.path, PARSER_CRASHED, f"the process that cut it ended with {cause}")
 
     async def _send_request(self, request: list[Any]) -> None:
-        if self._process is None:
+        if self._child is None:
             spare = self._job.spare
-            self._process = (await spare.take() if spare is not None else None) or await _start_worker()
+            self._child = (spare.take() if spare is not None else None) or _start_worker()
         self._is_idle = False
-        await _send(self._process, (self._job.root, _plain_options(self._job.options), request))
+        data = marshal.dumps((self._job.root, _plain_options(self._job.options), request))
+        await self._child.send(len(data).to_bytes(4, "big") + data)
 
     async def _receive_result(self) -> Prepared:
-        assert self._process is not None
-        return from_plain(await _receive(self._process))
+        assert self._child is not None
+        size = int.from_bytes(await self._child.receive(4), "big")
+        # Plain values only, whoever wrote them; what is not a prepared file fails in `from_plain`.
+        value: tuple[Any, ...] = marshal.loads(await self._child.receive(size))  # noqa: S302
+        return from_plain(value)
 
 
-async def _start_worker(niceness: int = _NICENESS) -> asyncio.subprocess.Process:
-    # The current folder may be the one that is indexed: its files must never be imported (-P, or -I as we ourselves).
-    flag = "-I" if sys.flags.isolated else "-P"
+def _start_worker(niceness: int = PARSER_NICENESS) -> Child:
     try:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            flag,
-            str(_RUNNER),
-            str(niceness),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=1 << 20,
-            # Ctrl-C is for us to understand: in our group it would hit a worker that is only just starting.
-            process_group=0,
-        )
+        return start_parser(niceness, _RUNNER)
     except OSError as error:
         raise ParserStartError(reason=error.strerror or str(error)) from error
-
-
-async def _send(process: asyncio.subprocess.Process, value: Any) -> None:  # noqa: ANN401 -- plain values
-    assert process.stdin is not None
-    data = marshal.dumps(value)
-    process.stdin.write(len(data).to_bytes(4, "big") + data)
-    await process.stdin.drain()
-
-
-async def _receive(process: asyncio.subprocess.Process) -> tuple[Any, ...]:
-    assert process.stdout is not None
-    size = int.from_bytes(await process.stdout.readexactly(4), "big")
-    # Plain values only, whoever wrote them; what is not a prepared file fails in `from_plain`.
-    value: tuple[Any, ...] = marshal.loads(await process.stdout.readexactly(size))  # noqa: S302
-    return value
 
 
 def _plain_stat(entry: WalkEntry) -> tuple[int, int, int, int]:

@@ -17,8 +17,10 @@ from skep.app import KEY_FILE, Skep, embedded_server, open_skep
 from skep.errors import SkepError
 from skep.server.binding import bind, require_safe_bind, require_usable_tls
 from skep.server.interfaces import PortTakenError
+from skep.server.orders import Orders
 from skep.server.running import find_running
 from skep.settings import Settings
+from skep.terminal import Terminal
 
 CheckState = Literal["ok", "warn", "fail"]
 
@@ -37,6 +39,11 @@ class Check:
     state: CheckState
     detail: str
     fix: str = ""
+
+
+def say_examination(settings: Settings, _orders: Orders) -> None:
+    """Write every check to standard output, as one JSON list."""
+    Terminal(json=True).result(asyncio.run(examine(settings)), "")
 
 
 async def examine(settings: Settings) -> list[Check]:

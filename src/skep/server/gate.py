@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from skep.access import Principal, Role, require_role
+from skep.access import Principal, Role, may_call, require_role
 from skep.errors import SkepError, UnavailableError
 from skep.observe import NO_METRICS, Metrics, event, trace_id_of, tracing
 from skep.server.credentials import sent_key
@@ -276,6 +276,9 @@ class Gate:
                 return None
             raise
         exchange.key_id = principal.key_id
+        if principal.networks is not None:
+            client = exchange.scope.get("client")
+            may_call(principal, address=client[0] if client else "")
         role: Role = needed
         require_role(principal, role)
         return principal

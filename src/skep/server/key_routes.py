@@ -49,9 +49,7 @@ class KeyBody(_Body):
     role: Role = Field("member", description="What it may do in the project.")
     models: list[str] | None = Field(None, description="Models it may ask for; * at the end of one matches all.")
     faces: list[str] | None = Field(None, description="Faces it may use, such as chat.completions.")
-    addresses: list[str] | None = Field(
-        None, description="Addresses and networks it may call models from; other routes take it from anywhere."
-    )
+    addresses: list[str] | None = Field(None, description="Addresses and networks it may be used from.")
     expires_at: AwareDatetime | None = Field(None, description="When it ends by itself.")
     user: str | None = Field(None, description="Whose key it is: its calls count as theirs.")
     tier: str | None = Field(None, description="For rules that count by tier.")

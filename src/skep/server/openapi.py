@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from skep import __version__
-from skep.access import KeyInvalidError, KeyMissingError, RoleTooLowError
+from skep.access import AddressNotAllowedError, KeyInvalidError, KeyMissingError, RoleTooLowError
 from skep.errors import SkepError
 from skep.server.interfaces import HostRefusedError, NotReadyError, OriginRefusedError
 from skep.server.problems import MEDIA_TYPE, PROBLEM_SCHEMA
@@ -19,7 +19,7 @@ from skep.web import BodyInvalidError, BodyTooLargeError, Endpoint, QueryInvalid
 _Key = tuple[str, Literal["body", "query", "answer"]]
 
 _REFERENCE = "#/components/schemas/{model}"
-_KEYED_ERRORS = (KeyMissingError, KeyInvalidError, RoleTooLowError, NotReadyError)
+_KEYED_ERRORS = (KeyMissingError, KeyInvalidError, AddressNotAllowedError, RoleTooLowError, NotReadyError)
 _BODY_ERRORS = (BodyInvalidError, BodyTooLargeError)
 
 

@@ -251,8 +251,8 @@ class GatewaySettings:
     )
     on_client_gone: Literal["cancel", "drain"] = setting(
         "cancel",
-        "What becomes of a call whose client went away. cancel: the provider is told to stop. drain: it is heard out, so that"
-        " its own count of tokens is known.",
+        "What becomes of a call whose client went away. cancel: the provider is told to stop; what came of a stream is charged,"
+        " and a whole answer as it was reserved. drain: it is heard out, so that its own count of tokens is charged.",
     )
     drain_seconds: int = setting(60, "How long a provider is heard out at most.", minimum=1, maximum=3600)
     client_stall_seconds: int = setting(

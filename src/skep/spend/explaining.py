@@ -90,7 +90,7 @@ class Cost:
     price: Price | None
     """None: the version's numbers were not kept."""
     parts: list[CostPart]
-    """Tokens times nano-dollars for a million of them; their sum is rounded once, half up."""
+    """Tokens times nano-dollars for a million of them; their sum is rounded once, half up. Beside them stands what steps wasted."""
     request_nusd: int
     estimated: bool
     """The usage was not told by the provider."""
@@ -209,7 +209,8 @@ def explanation_lines(call: Explanation) -> Iterator[str]:
     yield f"  by: {', '.join(by + [f'tag {tag}' for tag in call.tags])}"
     for step in call.steps:
         took = "" if step.ms is None else f" after {step.ms:.1f} ms"
-        yield f"  tried: {step.what}: {step.outcome}{took}{f' ({step.reason})' if step.reason else ''}"
+        wasted = "" if step.cost_nusd is None else f", which costs {usd_text(step.cost_nusd)} USD"
+        yield f"  tried: {step.what}: {step.outcome}{took}{f' ({step.reason})' if step.reason else ''}{wasted}"
     times = [
         f"{ms:.1f} ms {what}" for what, ms in (("to the first token", call.ttft_ms), ("in all", call.duration_ms)) if ms
     ]
@@ -234,7 +235,7 @@ def _cost_lines(call: Explanation) -> Iterator[str]:
         rounded = "" if exact % MTOK == 0 else ", rounded to a nano-dollar"
         yield f"  cost: {cost.cost_usd} USD{price}{rounded}"
     else:
-        reserved = " as reserved" if cost.cost_nusd and call.usage.input_tokens is None else ""
+        reserved = " as reserved" if call.outcome == "lost" else ""
         yield f"  cost: {cost.cost_usd} USD{reserved}{price}"
 
 

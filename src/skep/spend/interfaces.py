@@ -95,7 +95,7 @@ class Meter(Protocol):
 
         ticket = meter.try_admit(ask) or await meter.admit(ask)
         meter.begin(ticket)        # the last thing before the first byte leaves for a provider
-        ...                        # all attempts of the call
+        ...                        # all attempts of the call, with `extend` after one that may be billed
         meter.settle(ticket, ...)  # in a `finally`; or `cancel`, when nothing ever left
 
     ``BudgetExceededError`` and ``LimitExceededError`` carry these fields: ``rule`` (name), ``rule_id``, ``metric``, ``subject``,
@@ -119,6 +119,13 @@ class Meter(Protocol):
 
     def begin(self, ticket: Ticket) -> None:
         """Write down that the call leaves now. Raises JournalUnwritableError; everything was given back then."""
+
+    async def extend(self, ticket: Ticket) -> bool:
+        """Reserve money and tokens for one attempt more, because the one before may be billed although it failed.
+
+        False, and nothing changes, when there is no room for it now: then no other attempt may be made. In windows that have
+        ended meanwhile nothing is reserved; what the attempt costs them is `overage`.
+        """
 
     def settle(self, ticket: Ticket, settlement: Settlement) -> Charge:
         """Charge what was used, give back the rest, and write down the call. Never raises on account of disk or database.

@@ -41,6 +41,8 @@ class _Segment:
     descriptor: int
     size: int = 0
     flushed: int = 0
+    is_doubtful: bool = False
+    """Something in it may not be on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,11 @@ class FileJournal(Journal):
         if not self._segments:
             raise JournalUnwritableError(path=self._folder, reason="this process is stopping")
         try:
-            if self._segments[-1].size >= self._segment_bytes:
+            if self._segments[-1].size >= self._segment_bytes or self._segments[-1].is_doubtful:
                 self._rotate()
             self._write(self._segments[-1], data)
             if self._sync:
-                os.fdatasync(self._segments[-1].descriptor)
+                self._make_safe(self._segments[-1], len(data))
         except OSError as error:
             raise self._unwritable(error) from error
         self._open[call_id] = data
@@ -141,6 +143,17 @@ class FileJournal(Journal):
             self._held.append(data)
         if segment.size - segment.flushed > _FLUSH_AT_BYTES:
             self._wake()
+
+    def _make_safe(self, segment: _Segment, size: int) -> None:
+        """Have the last line safe from power loss, or take it back: a call that is refused must not be adopted as lost."""
+        try:
+            os.fdatasync(segment.descriptor)
+        except OSError:
+            segment.size -= size
+            # What else the disk did not take is forgotten by the system after it has said so once: this file is done with.
+            segment.is_doubtful = True
+            os.ftruncate(segment.descriptor, segment.size)
+            raise
 
     def next_batch(self) -> Batch | None:
         """The oldest lines that are to be flushed; None when there are none. Nothing changes until `done`."""

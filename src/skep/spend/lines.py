@@ -8,6 +8,7 @@ nothing more be heard of the call (outcome ``lost``, charged as reserved); ``E``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import orjson
@@ -135,10 +136,7 @@ def _usage(usage: Usage) -> str:
 def _tried(steps: Sequence[Step]) -> str:
     if not steps:
         return NULL
-    shown = [
-        {"what": _plain(step.what), "outcome": step.outcome, "reason": _plain(step.reason), "ms": step.ms}
-        for step in steps[:MOST_STEPS]
-    ]
+    shown = [replace(step, what=_plain(step.what), reason=_plain(step.reason)) for step in steps[:MOST_STEPS]]
     return _escaped(orjson.dumps(shown).decode())
 
 

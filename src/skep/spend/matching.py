@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from skep.spend.holdings import Holding
-from skep.spend.models import EVERY, Ask, Caller, Metric, Rule, Settlement, Subject, Usage
+from skep.spend.models import EVERY, Ask, Caller, Metric, Price, Rule, Settlement, Subject, Usage
 from skep.spend.prices import cost_nusd, worst_cost_nusd
 
 SUBJECTS: tuple[Subject, ...] = get_args(Subject)
@@ -211,12 +211,23 @@ def is_plausible(usage: Usage) -> bool:
 
 
 def use(ask: Ask, settlement: Settlement) -> Use:
-    """What a call took, by what was told of it. A call that used nothing costs nothing, also without a price."""
-    usage = settlement.usage
-    if usage is None:
-        return Use(None, None) if settlement.estimated else Use(0, 0)
-    price = settlement.price or ask.price
+    """What a call took, all its attempts together. A call that used nothing costs nothing, also without a price."""
+    if settlement.usage is None:
+        used = Use(None, None) if settlement.estimated and not settlement.wasted else Use(0, 0)
+    else:
+        used = _used(settlement.usage, settlement.price or ask.price)
+    for usage, price in settlement.wasted:
+        more = _used(usage, price or ask.price)
+        used = Use(_sum(used.cost_nusd, more.cost_nusd), _sum(used.tokens, more.tokens))
+    return used
+
+
+def _used(usage: Usage, price: Price | None) -> Use:
     return Use(
         cost_nusd=None if price is None else cost_nusd(price, usage),
         tokens=None if usage.input_tokens is None else usage.input_tokens + (usage.output_tokens or 0),
     )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from skep.errors import UnavailableError
 from skep.spend.asking import Asking
 from skep.spend.holdings import NEVER, FlushedWindow, Holding, WindowView
 from skep.spend.interfaces import JournalUnwritableError, Meter, MeterUnavailableError
@@ -119,6 +120,46 @@ class LeasedMeter(Meter):
         held.is_begun = True
 
     @override
+    async def extend(self, ticket: Ticket) -> bool:
+        held = _held(ticket)
+        if not held.once:
+            held.once = tuple(
+                reserved if holding.rule.metric in ("cost", "tokens") else 0 for holding, reserved in held.holds
+            )
+        try:
+            await self._stock(held)
+        except UnavailableError:
+            return False
+        now = self.clock()
+        more = [need if now < holding.ends else 0 for (holding, _), need in zip(held.holds, held.once, strict=True)]
+        wanted = list(zip((holding for holding, _ in held.holds), more, strict=True))
+        if held.is_closed or (any(more) and not self.is_valid) or any(_is_short(*each) for each in wanted):
+            return False
+        before = held.holds
+        held.holds = [(holding, reserved + need) for (holding, reserved), need in zip(before, more, strict=True)]
+        held.attempts += 1
+        try:
+            self._journal.begin(held.ask.call_id, begin_line(held, _worst_nusd(held)))
+        except JournalUnwritableError:
+            held.holds = before
+            held.attempts -= 1
+            return False
+        for holding, need in wanted:
+            holding.reserve(need, now)
+        return True
+
+    async def _stock(self, held: HeldTicket) -> None:
+        """Ask the bank for what one more attempt lacks here. Raises an UnavailableError."""
+        now = self.clock()
+        wishes = []
+        for (holding, _), need in zip(held.holds, held.once, strict=True):
+            if now < holding.ends and _is_short(holding, need):
+                lack = need - holding.free
+                wishes.append(Wish(holding.rule.rule_id, holding.value, need=lack, least=lack, want=0))
+        if wishes:
+            await self.acquire(wishes)
+
+    @override
     def settle(self, ticket: Ticket, settlement: Settlement) -> Charge:
         held = _held(ticket)
         if held.is_closed:
@@ -199,6 +240,7 @@ class LeasedMeter(Meter):
             ask=ask,
             started_us=started_us,
             output_tokens_cap=cap,
+            output_tokens_reckoned=tokens,
             exceeded=tuple(exceeded),
             holds=holds,
             head=head(ask, started_us, plan.columns),
@@ -374,13 +416,16 @@ class LeasedMeter(Meter):
         return plan
 
 
+def _is_short(holding: Holding, need: int) -> bool:
+    return need > 0 and holding.rule.mode == "hard" and holding.free < need
+
+
 def _worst_nusd(ticket: HeldTicket) -> int | None:
     """What a call costs at most, for the ledger should it be lost; None when that is not known."""
-    ask = ticket.ask
-    if ticket.worst_nusd is not None or ask.price is None or ask.output_tokens_at_most is None:
-        return ticket.worst_nusd
-    worst = worst_cost_nusd(ask.price, ask.input_tokens_at_most, ask.output_tokens_at_most, has_audio=ask.has_audio)
-    return min(worst, MOST_NEED)
+    ask, worst = ticket.ask, ticket.worst_nusd
+    if worst is None and ask.price is not None and ask.output_tokens_at_most is not None:
+        worst = worst_cost_nusd(ask.price, ask.input_tokens_at_most, ask.output_tokens_at_most, has_audio=ask.has_audio)
+    return None if worst is None else min(worst * ticket.attempts, MOST_NEED)
 
 
 def _held(ticket: Ticket) -> HeldTicket:

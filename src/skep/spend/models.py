@@ -37,10 +37,11 @@ Outcome = Literal[
     "client_error",
     "interrupted",
     "refused",
+    "internal",
     "lost",
 ]
 """How a call ended. ``interrupted``: the provider died in the middle of a stream; ``refused``: a guard stopped it after it was
-begun; ``lost``: the process that made it died before it could say (written by whoever adopts its journal)."""
+begun; ``internal``: an error of ours that nobody foresaw; ``lost``: the process that made it died before it could say (written by whoever adopts its journal)."""
 
 EVERY = "*"
 """Value of a rule's subject: each value for itself."""
@@ -150,6 +151,8 @@ class Ticket:
     """Microseconds since 1970, UTC."""
     output_tokens_cap: int | None = None
     """What the gateway must put into the request as its bound, because the client named none; None: leave it alone."""
+    output_tokens_reckoned: int = 0
+    """How many tokens of output the reservation has room for."""
     exceeded: tuple[Rule, ...] = ()
     """Soft and shadow rules that are used up: for a warning header (soft) and the metrics."""
     is_begun: bool = False
@@ -167,6 +170,10 @@ class Step:
     reason: str = ""
     ms: float | None = None
     """How long it took; None where nothing was sent."""
+    input_tokens: int | None = None
+    """With ``output_tokens`` and their cost: of an attempt whose answer nobody got and that the provider may bill."""
+    output_tokens: int | None = None
+    cost_nusd: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,8 @@ class Settlement:
     """Of the route that was used."""
     tried: tuple[Step, ...] = ()
     """Empty when the first route answered at once."""
+    wasted: tuple[tuple[Usage, Price | None], ...] = ()
+    """What attempts took whose answers nobody got, each with the price of its route. Part of what the call is charged."""
 
 
 @dataclass(frozen=True, slots=True)

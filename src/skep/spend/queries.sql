@@ -253,7 +253,7 @@ order by w.rule_id, w.used desc limit %(limit)s;
 -- name: report_calls
 -- What calls of the principal's project cost and how long they took, by one of their properties. Whole days and hours that are summed
 -- up are taken from the sums; the others, and the pieces at both ends, from the calls. All are of one moment, so that nothing counts
--- twice or not at all.
+-- twice or not at all. Each place is added up by itself: sorted together, a thousand keys would not fit into memory.
 with span as (
     select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
         date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
@@ -272,11 +272,15 @@ with span as (
     from unnest(array[date_trunc('hour', %(since)s::timestamptz, 'UTC'), date_trunc('hour', %(until)s::timestamptz, 'UTC')]) h, span
     where h < first_hour or h >= end_hour
 ), parts as (
-    select value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed, ttft, duration
-    from days join call_rollup_day r using (day) where r.project_id = %(project_id)s and r.dimension = %(by)s
+    select value, sum(calls) as calls, sum(cost_nusd) as cost_nusd, sum(unpriced) as unpriced, sum(estimated) as estimated,
+        sum(input_tokens) as input_tokens, sum(cached_input_tokens) as cached_input_tokens, sum(output_tokens) as output_tokens,
+        sum(failed) as failed, sum(ttft) as ttft, sum(duration) as duration
+    from days join call_rollup_day r using (day) where r.project_id = %(project_id)s and r.dimension = %(by)s group by value
     union all
-    select value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed, ttft, duration
-    from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s
+    select value, sum(calls) as calls, sum(cost_nusd) as cost_nusd, sum(unpriced) as unpriced, sum(estimated) as estimated,
+        sum(input_tokens) as input_tokens, sum(cached_input_tokens) as cached_input_tokens, sum(output_tokens) as output_tokens,
+        sum(failed) as failed, sum(ttft) as ttft, sum(duration) as duration
+    from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s group by value
     union all
     select p.value, count(*), coalesce(sum(c.cost_nusd), 0), count(*) filter (where c.cost_nusd is null),
         count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.cached_input_tokens), 0),

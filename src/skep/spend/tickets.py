@@ -17,4 +17,8 @@ class HeldTicket(Ticket):
     head: str
     """How the call's lines in the journal begin."""
     worst_nusd: int | None
-    """What the call costs at most; None when it has no price, or when no rule counts money: then nobody reckoned it yet."""
+    """What one attempt costs at most; None when it has no price, or when no rule counts money: then nobody reckoned it yet."""
+    attempts: int = 1
+    """For how many attempts that may be billed there is a reservation."""
+    once: tuple[int, ...] = ()
+    """What each of ``holds`` needs for one more; empty until somebody asked."""

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 import skep
+from tests.postgres import ScratchServer
 from tests.rawprovider import STREAM_END, STREAM_HEAD, Part, RawProvider, Script, answer, chunk, raw_provider
 
 SOURCE = str(Path(skep.__file__).parent.parent)
@@ -179,16 +180,17 @@ class Served:
 
 
 @pytest.fixture(scope="package")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(scratch_server: ScratchServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("gateway")
     data = folder / "data"
-    with raw_provider(SCRIPTS) as provider, _no_tls() as plain_port:
+    with raw_provider(SCRIPTS) as provider, _no_tls() as plain_port, scratch_server.database() as database_url:
         models = "".join(
             _MODEL.format(name=name, most=5 if "endless" in name or "slow" in name else 2) for name in SCRIPTS
         )
         text = _SETTINGS.format(url=provider.url, plain_port=plain_port, most=MOST_ANSWER_BYTES, models=models)
         (folder / "skep.yaml").write_text(text)
-        environment = {**os.environ, "PYTHONPATH": SOURCE, "RAW_KEY": "sk-raw", "SKEP_WATCH_ENABLED": "false"}
+        known = {"RAW_KEY": "sk-raw", "SKEP_WATCH_ENABLED": "false", "SKEP_DATABASE_URL": database_url}
+        environment = {**os.environ, "PYTHONPATH": SOURCE, **known}
         command = [sys.executable, "-m", "skep", "--data-dir", str(data), "--config", str(folder / "skep.yaml")]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
@@ -208,4 +210,3 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
             process.stdout.close()
-            subprocess.run([*command, "down"], capture_output=True, timeout=50, env=environment)

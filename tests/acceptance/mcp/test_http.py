@@ -18,6 +18,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.command import Command, write
+from tests.postgres import ScratchServer
 
 FILES = {"src/retry.py": "class RetryPolicy:\n    attempts = 3\n", "docs/guide.md": "# Guide\n\nA timeout.\n"}
 
@@ -30,22 +31,26 @@ def search(number: int) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": asked}
 
 
-@pytest.fixture
-def server(skep_on: Command) -> Iterator[tuple[str, str]]:
-    """Address and key of a server that has indexed a folder."""
-    write(skep_on.folder, FILES)
-    skep_on("index", ".")
-    process = skep_on.start("up", "--port", "0", "--json")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        said: dict[str, Any] = json.loads(process.stdout.readline())
-        assert said["ready"], said
-        yield said["url"], Path(said["key_file"]).read_text().strip()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        with process:
-            process.communicate(timeout=25)
+@pytest.fixture(scope="module")
+def server(scratch_server: ScratchServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Address and key of a server that has indexed a folder; every test leaves it as it was."""
+    home = tmp_path_factory.mktemp("mcp")
+    folder = home / "project"
+    write(folder, FILES)
+    with scratch_server.database() as url:
+        skep = Command(home / "data", folder, url, more={"SKEP_WATCH_ENABLED": "false"})
+        skep("index", ".")
+        process = skep.start("up", "--port", "0", "--json")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            said: dict[str, Any] = json.loads(process.stdout.readline())
+            assert said["ready"], said
+            yield said["url"], Path(said["key_file"]).read_text().strip()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            with process:
+                process.communicate(timeout=25)
 
 
 @asynccontextmanager

@@ -9,9 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,107 +17,40 @@ import httpx
 import psutil
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[3] / "src"
-FILES = 1000
-FAST = 20.0
-"""Seconds within which something on a busy machine must have happened."""
+from tests.levels import by_level
+from tests.postgres import ScratchServer
+from tests.serving import FAST, ONLY_JOBS, Start, Up, eventually, skep, starting
 
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(SOURCE), **more}
-
-
-def skep(data: Path, *arguments: str, **more: str) -> Done:
-    command = [sys.executable, "-m", "skep", "--data-dir", str(data), *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=50, env=environment(**more))
-    return Done(ended.returncode, ended.stdout, ended.stderr)
-
-
-@dataclass
-class Up:
-    """A server that was started, with its parts."""
-
-    data: Path
-    process: subprocess.Popen[str]
-    said: dict[str, Any]
-    log: Path
-    clients: list[httpx.Client] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return str(self.said["url"])
-
-    @property
-    def key(self) -> str:
-        return Path(self.said["key_file"]).read_text().strip()
-
-    def client(self, **headers: str) -> httpx.Client:
-        sent = {"authorization": f"Bearer {self.key}"} | headers
-        self.clients.append(httpx.Client(base_url=self.url, headers=sent, timeout=30))
-        return self.clients[-1]
-
-    def children(self, role: str) -> list[psutil.Process]:
-        """Those that live: one that was just killed may still be there as a zombie, without a command line."""
-        found = []
-        for child in psutil.Process(self.process.pid).children():
-            with suppress(psutil.NoSuchProcess):
-                if f'"role": "{role}"' in " ".join(child.cmdline()):
-                    found.append(child)
-        return found
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(25)
-
-
-Start = Callable[..., Up]
+FILES = by_level(500, 1000)
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Iterator[Path]:
-    """A data folder; whatever runs from it is stopped at the end."""
-    folder = tmp_path / "data"
-    yield folder
-    down = skep(folder, "down")
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def start(data: Path, database_url: str) -> Iterator[Start]:
+    """Servers that answer and do jobs, on a database of the test's own."""
+    with starting(data, SKEP_DATABASE_URL=database_url, **ONLY_JOBS) as run:
+        yield run
+
+
+@pytest.fixture
+def start_whole(data: Path) -> Iterator[Start]:
+    """Servers as shipped: with everything they start, and the embedded database, which is stopped at the end."""
+    with starting(data) as run:
+        yield run
+    down = skep(data, "down")
     assert down.code == 0, down.err
 
 
-@pytest.fixture
-def start(data: Path, tmp_path: Path) -> Iterator[Start]:
-    started: list[Up] = []
-
-    def run(*arguments: str, **more: str) -> Up:
-        log = tmp_path / f"server-{len(started)}.log"
-        command = [sys.executable, "-m", "skep", "--data-dir", str(data), "up", "--port", "0", "--json", *arguments]
-        with log.open("w") as errors:
-            process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment(**more), cwd=tmp_path
-            )
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, log.read_text()
-        started.append(Up(data, process, json.loads(line), log))
-        return started[-1]
-
-    yield run
-    for up in started:
-        for client in up.clients:
-            client.close()
-        if up.process.poll() is None:
-            up.end()
-        assert up.process.stdout is not None
-        up.process.stdout.close()
+@pytest.fixture(scope="module")
+def steady(scratch_server: ScratchServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A server for all tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("steady")
+    with scratch_server.database() as url, starting(folder / "data", SKEP_DATABASE_URL=url, **ONLY_JOBS) as run:
+        yield run()
 
 
 @pytest.fixture
@@ -138,19 +69,6 @@ def large_tree(folder: Path, files: int = FILES) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"def function_{number}_{line}():\n    return {line}\n\n" for line in range(30)))
     return folder
-
-
-@contextmanager
-def eventually(seconds: float = FAST) -> Iterator[Callable[[], bool]]:
-    """`while waits():` goes on for so long, then fails."""
-    deadline = time.monotonic() + seconds
-
-    def waits() -> bool:
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-        return True
-
-    yield waits
 
 
 def submit(client: httpx.Client, folder: Path, name: str = "project") -> str:
@@ -181,8 +99,8 @@ def found(client: httpx.Client, query: str) -> set[str]:
 
 
 @pytest.mark.measured
-def test_index_watch_search_remove(start: Start, tree: Path) -> None:
-    up = start()
+def test_index_watch_search_remove(start_whole: Start, tree: Path) -> None:
+    up = start_whole()
     assert up.said["ready"], up.said
     assert (up.data.stat().st_mode & 0o777, Path(up.said["key_file"]).stat().st_mode & 0o777) == (0o700, 0o600)
     client = up.client()
@@ -206,9 +124,8 @@ def test_index_watch_search_remove(start: Start, tree: Path) -> None:
     assert up.key not in log
 
 
-def test_strangers_are_kept_out(start: Start, tree: Path) -> None:
-    up = start()
-    client = up.client()
+def test_strangers_are_kept_out(steady: Up) -> None:
+    up, client = steady, steady.client()
     port = httpx.URL(up.url).port
     for headers, status, code in (
         ({"authorization": ""}, 401, "key_missing"),
@@ -234,36 +151,34 @@ def test_strangers_are_kept_out(start: Start, tree: Path) -> None:
     assert client.get("/healthz").status_code == 200
 
 
-def test_nonsense_on_the_wire_does_no_harm(start: Start) -> None:
-    up = start()
-    address = httpx.URL(up.url)
+def test_nonsense_on_the_wire_does_no_harm(steady: Up) -> None:
+    address = httpx.URL(steady.url)
     for raw in (b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 200_000):
         with socket.create_connection((address.host, address.port or 0), timeout=10) as connection:
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
             assert b" 200 " not in connection.recv(65_536)[:20]
-    assert up.client().get("/healthz").status_code == 200
+    assert steady.client().get("/healthz").status_code == 200
 
 
 def test_listening_beyond_this_machine_is_refused(data: Path) -> None:
     for host in ("0.0.0.0", "::"):
         done = skep(data, "up", "--host", host, "--json")
         assert done.code == 3
-        assert done.json["error"]["code"] == "remote_bind_refused"
-        assert "server.tls_certificate" in done.json["error"]["fix"]
+        assert done.answer["error"]["code"] == "remote_bind_refused"
+        assert "server.tls_certificate" in done.answer["error"]["fix"]
     assert not data.exists() or not (data / "postgres").exists()
 
 
 @pytest.mark.measured
-def test_a_second_server_and_a_taken_port_are_said(start: Start, data: Path, tmp_path: Path) -> None:
-    up = start()
-    again = skep(data, "up", "--port", "0", "--json")
-    assert (again.code, again.json["error"]["code"]) == (1, "server_running")
-    assert up.url in again.json["error"]["message"]
-    port = str(httpx.URL(up.url).port)
+def test_a_second_server_and_a_taken_port_are_said(steady: Up, tmp_path: Path) -> None:
+    again = skep(steady.data, "up", "--port", "0", "--json")
+    assert (again.code, again.answer["error"]["code"]) == (1, "server_running")
+    assert steady.url in again.answer["error"]["message"]
+    port = str(httpx.URL(steady.url).port)
     taken = skep(tmp_path / "other", "up", "--port", port, "--json")
-    assert (taken.code, taken.json["error"]["code"]) == (1, "port_taken")
-    assert "--port" in taken.json["error"]["fix"]
+    assert (taken.code, taken.answer["error"]["code"]) == (1, "port_taken")
+    assert "--port" in taken.answer["error"]["fix"]
 
 
 def test_two_server_processes_share_the_work_and_see_the_same_jobs(start: Start, tree: Path) -> None:
@@ -356,8 +271,8 @@ def test_a_running_job_is_cancelled(start: Start, tmp_path: Path) -> None:
     assert client.get("/api/v1/collections/large").json()["files"] == FILES
 
 
-def test_the_database_goes_and_comes_back(start: Start, tree: Path) -> None:
-    up = start()
+def test_the_database_goes_and_comes_back(start_whole: Start, tree: Path) -> None:
+    up = start_whole(**ONLY_JOBS)
     client = up.client()
     wait_for(client, submit(client, tree))
     postmaster = int((up.data / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
@@ -400,26 +315,26 @@ def test_a_server_without_its_database_says_so(start: Start) -> None:
 
 
 @pytest.mark.measured
-def test_down_stops_everything(start: Start, data: Path, tree: Path) -> None:
-    up = start()
+def test_down_stops_everything(start_whole: Start, data: Path, tree: Path) -> None:
+    up = start_whole()
     client = up.client()
     wait_for(client, submit(client, tree))
     family = psutil.Process(up.process.pid).children(recursive=True)
     done = skep(data, "down", "--json")
     assert done.code == 0
-    assert {process["role"] for process in done.json["processes"]} == {"server", "worker", "embedder"}
-    assert done.json["database"] is True
+    assert {process["role"] for process in done.answer["processes"]} == {"server", "worker", "embedder"}
+    assert done.answer["database"] is True
     assert up.process.wait(5) == 0
     assert not [process for process in family if process.is_running()]
     again = skep(data, "down", "--json")
-    assert (again.code, again.json) == (0, {"processes": [], "database": False})
+    assert (again.code, again.answer) == (0, {"processes": [], "database": False})
     with pytest.raises(httpx.ConnectError):
         client.get("/healthz")
 
 
 @pytest.mark.full
-def test_children_of_a_killed_server_end_by_themselves(start: Start, data: Path) -> None:
-    up = start()
+def test_children_of_a_killed_server_end_by_themselves(start_whole: Start, data: Path) -> None:
+    up = start_whole()
     with eventually() as waits:
         while waits() and not up.children("worker"):
             pass
@@ -428,7 +343,7 @@ def test_children_of_a_killed_server_end_by_themselves(start: Start, data: Path)
     gone, alive = psutil.wait_procs(family, timeout=FAST)
     assert alive == []
     assert len(gone) == 2
-    assert start().said["ready"]
+    assert start_whole().said["ready"]
 
 
 def test_an_open_stream_does_not_hold_the_server_up(start: Start, tmp_path: Path) -> None:
@@ -445,12 +360,12 @@ def test_an_open_stream_does_not_hold_the_server_up(start: Start, tmp_path: Path
 
 
 @pytest.mark.measured
-def test_doctor(start: Start, data: Path) -> None:
+def test_doctor(start_whole: Start, data: Path) -> None:
     first = skep(data, "doctor", "--json")
-    assert (first.code, first.json["healthy"]) == (0, True), first.out
+    assert (first.code, first.answer["healthy"]) == (0, True), first.out
     assert not data.exists(), "the doctor changes nothing"
-    up = start()
-    checks = {check["name"]: check for check in skep(data, "doctor", "--json").json["checks"]}
+    up = start_whole()
+    checks = {check["name"]: check for check in skep(data, "doctor", "--json").answer["checks"]}
     assert up.url in checks["server"]["detail"]
     assert checks["database"]["state"] == "ok"
     Path(up.said["key_file"]).chmod(0o644)
@@ -462,9 +377,9 @@ def test_doctor(start: Start, data: Path) -> None:
     assert skep(data, "down").code == 0
     stopped = skep(data, "doctor", "--json")
     assert stopped.code == 0
-    (embedded,) = [check for check in stopped.json["checks"] if check["name"] == "embedded database"]
+    (embedded,) = [check for check in stopped.answer["checks"] if check["name"] == "embedded database"]
     assert "stopped" in embedded["detail"]
-    assert skep(data, "down", "--json").json["database"] is False, "the doctor must not start the database"
+    assert skep(data, "down", "--json").answer["database"] is False, "the doctor must not start the database"
 
 
 @pytest.mark.parametrize(
@@ -476,21 +391,20 @@ def test_doctor(start: Start, data: Path) -> None:
 )
 def test_doctor_names_what_is_broken(data: Path, more: dict[str, str], name: str) -> None:
     done = skep(data, "doctor", "--json", **more)
-    assert (done.code, done.json["healthy"]) == (1, False)
-    (failed,) = [check for check in done.json["checks"] if check["state"] == "fail"]
+    assert (done.code, done.answer["healthy"]) == (1, False)
+    (failed,) = [check for check in done.answer["checks"] if check["state"] == "fail"]
     assert failed["name"] == name
     assert failed["fix"]
     assert "hunter2" not in done.out + done.err
 
 
 @pytest.mark.measured
-def test_a_worker_of_its_own(start: Start, data: Path) -> None:
-    up = start()
-    command = [sys.executable, "-m", "skep", "--data-dir", str(data), "worker", "--concurrency", "2"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment()) as worker:
+def test_a_worker_of_its_own(steady: Up) -> None:
+    command = [sys.executable, "-m", "skep", "--data-dir", str(steady.data), "worker", "--concurrency", "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=steady.environment) as worker:
         with eventually() as waits:
-            while waits() and len(list((data / "run").glob("worker-*.json"))) < 2:
+            while waits() and len(list((steady.data / "run").glob("worker-*.json"))) < 2:
                 pass
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(20) == 0
-    assert up.client().get("/readyz").status_code == 200
+    assert steady.client().get("/readyz").status_code == 200

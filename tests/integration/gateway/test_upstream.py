@@ -245,3 +245,26 @@ async def test_a_connection_whose_request_was_answered_before_it_was_read_is_not
             assert (answer.status, connections) == (200, count)
         done.set()
     server.close()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"2\r\n{}\r\n0\r\n" + b"".join(b"x-%d: y\r\n" % number for number in range(300)) + b"\r\n",
+        b"2\r\n{}\r\n0\r\nx-long: " + b"y" * 1_000_000,
+        b"2;" + b"e" * 1_000_000,
+    ],
+    ids=["many trailers", "a long trailer", "a long extension of a chunk"],
+)
+async def test_what_stands_after_and_between_chunks_is_bounded(rest: bytes) -> None:
+    async with peer(says(CHUNKED, *(rest[at : at + 50_000] for at in range(0, len(rest), 50_000)))) as (made, upstream):
+        with pytest.raises(AttemptFailedError) as caught:
+            await upstream.fetch(made.provider, "/x", b"", (), timeout_seconds=5)
+        assert caught.value.failure.kind == "malformed"
+
+
+async def test_trailers_are_no_headers() -> None:
+    async with peer(says(CHUNKED + b"2\r\n{}\r\n0\r\nx-late: 1\r\n\r\n")) as (made, upstream):
+        answer = await upstream.fetch(made.provider, "/x", b"", (), timeout_seconds=2)
+        assert answer.body == b"{}"
+        assert "x-late" not in [name for name, _ in answer.headers]

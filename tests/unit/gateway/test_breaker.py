@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.gateway.breaker import (
+    HARD_FAILURES,
     HARD_SECONDS,
     LEAST_CALLS,
     PROBE_SECONDS,
@@ -59,19 +60,56 @@ def test_straight_failures_open_at_once_and_everywhere() -> None:
     assert breaker.failed(STRAIGHT_FAILURES * WINDOW_SECONDS, "500")
 
 
-def test_a_hard_failure_opens_for_long_and_everywhere() -> None:
+def opened() -> Breaker:
+    """Open at 0 for the longest time."""
     breaker = Breaker()
-    assert breaker.failed(0.0, "auth", is_hard=True)
+    assert [breaker.failed(0.0, "auth", is_hard=True) for _ in range(HARD_FAILURES)] == [False, False, True]
+    return breaker
+
+
+def test_hard_failures_in_a_row_open_for_long_and_everywhere() -> None:
+    breaker = opened()
     assert breaker.seconds_left(0.0) == HARD_SECONDS
     assert not breaker.admits(HARD_SECONDS - 1)
 
 
-def test_one_probe_decides() -> None:
+def test_a_hard_failure_alone_or_among_others_opens_nothing() -> None:
     breaker = Breaker()
-    breaker.failed(0.0, "auth", is_hard=True)
-    assert breaker.admits(HARD_SECONDS)
+    for number in range(10):
+        breaker.failed(number, "auth", is_hard=True)
+        breaker.failed(number, "auth", is_hard=True)
+        if number % 2:
+            breaker.succeeded(number)
+        else:
+            breaker.failed(number + WINDOW_SECONDS * number, "500")
+        assert breaker.seconds_left(number) <= SOFT_SECONDS
+
+
+def test_a_probe_that_is_given_up_gives_its_permit_back_and_nobody_elses() -> None:
+    breaker = opened()
+    permit = breaker.admits(HARD_SECONDS)
+    assert permit
+    # Calls from before the breaker opened end one after the other, this way and that.
+    breaker.abandon()
+    breaker.succeeded(HARD_SECONDS)
+    breaker.failed(HARD_SECONDS, "late")
+    assert not breaker.is_closed
     assert not breaker.admits(HARD_SECONDS)
-    breaker.succeeded(HARD_SECONDS + 1)
+    breaker.abandon(permit)
+    second = breaker.admits(HARD_SECONDS)
+    assert second not in (0, permit)
+    breaker.succeeded(HARD_SECONDS, permit)
+    assert not breaker.is_closed
+    breaker.succeeded(HARD_SECONDS, second)
+    assert breaker.is_closed
+
+
+def test_one_probe_decides() -> None:
+    breaker = opened()
+    permit = breaker.admits(HARD_SECONDS)
+    assert permit
+    assert not breaker.admits(HARD_SECONDS)
+    breaker.succeeded(HARD_SECONDS + 1, permit)
     assert breaker.is_closed
     assert breaker.admits(HARD_SECONDS + 1)
     assert breaker.admits(HARD_SECONDS + 1)
@@ -84,8 +122,9 @@ def test_a_probe_that_fails_opens_for_longer() -> None:
     now, lengths = 0.0, []
     for _ in range(8):
         now += breaker.seconds_left(now)
-        assert breaker.admits(now)
-        breaker.failed(now, "x")
+        permit = breaker.admits(now)
+        assert permit
+        breaker.failed(now, "x", permit)
         lengths.append(breaker.seconds_left(now))
     assert lengths == sorted(lengths)
     assert lengths[0] > SOFT_SECONDS
@@ -93,12 +132,12 @@ def test_a_probe_that_fails_opens_for_longer() -> None:
 
 
 def test_a_probe_without_an_answer_does_not_keep_it_open_for_ever() -> None:
-    breaker = Breaker()
-    breaker.failed(0.0, "auth", is_hard=True)
+    breaker = opened()
     assert breaker.admits(HARD_SECONDS)
     assert not breaker.admits(HARD_SECONDS + PROBE_SECONDS - 1)
-    assert breaker.admits(HARD_SECONDS + PROBE_SECONDS)
-    breaker.abandon()
+    permit = breaker.admits(HARD_SECONDS + PROBE_SECONDS)
+    assert permit
+    breaker.abandon(permit)
     assert breaker.admits(HARD_SECONDS + PROBE_SECONDS)
 
 
@@ -118,19 +157,20 @@ def test_it_never_stays_open_for_ever(steps: list[tuple[float, str]]) -> None:
         now += pause
         if what == "told":
             breaker.open_until(now + 30, "told")
-        elif breaker.admits(now):
+        elif permit := breaker.admits(now):
             if what == "ok":
-                breaker.succeeded(now)
+                breaker.succeeded(now, permit)
                 assert breaker.is_closed
             elif what == "gone":
-                breaker.abandon()
+                breaker.abandon(permit)
             else:
-                breaker.failed(now, what, is_hard=what == "hard")
+                breaker.failed(now, what, permit, is_hard=what == "hard")
         assert breaker.seconds_left(now) <= HARD_SECONDS + 0.001
         view = breaker.view(now)
         assert (view.state == "closed") == breaker.is_closed
         assert 0 <= view.failures <= view.calls
     later = now + HARD_SECONDS + PROBE_SECONDS
-    assert breaker.admits(later)
-    breaker.succeeded(later)
+    last = breaker.admits(later)
+    assert last
+    breaker.succeeded(later, last)
     assert breaker.is_closed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skep.gateway.headers import to_provider
+from skep.gateway.headers import to_client, to_provider
 
 
 def test_what_is_not_about_us_passes_as_it_came() -> None:
@@ -37,3 +37,18 @@ def test_what_is_not_about_us_passes_as_it_came() -> None:
 )
 def test_credentials_and_what_tells_who_the_client_is_stay_here(name: str) -> None:
     assert to_provider([(name.encode(), b"secret")]) == []
+
+
+@pytest.mark.parametrize("said", [b"x-hop", b"close, X-Hop", b"Keep-Alive,x-hop , x-other"])
+def test_what_the_connection_header_names_is_of_one_connection_only(said: bytes) -> None:
+    sent = [(b"connection", said), (b"x-hop", b"1"), (b"x-kept", b"2")]
+    assert to_provider(sent) == [(b"x-kept", b"2")]
+    told = [(name.decode(), value.decode()) for name, value in sent]
+    assert to_client(told) == [(b"x-kept", b"2")]
+
+
+@pytest.mark.parametrize(
+    "name", ["set-cookie", "openai-organization", "openai-project", "x-ratelimit-remaining-tokens", "www-authenticate"]
+)
+def test_what_tells_of_our_account_is_not_returned(name: str) -> None:
+    assert to_client([(name, "x"), ("x-request-id", "r")]) == [(b"x-request-id", b"r")]

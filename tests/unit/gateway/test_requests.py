@@ -35,7 +35,9 @@ def test_what_is_known_of_a_usual_request() -> None:
         (CHAT, {"max_tokens": 20, "max_completion_tokens": 1}, 1, 20),
         (CHAT, {"max_tokens": 20, "max_completion_tokens": None}, 1, 20),
         (CHAT, {"max_tokens": None, "n": None}, 1, None),
-        (CHAT, {"max_tokens": 0}, 1, 0),
+        (CHAT, {"max_tokens": 1, "n_predict": 900}, 1, 900),
+        (CHAT, {"max_tokens": 1, "n_predict": -1}, 1, None),
+        (CHAT, {"max_output_tokens": 5, "max_new_tokens": 6, "n": 2}, 2, 12),
         ("completions", {"prompt": "a", "max_tokens": 7}, 1, 7),
         ("completions", {"prompt": ["a", "b"], "max_tokens": 7, "n": 2}, 4, 28),
         ("completions", {"prompt": [1, 2, 3], "max_tokens": 7}, 1, 7),
@@ -76,6 +78,12 @@ def test_what_is_only_named_counts_by_the_most_it_may_be() -> None:
         (b'{"model":"a","n":1.5}', "n", "whole number"),
         (b'{"model":"a","n":true}', "n", "whole number"),
         (b'{"model":"a","max_tokens":-1}', "max_tokens", "whole number"),
+        (b'{"model":"a","max_tokens":0}', "max_tokens", "at least 1"),
+        (b'{"model":"a","max_completion_tokens":5,"max_tokens":0}', "max_tokens", "at least 1"),
+        (b'{"model":"a","n_predict":-3}', "n_predict", "whole number"),
+        (b'{"model":"a","models":["dear"]}', "models", "other models"),
+        (b'{"model":"a","fallbacks":[{"model":"dear"}]}', "fallbacks", "other models"),
+        (b'{"model":"a","Models":["dear"]}', "models", "another case"),
         (b'{"model":"a","max_completion_tokens":"many"}', "max_completion_tokens", "whole number"),
         (b'{"model":"a","user":7}', "user", "a text"),
         (b'{"model":"a","stream":true,"stream_options":[]}', "stream_options", "an object"),
@@ -133,14 +141,28 @@ def test_a_body_too_deep_for_the_second_look_is_refused() -> None:
         ('{"model":"smart","n":3}', {"cap": 100}, '{"max_completion_tokens":33,"model":"gpt-x","n":3}'),
         ('{"model":"smart","max_tokens":null}', {"cap": 100}, '{"model":"gpt-x","max_tokens":100}'),
         ('{"model":"smart","n":500}', {"cap": 100}, '{"max_completion_tokens":1,"model":"gpt-x","n":500}'),
+        # A bound is said in a word that the provider heeds, and all of them say the same when it is ours.
+        (
+            '{"model":"smart","n":2,"max_completion_tokens":7}',
+            {"cap_fields": ("max_tokens",)},
+            '{"max_tokens":7,"model":"gpt-x","n":2,"max_completion_tokens":7}',
+        ),
+        ('{"model":"smart","max_completion_tokens":7}', {}, '{"model":"gpt-x","max_completion_tokens":7}'),
+        (
+            '{"model":"smart","max_tokens":7,"n_predict":-1}',
+            {"cap": 100, "cap_fields": ("max_tokens", "n_predict")},
+            '{"model":"gpt-x","max_tokens":100,"n_predict":100}',
+        ),
+        ('{"model":"smart","n_predict":-1}', {}, '{"model":"gpt-x","n_predict":-1}'),
+        ('{"model":"smart","max_tokens":null}', {"cap_fields": ("max_tokens",)}, '{"model":"gpt-x","max_tokens":null}'),
     ],
 )
 def test_what_a_provider_gets(sent: str, change: dict[str, Any], expected: str) -> None:
-    usual: dict[str, Any] = {"include_usage": True, "cap": None}
+    usual: dict[str, Any] = {"include_usage": True, "cap": None, "cap_fields": ("max_completion_tokens", "max_tokens")}
     known = read_request(CHAT, sent.encode())
-    assert adapted(known, model="gpt-x", cap_field="max_completion_tokens", **(usual | change)).decode() == expected
+    assert adapted(known, model="gpt-x", **(usual | change)).decode() == expected
 
 
 def test_a_request_that_needs_no_change_is_the_same_object() -> None:
     known = read_request(CHAT, body(messages=[]))
-    assert adapted(known, model="smart", include_usage=True, cap_field="max_tokens", cap=None) is known.body
+    assert adapted(known, model="smart", include_usage=True, cap_fields=("max_tokens",), cap=None) is known.body

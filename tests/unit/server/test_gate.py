@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 
 import httpx
 import pytest
@@ -23,7 +24,7 @@ from skep.web import Call, Caller, Endpoint, json_answer
 
 BASE = "http://127.0.0.1:7117"
 SITE = "https://app.example.com"
-ROLES: dict[str, Role] = {"r": "reader", "m": "member", "a": "admin"}
+ROLES: dict[str, Role] = {"r": "reader", "m": "member", "a": "admin", "elsewhere": "admin"}
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -81,7 +82,8 @@ async def authenticate(key: str) -> Principal:
         raise NotReadyError(reason="no database")
     if key not in ROLES:
         raise KeyInvalidError(reason="unknown")
-    return Principal(1, "default", key, "name", ROLES[key])
+    networks = (ip_network("10.0.0.0/8"),) if key == "elsewhere" else None
+    return Principal(1, "default", key, "name", ROLES[key], networks=networks)
 
 
 @dataclass
@@ -127,6 +129,10 @@ def problem_of(answer: httpx.Response) -> dict[str, object]:
             ("member", "r", False), ("member", "m", True), ("member", "a", True),
             ("admin", "r", False), ("admin", "m", False), ("admin", "a", True),
         )),
+        # A key that is for other addresses, wherever it is used.
+        ("/reader", "elsewhere", 403),
+        ("/admin", "elsewhere", 403),
+        ("/public", "elsewhere", 200),
         ("/nowhere", None, 404),
         ("/nowhere", "a", 404),
         ("/%61dmin", "r", 403),

@@ -141,3 +141,24 @@ def test_what_may_wait_for_the_database_is_bounded(tmp_path: Path) -> None:
     drain(journal)
     begin(journal, "again")
     journal.close(is_done=True)
+
+
+def test_a_call_that_could_not_be_made_safe_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk takes the line, and then says that it is not safe: the call is refused, and must not be found as lost."""
+    journal = FileJournal(tmp_path, 1, sync=True)
+    journal.start()
+    begin(journal, "before")
+
+    def fail(_: int) -> None:
+        raise OSError(5, "I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fail)
+        with pytest.raises(JournalUnwritableError):
+            begin(journal, "refused")
+    assert journal.open_calls == 1
+    begin(journal, "after")
+    end(journal, "after")
+    assert len(list(tmp_path.glob("*.log"))) == 2
+    die(journal)
+    assert left(tmp_path) == [("E", "after"), ("B", "before")]
