@@ -357,7 +357,7 @@ def skep_settings(body: Target, streams: Mapping[str, Target], governance: Gover
     models = {
         model: {"routes": [{"provider": f"upstream{port}", "model": model}], **price} for model, port in ports.items()
     }
-    return {"providers": providers, "models": models}
+    return {"providers": providers, "models": models, "log": {"format": "json"}}
 
 
 def skep_keys(ours: Skep, port: int, governance: Governance | None) -> list[str]:

@@ -27,6 +27,7 @@ from skep.access.interfaces import (
 )
 from skep.access.keys import ParsedKey, key_hmac, new_key, parse_key
 from skep.access.models import Principal, Role
+from skep.errors import UnavailableError
 from skep.store import Database, Queries, hear
 
 DEFAULT_PROJECT = "default"
@@ -36,6 +37,12 @@ CACHE_SECONDS = 1.0
 
 STALE_SECONDS = 30.0
 """The same while every change of a key is heard of, and while the database cannot be asked."""
+
+BEAT_SECONDS = 10.0
+"""How often a process says a word to itself on the channel of changed keys. Once it comes back, so has everything before it, and
+keys that were known when it was sent are known anew: a thousand keys are not asked for every half minute."""
+
+_BEAT = "beat"
 
 _CACHE_SIZE = 10_000
 """Bound of the cache of verified keys, in entries."""
@@ -110,6 +117,9 @@ class Access:
         self._heard_since: float | None = None
         """Since when no change of a key can have been missed, but for those that have been heeded; None: one can."""
         self._cache_secret = secrets.token_bytes(32)
+        self._beat_name = secrets.token_hex(8)
+        self._confirmed_at = -math.inf
+        """When the last word to ourselves was sent that came back."""
 
     @property
     def key_file(self) -> Path:
@@ -126,9 +136,11 @@ class Access:
             return None
         asked_at, good_until, principal = known
         now = time.monotonic()
-        if within_seconds is None:
-            is_heard = self._heard_since is not None and asked_at >= self._heard_since
-            within_seconds = STALE_SECONDS if is_heard else CACHE_SECONDS
+        if self._is_heard(asked_at):
+            asked_at = max(asked_at, self._confirmed_at)
+            within_seconds = within_seconds or STALE_SECONDS
+        elif within_seconds is None:
+            within_seconds = CACHE_SECONDS
         return None if now - asked_at > within_seconds or now >= good_until else principal
 
     @asynccontextmanager
@@ -137,13 +149,17 @@ class Access:
 
         Meanwhile a verified key is believed for longer, and one that was revoked is forgotten at once.
         """
-        task = asyncio.create_task(self._listen(), name="skep-access-listen")
+        tasks = [
+            asyncio.create_task(self._listen(), name="skep-access-listen"),
+            asyncio.create_task(self._beat(), name="skep-access-beat"),
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
     async def authenticate(self, text: str | None) -> Principal:
         """The principal of a key.
@@ -259,14 +275,37 @@ class Access:
         finally:
             self._grow_deaf()
 
+    async def _beat(self) -> None:
+        while True:
+            payload = f"{_BEAT} {self._beat_name} {time.monotonic()!r}"
+            try:
+                await self._database.execute(queries["tell_access"], {"payload": payload})
+            except UnavailableError:
+                # Who listens says so; known keys grow old meanwhile.
+                _log.debug("no word could be sent on the channel of changed keys")
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _is_heard(self, asked_at: float) -> bool:
+        """Whether no change since then can have been missed."""
+        return self._heard_since is not None and asked_at >= self._heard_since
+
     def _heed_change(self, key_id: str) -> None:
         """A key has changed, or (empty) it is heard from now on. An answer still on its way may be of before."""
+        word, _, rest = key_id.partition(" ")
+        if word == _BEAT:
+            name, _, sent_at = rest.partition(" ")
+            if name == self._beat_name:
+                self._confirmed_at = float(sent_at)
+            return
         self._heard_since = time.monotonic()
         if key_id:
             self._verified.clear()
             self._asking.clear()
 
     def _grow_deaf(self) -> None:
+        for entry, (asked_at, good_until, principal) in list(self._verified.items()):
+            if self._is_heard(asked_at):
+                self._verified[entry] = max(asked_at, self._confirmed_at), good_until, principal
         self._heard_since = None
 
 

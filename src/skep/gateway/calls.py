@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from skep.gateway.attempts import Attempts, Next
 from skep.gateway.board import Board
+from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
 from skep.gateway.headers import dollars
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, Upstream
@@ -49,6 +50,7 @@ class Tools:
     upstream: Upstream
     board: Board
     options: GatewayOptions
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ answer has not begun run on. Closing the transport is all that it takes here.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import cast
 
@@ -101,7 +102,7 @@ class Connection(asyncio.Protocol):
         """The answer was read to its end; True when the connection can be used again. Else it is closed."""
         if self._ended and self._keeps_alive and self._error is None and not self._pieces and self._has_sent_all():
             self._idle = True
-            self.idle_since = self._loop.time()
+            self.idle_since = time.monotonic()
             return True
         self.close()
         return False
@@ -114,6 +115,10 @@ class Connection(asyncio.Protocol):
         """End the connection; the provider sees it at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    def be_late(self) -> None:
+        """The time for the answer is over: whoever waits for it gets a TimeoutError, and the provider sees that we are gone."""
+        self._fail(TimeoutError())
 
     async def _wait(self) -> None:
         if self._error is not None:

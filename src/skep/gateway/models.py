@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skep.gateway.profiles import Profile
 from skep.settings import Secret
@@ -45,10 +45,11 @@ class Route:
     price: Price | None = None
     """None: unknown."""
 
-    @property
-    def name(self) -> str:
-        """For people, and for the breaker: routes to the same model of the same provider are one."""
-        return f"{self.provider.name}/{self.model}"
+    name: str = field(init=False)
+    """For people, and for the breaker: routes to the same model of the same provider are one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.provider.name}/{self.model}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from skep.gateway.streaming import Tally, error_event
 from skep.gateway.usage import AnswerUnreadableError, counted, output_bytes, read_answer
 from skep.gateway.watching import ClientWatch
 from skep.spend import Outcome, Step, Usage
-from skep.web import openai_error_bytes
+from skep.web import WHOLE_ANSWER, openai_error_bytes
 
 _WATCH_AFTER_SECONDS = 0.1
 """Most whole answers of quick models are there before; whoever waits longer is watched."""
@@ -69,7 +69,7 @@ async def run_call(call: ModelCall) -> None:
 
 
 async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
-    watch.start_later(asyncio.get_running_loop(), _WATCH_AFTER_SECONDS)
+    watch.start_later(call.tools.deadlines, _WATCH_AFTER_SECONDS)
     answer, usage = await attempt_routes(call, _fetch_whole)
     # From here on nothing takes long, and nothing must come between: what is used is charged.
     watch.stop()
@@ -137,9 +137,7 @@ async def _send_whole(
 ) -> None:
     headers += call.headers()
     headers.append((b"content-type", content_type.encode("latin-1")))
-    headers.append((b"content-length", b"%d" % len(body)))
-    await call.send({"type": "http.response.start", "status": status, "headers": headers})
-    await call.send({"type": "http.response.body", "body": body})
+    await call.send({"type": WHOLE_ANSWER, "status": status, "headers": headers, "body": body})
 
 
 class _ClientStalledError(Exception):

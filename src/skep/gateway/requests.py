@@ -205,8 +205,8 @@ def _input_tokens(body: bytes) -> int:
     that models put between messages. What is only named, and not there, is counted by the most it may be.
     """
     bound = len(body)
-    for name, tokens in _NAMED:
-        if name in body:
+    if any(word in body for word in _NAMING):
+        for name, tokens in _NAMED:
             bound += tokens * body.count(name)
     return bound
 
@@ -219,3 +219,5 @@ _NAMED: tuple[tuple[bytes, int], ...] = (
     (b'"video_url"', FILE_TOKENS),
     (b'"audio_url"', FILE_TOKENS),
 )
+_NAMING = (b'_url"', b'"input_image"', b'"file_id"')
+"""Each of those names has one of these in it."""

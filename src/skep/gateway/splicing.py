@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs do not know it
 from typing import Any
 
@@ -46,13 +47,19 @@ def check_keys(body: bytes, values: Mapping[str, object], keys: Collection[str])
     ``values`` is what the whole body was read as. Raises DuplicateKeyError when one of the keys is said twice at the top level,
     NestedTooDeepError.
     """
-    if _ESCAPED_LETTER.search(body) is None:
+    # The first half is looked for in C, many bytes at a time; the pattern is not.
+    if b"\\u00" not in body or _ESCAPED_LETTER.search(body) is None:
         for key in keys:
-            if key in values and body.count(b'"%b"' % key.encode()) > 1:
+            if key in values and body.count(_quoted(key)) > 1:
                 break
         else:
             return None
     return top_level_spans(body, keys)
+
+
+@lru_cache(maxsize=64)
+def _quoted(key: str) -> bytes:
+    return b'"%b"' % key.encode()
 
 
 def value_span(body: bytes, key: str) -> Span:
@@ -62,7 +69,8 @@ def value_span(body: bytes, key: str) -> Span:
     """
     name = b'"%b"' % key.encode()
     place = body.find(name)
-    if place >= 0 and body.find(name, place + 1) < 0 and _ESCAPED_LETTER.search(body) is None:
+    has_escapes = b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
+    if place >= 0 and body.find(name, place + 1) < 0 and not has_escapes:
         # The only place: the caller knows that the object has this key, so this is it, and not a value or a deeper key.
         start = body.find(b'"', body.find(b":", place + len(name)))
         match = _STRING.match(body, start)

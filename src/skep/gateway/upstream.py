@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from skep.gateway.connection import AnswerMalformedError, Connection, ConnectionBrokenError
+from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
 from skep.gateway.headers import header
 from skep.gateway.interfaces import Answer, AttemptFailedError, CancelledUnsentError, Stream
@@ -72,6 +74,7 @@ class HttpUpstream:
         self._max_answer_bytes = max_answer_bytes
         self._agent = agent.encode("ascii")
         self._pools: dict[str, _Pool] = {}
+        self.deadlines = Deadlines()
 
     async def fetch(
         self, provider: Provider, path: str, body: bytes, headers: Headers, *, timeout_seconds: float
@@ -80,10 +83,9 @@ class HttpUpstream:
         pool = self._pool(provider)
         connection: Connection | None = None
         try:
-            async with asyncio.timeout(timeout_seconds):
-                connection = self._take(pool) or await self._connect(pool)
-                await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
-                answer = await self._whole(connection)
+            connection = await self._ready(pool, timeout_seconds)
+            await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
+            answer = await self._whole(connection)
         except asyncio.CancelledError as error:
             if connection is None:
                 raise CancelledUnsentError from error
@@ -105,9 +107,9 @@ class HttpUpstream:
         connection: Connection | None = None
         is_open = False
         try:
-            async with asyncio.timeout(timeout_seconds):
-                connection = self._take(pool) or await self._connect(pool)
-                await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
+            connection = await self._ready(pool, timeout_seconds)
+            await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
+            self.deadlines.discard(connection)
             opened = OpenStream(self, pool, connection, self._max_answer_bytes)
             is_open = True
         except asyncio.CancelledError as error:
@@ -120,7 +122,7 @@ class HttpUpstream:
             raise AttemptFailedError(_failure(error, connection)) from error
         finally:
             if connection is not None and not is_open:
-                connection.close()
+                self._drop(connection)
         return opened
 
     async def probe(self, provider: Provider, path: str, *, timeout_seconds: float) -> int:
@@ -128,17 +130,16 @@ class HttpUpstream:
         pool = self._pool(provider)
         connection: Connection | None = None
         try:
-            async with asyncio.timeout(timeout_seconds):
-                connection = self._take(pool) or await self._connect(pool)
-                await connection.request(self._head(pool, b"GET", path, (), 0), b"")
-                return connection.status
+            connection = await self._ready(pool, timeout_seconds)
+            await connection.request(self._head(pool, b"GET", path, (), 0), b"")
+            return connection.status
         except _ConnectFailedError as error:
             raise AttemptFailedError(Failure("unreachable", str(error), has_left=False)) from error
         except _FAILURES as error:
             raise AttemptFailedError(_failure(error, connection)) from error
         finally:
             if connection is not None:
-                connection.close()
+                self._drop(connection)
 
     async def close(self) -> None:
         """See `Upstream`."""
@@ -151,14 +152,29 @@ class HttpUpstream:
 
     def _put(self, pool: _Pool, connection: Connection) -> None:
         """Keep a connection whose answer was read to its end; close any other."""
+        self.deadlines.discard(connection)
         if connection.release():
             pool.idle.append(connection)
             if len(pool.idle) > _MOST_IDLE:
                 pool.idle.popleft().close()
 
+    def _drop(self, connection: Connection) -> None:
+        self.deadlines.discard(connection)
+        connection.close()
+
+    async def _ready(self, pool: _Pool, timeout_seconds: float) -> Connection:
+        """A connection for one request, which ends by itself when the time is over."""
+        until = time.monotonic() + timeout_seconds
+        connection = self._take(pool)
+        if connection is None:
+            async with asyncio.timeout(timeout_seconds):
+                connection = await self._connect(pool)
+        self.deadlines.add(connection, until)
+        return connection
+
     def _take(self, pool: _Pool) -> Connection | None:
         """The connection used last, if it is still good: the others may then grow old enough to be closed."""
-        oldest = asyncio.get_running_loop().time() - _IDLE_SECONDS
+        oldest = time.monotonic() - _IDLE_SECONDS
         while pool.idle and pool.idle[0].idle_since < oldest:
             pool.idle.popleft().close()
         while pool.idle:
@@ -238,14 +254,17 @@ class OpenStream:
 
     async def read(self, timeout_seconds: float) -> bytes:
         """See `Stream`."""
+        deadlines = self._upstream.deadlines
+        deadlines.add(self._connection, time.monotonic() + timeout_seconds)
         try:
-            async with asyncio.timeout(timeout_seconds):
-                while piece := await self._connection.read():
-                    part = piece if self._unpacker is None else self._unpacker.feed(piece)
-                    if part:
-                        return part
+            while piece := await self._connection.read():
+                part = piece if self._unpacker is None else self._unpacker.feed(piece)
+                if part:
+                    return part
         except _FAILURES as error:
             raise AttemptFailedError(_failure(error, self._connection, is_stream=True)) from error
+        finally:
+            deadlines.discard(self._connection)
         return b""
 
     async def close(self) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from starlette.types import Receive
+
+from skep.gateway.deadlines import Deadlines
 
 
 class ClientWatch:
@@ -13,21 +16,26 @@ class ClientWatch:
     With ``after_seconds`` it is cancelled so long after that. Whoever catches the cancellation asks `is_gone`, and then calls `forgive` to go on.
     """
 
-    __slots__ = ("_after_seconds", "_cancels", "_handle", "_receive", "_task", "_watcher", "is_gone")
+    __slots__ = ("_after_seconds", "_cancels", "_deadlines", "_receive", "_task", "_watcher", "is_gone")
 
     def __init__(self, receive: Receive, *, cancels: bool, after_seconds: float = 0.0) -> None:
         self._receive = receive
         self._cancels = cancels
         self._after_seconds = after_seconds
         self._task: asyncio.Task[object] | None = None
-        self._handle: asyncio.TimerHandle | None = None
+        self._deadlines: Deadlines | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.is_gone = False
 
-    def start_later(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    def start_later(self, deadlines: Deadlines, seconds: float) -> None:
         """Watch over the present task, once it has taken so long: most calls are over before, and need no watcher."""
-        self._task = asyncio.current_task(loop)
-        self._handle = loop.call_later(seconds, self._start)
+        self._task = asyncio.current_task(deadlines.loop)
+        self._deadlines = deadlines
+        deadlines.add(self, time.monotonic() + seconds)
+
+    def be_late(self) -> None:
+        """The call is one of those that take long."""
+        self._start()
 
     def start(self) -> None:
         """Watch over the present task."""
@@ -36,8 +44,8 @@ class ClientWatch:
 
     def stop(self) -> None:
         """Watch no more."""
-        if self._handle is not None:
-            self._handle.cancel()
+        if self._deadlines is not None:
+            self._deadlines.discard(self)
         if self._watcher is not None:
             self._watcher.cancel()
 

@@ -41,6 +41,7 @@ _SUSPICIOUS = ("skep_", "bearer ", "basic ", "://", "password", "secret", "token
 """Each of `_MASKS` needs one of these, which no escaping changes: a line without any of them has nothing to mask. Looking for
 them takes a tenth of the time of the patterns themselves."""
 
+_NEEDS_QUOTES = re.compile(r"[\s\"=]")
 _JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 _QUIET = {
@@ -63,7 +64,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO, *, aside: boo
     With ``aside`` a thread does the writing, for event loops: while a database syncs its log to the same disk, appending
     a line to a file can take 300 ms (measured). What was said in the last tenth of a second is lost if it is killed.
     """
-    handler = _Aside(stream) if aside else logging.StreamHandler(stream)
+    handler = _Aside(stream, form) if aside else logging.StreamHandler(stream)
     handler.setFormatter(_Formatter(form))
     # None of it is written, and each is asked for with every line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -77,13 +78,21 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO, *, aside: boo
 
 def event(logger: logging.Logger, level: int, name: str, **fields: object) -> None:
     """Log something that happened, with its facts. ``name`` is a constant; None among the facts is left out."""
-    if logger.isEnabledFor(level):
-        # `Logger.log` would look for the caller's line, which is not written, for longer than the rest takes.
-        logger.handle(logger.makeRecord(logger.name, level, "", 0, name, (), None, extra={_FIELDS: fields}))
+    if not logger.isEnabledFor(level):
+        return
+    handlers = logging.root.handlers
+    if len(handlers) == 1 and isinstance(aside := handlers[0], _Aside) and not logger.handlers:
+        # Every request comes by here: without a record on the way it takes a third of the time.
+        aside.say(level, logger.name, name, fields)
+        return
+    # `Logger.log` would look for the caller's line, which is not written, for longer than the rest takes.
+    logger.handle(logger.makeRecord(logger.name, level, "", 0, name, (), None, extra={_FIELDS: fields}))
 
 
 def masked(text: str) -> str:
     """The text with everything that looks like a secret replaced by stars."""
+    if not _is_suspicious(text):
+        return text
     for pattern, replacement in _MASKS:
         text = pattern.sub(replacement, text)
     return text
@@ -92,23 +101,32 @@ def masked(text: str) -> str:
 def render(record: logging.LogRecord, form: LogFormat, trace: str = "") -> str:
     """A record as it is written: one line, or for text with an exception that and its trace back."""
     found: object = getattr(record, _FIELDS, None)
-    fields: dict[str, object] = (
-        {key: value for key, value in found.items() if value is not None} if isinstance(found, Mapping) else {}
-    )
-    if trace:
-        fields["trace"] = trace
-    moment = f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03d}Z"
+    fields = found if isinstance(found, Mapping) else {}
     failure = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
-    head = {"time": moment, "level": record.levelname.lower(), "logger": record.name, "event": record.getMessage()}
+    head = _head(record.created, record.levelno, record.name, record.getMessage())
+    return _line(head, fields, form, trace, failure)
+
+
+def _head(created: float, level: int, logger: str, name: str) -> dict[str, object]:
+    second = int(created)
+    moment = f"{_second(second)}.{int((created - second) * 1000):03d}Z"
+    return {"time": moment, "level": _level(level), "logger": logger, "event": name}
+
+
+def _line(head: dict[str, object], fields: Mapping[str, object], form: LogFormat, trace: str, failure: str = "") -> str:
+    facts = {key: value for key, value in fields.items() if value is not None}
+    if trace:
+        facts["trace"] = trace
     if form == "json":
-        everything = head | fields | ({"exception": failure} if failure else {})
+        everything = head | facts
+        if failure:
+            everything["exception"] = failure
         line = orjson.dumps(everything, default=str, option=_JSON_OPTIONS).decode()
-        small = line.lower()
-        if not any(word in small for word in _SUSPICIOUS):
+        if not _is_suspicious(line):
             return line
         return json.dumps({key: _plain(value) for key, value in everything.items()})
-    facts = "".join(f" {key}={_shown(value)}" for key, value in fields.items())
-    line = printable(f"{moment} {head['level']:<7} {head['logger']} {head['event']}{facts}")
+    told = "".join([f" {key}={_shown(value)}" for key, value in facts.items()])
+    line = printable(f"{head['time']} {head['level']:<7} {head['logger']} {head['event']}{told}")
     return masked(line + (f"\n{printable_lines(failure)}" if failure else ""))
 
 
@@ -128,9 +146,10 @@ class _Aside(logging.Handler):
     Many lines at a time: a thread that is woken for each takes the interpreter from the request that comes next.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, form: LogFormat) -> None:
         super().__init__()
         self._stream = stream
+        self._form: LogFormat = form
         self._lines: deque[str] = deque(maxlen=_WAITING_LINES)
         self._waiting = threading.Event()
         self._ending = False
@@ -145,6 +164,19 @@ class _Aside(logging.Handler):
         except Exception:  # noqa: BLE001 -- a faulty line must not fail who says it; told like in every handler
             self.handleError(record)
             return
+        self._wake()
+
+    def say(self, level: int, logger: str, name: str, fields: Mapping[str, object]) -> None:
+        """What `emit` does, for an event that was not made a record of."""
+        try:
+            line = _line(_head(time.time(), level, logger, name), fields, self._form, current_trace_id())
+        except Exception:  # noqa: BLE001 -- as above
+            self.handleError(logging.makeLogRecord({"name": logger, "levelno": level, "msg": name, _FIELDS: fields}))
+            return
+        self._lines.append(line)
+        self._wake()
+
+    def _wake(self) -> None:
         if not self._waiting.is_set():
             self._waiting.set()
 
@@ -171,6 +203,20 @@ class _Aside(logging.Handler):
                 self._stream.flush()
 
 
+@lru_cache(maxsize=16)
+def _level(level: int) -> str:
+    return logging.getLevelName(level).lower()
+
+
+def _is_suspicious(text: str) -> bool:
+    # Some letters that are not ASCII are the same as s or k to a pattern that does not tell cases apart.
+    small = text.lower() if text.isascii() else text.casefold()
+    for word in _SUSPICIOUS:  # noqa: SIM110 -- twice as fast as with any()
+        if word in small:
+            return True
+    return False
+
+
 @lru_cache(maxsize=4)
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
@@ -183,4 +229,4 @@ def _plain(value: object) -> object:
 
 def _shown(value: object) -> str:
     text = str(value)
-    return json.dumps(text) if not text or re.search(r"[\s\"=]", text) else text
+    return json.dumps(text) if not text or _NEEDS_QUOTES.search(text) is not None else text

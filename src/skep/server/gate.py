@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -21,6 +23,7 @@ from skep.access import Principal, Role, may_call, require_role
 from skep.errors import SkepError, UnavailableError
 from skep.observe import NO_METRICS, Metrics, event, trace_id_of, tracing
 from skep.server.credentials import sent_key
+from skep.server.http_protocol import WHOLE
 from skep.server.interfaces import (
     HostRefusedError,
     MethodNotAllowedError,
@@ -40,7 +43,7 @@ from skep.server.origins import (
 )
 from skep.server.problems import MEDIA_TYPE, problem_bytes, problem_headers
 from skep.server.routing import Match, Router
-from skep.web import Call, Notes, openai_error_bytes, openai_error_headers, openai_status
+from skep.web import WHOLE_ANSWER, Call, Notes, openai_error_bytes, openai_error_headers, openai_status
 
 Authenticate = Callable[[str], Awaitable[Principal]]
 """The principal of a key. Raises the errors of access, or NotReadyError."""
@@ -63,6 +66,8 @@ _MOST_HOSTS = 1_000
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 """A page and the WebSockets it opens are of one origin."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 _STARTS = ("http.response.start", "websocket.http.response.start")
 
@@ -113,7 +118,7 @@ class _Exchange:
         # Of two keys neither is meant: the request has none.
         self.authorization = None if b"authorization" in doubled else get(b"authorization")
         self.api_key = None if b"x-api-key" in doubled else get(b"x-api-key")
-        self.notes = Notes(headers=[(b"x-trace-id", self.trace_id.encode()), *_ALWAYS])
+        self.notes = Notes({}, [(b"x-trace-id", self.trace_id.encode()), *_ALWAYS])
         self._send = send
 
     @property
@@ -124,15 +129,37 @@ class _Exchange:
         return is_keyless and is_from_here(self.asked, peer, self.headers)
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "websocket.accept":
+        kind = message["type"]
+        if kind == WHOLE_ANSWER:
+            await self._send_whole(message)
+            return
+        if kind == "websocket.accept":
             self.status = HTTPStatus.SWITCHING_PROTOCOLS
-        if message["type"] in _STARTS:
+        if kind in _STARTS:
             self.status = message["status"]
-            headers = [*message.get("headers", ()), *self.notes.headers]
-            if not any(name == b"cache-control" for name, _ in headers):
-                headers.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": headers}
+            message = {**message, "headers": self._all_headers(message.get("headers", ()))}
         await self._send(message)
+
+    async def _send_whole(self, message: Message) -> None:
+        status, body = message["status"], message["body"]
+        self.status = status
+        headers = self._all_headers(message["headers"])
+        headers.append((b"content-length", b"%d" % len(body)))
+        extension = self.scope.get("extensions", _NOTHING).get(WHOLE)
+        if extension is not None:
+            await extension["send"](status, header_lines(headers), body)
+            return
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _all_headers(self, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        headers = [*own, *self.notes.headers]
+        for name, _ in headers:
+            if name == b"cache-control":
+                break
+        else:
+            headers.append((b"cache-control", b"no-store"))
+        return headers
 
 
 class Gate:
@@ -172,17 +199,20 @@ class Gate:
             finally:
                 seconds = time.perf_counter() - started
                 status = exchange.status or _CLIENT_GONE
-                note_request(self._metrics, exchange.method, exchange.route, status, seconds)
+                method, route = exchange.method, exchange.route
+                note_request(self._metrics, method, route, status, seconds)
+                ms = round(seconds * 1000, 2)
+                log, key = exchange.notes.log, exchange.key_id
                 event(
                     _log,
                     logging.INFO,
                     "request",
-                    method=exchange.method,
-                    route=exchange.route or None,
+                    method=method,
+                    route=route or None,
                     status=status,
-                    ms=round(seconds * 1000, 2),
-                    key=exchange.key_id,
-                    **exchange.notes.log,
+                    ms=ms,
+                    key=key,
+                    **log,
                 )
 
     async def _answer(self, exchange: _Exchange, receive: Receive) -> None:
@@ -235,8 +265,8 @@ class Gate:
         match = self._router.match(exchange.method, path)
         exchange.route = match.endpoint.path
         principal = await self._principal(exchange, match)
-        scope = {**exchange.scope, "path_params": match.parameters}
-        exchange.scope = scope
+        scope = exchange.scope
+        scope["path_params"] = match.parameters
         call = Call(Request(scope, receive), self._max_body_bytes, principal, exchange.notes)
         return await match.endpoint.handle(call)
 
@@ -306,6 +336,15 @@ class Gate:
                 problem_bytes(error, exchange.trace_id), error.http_status, dict(problem_headers(error)), MEDIA_TYPE
             )
         await answer(exchange.scope, receive, exchange.send)
+
+
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as lines. Raises ValueError for one that would be more than a line, or that ends where it should not."""
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    joined = b"".join(lines)
+    if joined.count(b"\r") != len(lines) or joined.count(b"\n") != len(lines) or b"\0" in joined:
+        raise ValueError("a header has the end of a line in it")
+    return joined
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[bytes]]:

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from skep.observe import Metrics, MetricsMemory, event, open_metrics
 from skep.server.application import make_application, make_opening
+from skep.server.http_protocol import HttpProtocol
 from skep.server.interfaces import NotReadyError
 from skep.server.metrics import ALL_METRICS
 from skep.server.opening import Opening
@@ -92,7 +93,7 @@ async def _serve(settings: Settings, orders: Orders) -> None:
     server = _Server(
         uvicorn.Config(
             make_application(opening, settings, metrics),
-            http="httptools",
+            http=HttpProtocol,
             ws="websockets-sansio",
             ws_max_size=_SOCKET_MESSAGE_BYTES,
             lifespan="off",

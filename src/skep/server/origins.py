@@ -28,7 +28,7 @@ class Policy:
     origins: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """What a request says about where it was sent, and by which page. None: the header is not there."""
 

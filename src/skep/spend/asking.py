@@ -12,7 +12,7 @@ from skep.errors import UnavailableError
 from skep.observe import event
 from skep.spend.holdings import NEVER, WindowView
 from skep.spend.interfaces import MeterUnavailableError
-from skep.spend.leasing import Verdict, judge
+from skep.spend.leasing import STORE_CALLS, Verdict, judge
 from skep.spend.matching import MOST_NEED, Plan, Seat
 from skep.spend.models import Ask, Metric
 from skep.spend.ports import Bank, Wish
@@ -268,6 +268,9 @@ def _wish(seat: Seat, lack: _Lack, now: float) -> Wish:
     holding = seat.holding if seat.holding is not None and now < seat.holding.ends else None
     free = holding.free if holding is not None and seat.is_hard else 0
     want = holding.make_wish(now) if holding is not None and seat.is_hard else 0
+    if seat.is_hard and not want:
+        # Nothing is known of the demand: what comes once may well come again.
+        want = min(STORE_CALLS * lack.least, MOST_NEED)
     return Wish(
         rule_id=seat.rule.rule_id,
         value=seat.value,

@@ -69,7 +69,7 @@ class SpendOptions:
     node: str
     """Names the data folder among those that share the database."""
     meter: MeterOptions = field(default_factory=MeterOptions)
-    flush_seconds: float = 0.5
+    flush_seconds: float = 1.0
     """How long an ended call waits at most on its way into the ledger."""
     sync_journal: bool = False
     """Whether a call waits until its line in the journal is safe from power loss."""
@@ -95,9 +95,17 @@ class Feeder:
         """Windows by the process that needs room in them."""
         self._rules: list[Rule] | None = None
         self._noted_prices: set[str] = set()
+        self._rules_mark: object = None
+        """Of before they were read: what changes in between is read at the next look."""
         self._said: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.journal = FileJournal(self.folder, self.process_id, sync=options.sync_journal, wake=self._flush_now.set)
+        self.journal = FileJournal(
+            self.folder,
+            self.process_id,
+            sync=options.sync_journal,
+            wake=self._flush_now.set,
+            soon=lambda do: asyncio.get_running_loop().call_soon(do),
+        )
         self.meter = LeasedMeter(DatabaseTeller(database, self.process_id, options.node), self.journal, options.meter)
 
     async def start(self) -> None:
@@ -202,7 +210,12 @@ class Feeder:
         return True
 
     async def _read_rules(self) -> None:
+        # Thousands of rules take some hundredths of a second to read, and calls wait meanwhile: mostly they are as they were.
+        mark = await self._database.fetch_tuples(queries["fetch_rules_mark"])
+        if self._rules is not None and mark == self._rules_mark:
+            return
         rules = [rule_of(row) for row in await self._database.fetch_tuples(queries["fetch_all_rules"])]
+        self._rules_mark = mark
         if rules != self._rules:
             self._rules = rules
             self.meter.change_rules(rules)

@@ -33,10 +33,11 @@ class Flushed:
 
     def add(self, rows: list[tuple[int, ...]]) -> None:
         """Take over what the statement returned."""
-        for *numbers, alert in rows:
-            self.windows.append(FlushedWindow(*numbers))
+        for row in rows:
+            window_id, seen, charged, moved, used, others, alert = row
+            self.windows.append(FlushedWindow(window_id, seen, charged, moved, used, others))
             if alert:
-                self.crossings.append(Crossing(numbers[0], alert))
+                self.crossings.append(Crossing(window_id, alert))
 
 
 async def prepare(connection: Connection) -> None:

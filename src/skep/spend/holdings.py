@@ -32,9 +32,9 @@ class WindowView:
     """From the database's now; infinite when it never ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FlushedWindow:
-    """What copying ended calls into the ledger did to one window."""
+    """What copying ended calls into the ledger did to one window. Not frozen: a flush makes thousands of them."""
 
     window_id: int
     seen: int
@@ -73,6 +73,8 @@ class Holding:
     thrift: float = 0.0
     taken: int = 0
     """Reserved since the last asking."""
+    calls: int = 0
+    """By so many calls."""
     taken_since: float = 0.0
     last_taken: float = 0.0
     low: int = -NEVER_LOW
@@ -94,14 +96,15 @@ class Holding:
 
     def make_wish(self, now: float) -> int:
         """What to have in store, by the demand since the last asking; which starts anew."""
-        want = wanted(self.taken, now - self.taken_since)
-        self.taken, self.taken_since, self.low = 0, now, -NEVER_LOW
+        want = wanted(self.taken, self.calls, now - self.taken_since)
+        self.taken, self.calls, self.taken_since, self.low = 0, 0, now, -NEVER_LOW
         return want
 
     def reserve(self, need: int, now: float) -> None:
         """Set so much aside for one call."""
         self.reserved += need
         self.taken += need
+        self.calls += 1
         self.last_taken = now
 
     def release(self, reserved: int) -> None:

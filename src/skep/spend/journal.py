@@ -57,7 +57,10 @@ class Batch:
 
 
 class FileJournal(Journal):
-    """See the module. Belongs to one thread. ``wake`` is called when there is much to flush."""
+    """See the module. Belongs to one thread.
+
+    ``wake`` is called when there is much to flush; ``soon`` does something at the end of this turn of the loop, or at once.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class FileJournal(Journal):
         segment_bytes: int = SEGMENT_BYTES,
         most_bytes: int = MOST_BYTES,
         wake: Callable[[], None] = lambda: None,
+        soon: Callable[[Callable[[], object]], object] = lambda do: do(),
     ) -> None:
         self._folder = folder
         self._process_id = process_id
@@ -75,10 +79,13 @@ class FileJournal(Journal):
         self._segment_bytes = segment_bytes
         self._most_bytes = most_bytes
         self._wake = wake
+        self._soon = soon
         self._lock = -1
         self._number = 0
         self._segments: deque[_Segment] = deque()
         self._open: dict[str, bytes] = {}
+        self._ended: list[bytes] = []
+        """Ends of this turn of the loop: they leave with the next line that begins a call, or at the turn's end."""
         self._held: deque[bytes] = deque()
         """Ends that the disk would not take: kept here until it does, or until they are in the ledger."""
 
@@ -90,7 +97,8 @@ class FileJournal(Journal):
     @property
     def waiting_bytes(self) -> int:
         """How much was written and is not known to be in the ledger."""
-        return sum(each.size - each.flushed for each in self._segments) + sum(map(len, self._held))
+        in_memory = sum(map(len, self._held)) + sum(map(len, self._ended))
+        return sum(each.size - each.flushed for each in self._segments) + in_memory
 
     def start(self) -> None:
         """Take the lock and begin the first segment. Raises JournalUnwritableError."""
@@ -103,6 +111,7 @@ class FileJournal(Journal):
 
     def close(self, *, is_done: bool) -> None:
         """Let go of it; with ``is_done`` the files go too, for whatever stood in them is in the ledger."""
+        self.write_ended()
         for segment in self._segments:
             os.close(segment.descriptor)
             if is_done:
@@ -120,6 +129,8 @@ class FileJournal(Journal):
         if not self._segments:
             raise JournalUnwritableError(path=self._folder, reason="this process is stopping")
         try:
+            if self._ended:
+                self.write_ended()
             if self._segments[-1].size >= self._segment_bytes or self._segments[-1].is_doubtful:
                 self._rotate()
             self._write(self._segments[-1], data)
@@ -134,13 +145,21 @@ class FileJournal(Journal):
         self._open.pop(call_id, None)
         if not self._segments:
             return  # closed with this call under way: whoever adopts the journal counts it as lost
-        data = line.encode("utf-8", "replace")
+        self._ended.append(line.encode("utf-8", "replace"))
+        if len(self._ended) == 1:
+            self._soon(self.write_ended)
+
+    def write_ended(self) -> None:
+        """Write the lines of the calls that ended in this turn of the loop."""
+        lines, self._ended = self._ended, []
+        if not lines or not self._segments:
+            return
         segment = self._segments[-1]
         try:
-            self._write(segment, data)
+            self._write(segment, b"".join(lines))
         except OSError:
-            # The call is over: there is nobody to tell. At worst, if this process dies now, it counts as reserved.
-            self._held.append(data)
+            # The calls are over: there is nobody to tell. At worst, if this process dies now, they count as reserved.
+            self._held.extend(lines)
         if segment.size - segment.flushed > _FLUSH_AT_BYTES:
             self._wake()
 
@@ -157,6 +176,7 @@ class FileJournal(Journal):
 
     def next_batch(self) -> Batch | None:
         """The oldest lines that are to be flushed; None when there are none. Nothing changes until `done`."""
+        self.write_ended()
         self._write_held()
         while True:
             segment = self._drop_flushed()

@@ -14,6 +14,10 @@ WANT_SECONDS = 3.0
 """A lease covers the demand of so long, as it was lately. What is idle is recalled when others need it, so that this only
 decides how often the database is asked."""
 
+STORE_CALLS = 64
+"""And it covers at least so many calls: of a thousand keys each has few calls in a few seconds, and for each of them the
+database would be asked after every second call."""
+
 _SETTLING: frozenset[Metric] = frozenset({"cost", "tokens"})
 """Metrics whose reservations are worst cases: calls under way will give some of it back."""
 
@@ -29,9 +33,11 @@ def lease_size(need: int, least: int, want: int, left: int, processes: int) -> i
     return min(left, max(need, min(want, left // (2 * max(1, processes)))))
 
 
-def wanted(taken: int, elapsed_seconds: float) -> int:
-    """What to have in store, when so much was reserved in the time since the last asking."""
-    return int(taken * WANT_SECONDS / max(elapsed_seconds, 1.0))
+def wanted(taken: int, calls: int, elapsed_seconds: float) -> int:
+    """What to have in store, when so much was reserved by so many calls in the time since the last asking."""
+    if not calls:
+        return 0
+    return max(int(taken * WANT_SECONDS / max(elapsed_seconds, 1.0)), STORE_CALLS * taken // calls)
 
 
 class Verdict(Enum):

@@ -14,6 +14,7 @@ from functools import lru_cache
 import orjson
 
 from skep.spend.models import Ask, Caller, Charge, Settlement, Step, Usage
+from skep.spend.prices import is_plain
 from skep.spend.tickets import HeldTicket
 
 COLUMNS = (
@@ -64,6 +65,8 @@ MOST_STEPS = 50
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": "\ufffd"})
 _NO_USAGE = Usage()
+_NO_PARTS = f"\t{NULL}\t{NULL}\t"
+_NO_LAST_PARTS = f"\t{NULL}" * 3
 _UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 9])
 """From ``provider`` to ``output_audio_tokens``, in a line of a call that has not ended."""
 
@@ -97,8 +100,10 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
     price = ticket.ask.price
     version = NULL if price is None else price.version
     holds = ",".join(
-        f"{holding.window_id},{reserved},{0 if holding.rule.metric == 'concurrent' else reserved}"
-        for holding, reserved in ticket.holds
+        [
+            f"{holding.window_id},{reserved},{0 if holding.rule.metric == 'concurrent' else reserved}"
+            for holding, reserved in ticket.holds
+        ]
     )
     cost = NULL if cost_nusd is None else cost_nusd
     return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{{{holds}}}\n"
@@ -108,8 +113,10 @@ def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged
     """What is written when a call ended; ``charged`` goes with the ticket's holds."""
     usage = settlement.usage or _NO_USAGE
     holds = ",".join(
-        f"{holding.window_id},{reserved},{actual}"
-        for (holding, reserved), actual in zip(ticket.holds, charged, strict=True)
+        [
+            f"{holding.window_id},{reserved},{actual}"
+            for (holding, reserved), actual in zip(ticket.holds, charged, strict=True)
+        ]
     )
     return (
         f"E\t{ticket.head}\t{cell(settlement.provider)}\t{cell(settlement.model_used)}\t{_number(settlement.status)}"
@@ -120,6 +127,8 @@ def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged
 
 
 def _usage(usage: Usage) -> str:
+    if is_plain(usage):
+        return f"{_number(usage.input_tokens)}{_NO_PARTS}{_number(usage.output_tokens)}{_NO_LAST_PARTS}"
     return "\t".join(
         [
             _number(usage.input_tokens),

@@ -177,7 +177,7 @@ def needs(plan: Plan, ask: Ask, output_tokens: int) -> dict[Metric, int]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Use:
     """What a call really took. None: not known, so its whole reservation is charged."""
 

@@ -2,11 +2,15 @@
 
 Units: money in integer nano-dollars (``_nusd``), rates in nano-dollars for a million tokens, tokens as they are counted by
 the provider. ``None`` always means "not told", never 0.
+
+`Usage`, `Caller`, `Ask`, `Settlement` and `Charge` are made anew for every call and never changed. They are not frozen, because
+making a frozen one takes three times as long: together a twelfth of what a call takes.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,11 +51,15 @@ EVERY = "*"
 """Value of a rule's subject: each value for itself."""
 
 
+_random = random.Random()  # noqa: S311 -- a name, not a secret: it must only be no other's
+os.register_at_fork(after_in_child=_random.seed)
+
+
 def new_call_id() -> str:
     """A new call id: a UUID of version 7 (RFC 9562), whose first 48 bits are the milliseconds of its making."""
-    random = int.from_bytes(os.urandom(10), "big")
-    high = (time.time_ns() // 1_000_000 << 16) | 0x7000 | (random >> 68)
-    low = (random & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
+    bits = _random.getrandbits(74)
+    high = (time.time_ns() // 1_000_000 << 16) | 0x7000 | (bits >> 62)
+    low = (bits & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
     text = f"{high:016x}{low:016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -90,7 +98,7 @@ class Price:
     """Made by `prices.make_price`; empty only where nobody will look at it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Usage:
     """Tokens of one call in the provider's own count. Each None when the provider did not tell.
 
@@ -108,7 +116,7 @@ class Usage:
     output_audio_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Caller:
     """Who makes a call, as the rules see it."""
 
@@ -121,7 +129,7 @@ class Caller:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """A call that somebody wants to make, before it leaves."""
 
@@ -176,7 +184,7 @@ class Step:
     cost_nusd: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """How a call ended and what the provider said it used."""
 
@@ -200,7 +208,7 @@ class Settlement:
     """What attempts took whose answers nobody got, each with the price of its route. Part of what the call is charged."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Charge:
     """What a call was charged. ``cost_nusd`` is None when its price or its usage is unknown."""
 

@@ -40,12 +40,13 @@ def cost_nusd(price: Price, usage: Usage) -> int | None:
         return None
     rates = _rates_for(price, usage.input_tokens)
     total = usage.input_tokens * rates.input_nusd_per_mtok
-    total += _more(usage.cached_input_tokens, rates.cached_input_nusd_per_mtok, rates.input_nusd_per_mtok)
-    total += _more(usage.cache_write_tokens, rates.cache_write_nusd_per_mtok, rates.input_nusd_per_mtok)
-    total += _more(usage.input_audio_tokens, rates.input_audio_nusd_per_mtok, rates.input_nusd_per_mtok)
     total += (usage.output_tokens or 0) * rates.output_nusd_per_mtok
-    total += _more(usage.reasoning_tokens, rates.reasoning_nusd_per_mtok, rates.output_nusd_per_mtok)
-    total += _more(usage.output_audio_tokens, rates.output_audio_nusd_per_mtok, rates.output_nusd_per_mtok)
+    if not is_plain(usage):
+        total += _more(usage.cached_input_tokens, rates.cached_input_nusd_per_mtok, rates.input_nusd_per_mtok)
+        total += _more(usage.cache_write_tokens, rates.cache_write_nusd_per_mtok, rates.input_nusd_per_mtok)
+        total += _more(usage.input_audio_tokens, rates.input_audio_nusd_per_mtok, rates.input_nusd_per_mtok)
+        total += _more(usage.reasoning_tokens, rates.reasoning_nusd_per_mtok, rates.output_nusd_per_mtok)
+        total += _more(usage.output_audio_tokens, rates.output_audio_nusd_per_mtok, rates.output_nusd_per_mtok)
     # A provider that tells parts larger than the whole must not be owed money.
     return price.request_nusd + max(0, total + MTOK // 2) // MTOK
 
@@ -89,6 +90,10 @@ def price_of_facts(facts: Mapping[str, Any]) -> Price:
 
 def worst_cost_nusd(price: Price, input_tokens: int, output_tokens: int, *, has_audio: bool = False) -> int:
     """The most that a call with at most so many tokens can cost: every token at the dearest rate it may have. Rounded up."""
+    if not price.tiers:
+        worst = input_tokens * _dearest_input(price.rates, has_audio=has_audio)
+        worst += output_tokens * _dearest_output(price.rates, has_audio=has_audio)
+        return price.request_nusd - (-worst // MTOK)
     candidates = [price.rates, *(tier.rates for tier in price.tiers if input_tokens > tier.above_input_tokens)]
     worst = max(
         input_tokens * _dearest_input(rates, has_audio=has_audio)
@@ -96,6 +101,17 @@ def worst_cost_nusd(price: Price, input_tokens: int, output_tokens: int, *, has_
         for rates in candidates
     )
     return price.request_nusd - (-worst // MTOK)
+
+
+def is_plain(usage: Usage) -> bool:
+    """Whether nothing is told but how much went in and out; so it is with most calls."""
+    return (
+        usage.cached_input_tokens is None
+        and usage.reasoning_tokens is None
+        and usage.cache_write_tokens is None
+        and usage.input_audio_tokens is None
+        and usage.output_audio_tokens is None
+    )
 
 
 def _rates_for(price: Price, input_tokens: int) -> Rates:

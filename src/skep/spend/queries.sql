@@ -12,6 +12,10 @@ select rule_id, project_id, name, metric, subject, subject_value as value, perio
     fallback_model, allow_unpriced
 from rule;
 
+-- name: fetch_rules_mark
+-- What tells whether a rule of any project was made, changed or deleted: their number, and the sum of hashes of their rows.
+select count(*), coalesce(sum(hashtextextended(rule::text, 0)), 0)::text from rule;
+
 -- name: renew_process
 -- Say that a process lives; at the first time, that it is there. How long its leases are valid is told by the caller.
 insert into meter_process (process_id, node, expires_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -17,6 +17,10 @@ from starlette.websockets import WebSocket
 from skep.access import Principal, Role
 from skep.errors import SkepError
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
+
+WHOLE_ANSWER: Final = "skep.whole_answer"
+"""The type of a message of ours, which the gate takes beside those of ASGI: ``status``, ``headers`` and ``body`` of an answer that is
+there as a whole, without ``content-length``. It leaves in one write where the server can do that."""
 
 Caller = Literal["public"] | Role
 """Who may call a route: anybody, or at least this role."""
@@ -34,7 +38,7 @@ class Notes:
     """For the answer, whatever it becomes; to be added before it begins."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One request that was let through."""
 

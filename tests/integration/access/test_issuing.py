@@ -268,6 +268,24 @@ async def test_a_revoked_key_is_refused_at_once_where_changes_are_heard(
             assert await until(lambda process=process: is_refused(process, made.secret), 0.9) < 0.9  # type: ignore[misc]
 
 
+async def test_a_key_is_not_asked_for_again_while_words_to_oneself_come_back(
+    access: Access, who: Principal, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(service, "STALE_SECONDS", 1.0)
+    made, process = await keys.create(who, KeyWish("ci")), other(access)
+    async with process.listening():
+        await until(lambda: is_listening(process), 5)
+        await process.authenticate(made.secret)
+        await asyncio.sleep(1.5)
+        assert process.recall(made.secret)
+        monkeypatch.setattr(service, "_BEAT", "of another kind")
+        confirmed_at = process._confirmed_at
+        await asyncio.sleep(1.2)
+        assert process._confirmed_at - confirmed_at < 0.5
+        assert process.recall(made.secret) is None, "they are sent, and do not come back"
+
+
 async def test_a_process_that_hears_nothing_more_asks_again(
     access: Access, database: Database, who: Principal, keys: Keys
 ) -> None:

@@ -59,6 +59,12 @@ def test_text_is_one_line_whatever_stands_in_a_field() -> None:
     assert line.endswith(f"trace={TRACE}")
 
 
+@pytest.mark.parametrize("text", ["\N{LATIN SMALL LETTER LONG S}ecret=hunter2", "to\N{KELVIN SIGN}en=hunter2"])
+def test_letters_that_only_patterns_take_for_ours_hide_nothing(text: str) -> None:
+    assert "hunter2" not in masked(text)
+    assert "hunter2" not in render(_record("x", {"said": text}), "json")
+
+
 def test_json_is_one_object() -> None:
     line = render(_record("request", {"status": 200, "path": "a\nb"}), "json", TRACE)
     found = json.loads(line)

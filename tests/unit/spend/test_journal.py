@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,25 @@ def test_a_call_that_could_not_be_made_safe_is_not_there(tmp_path: Path, monkeyp
     assert len(list(tmp_path.glob("*.log"))) == 2
     die(journal)
     assert left(tmp_path) == [("E", "after"), ("B", "before")]
+
+
+def test_ends_of_one_turn_leave_together_and_before_the_next_beginning(tmp_path: Path) -> None:
+    at_the_end_of_the_turn: list[Callable[[], object]] = []
+    journal = FileJournal(tmp_path, 7, soon=at_the_end_of_the_turn.append)
+    journal.start()
+    (file,) = tmp_path.glob("*.log")
+    for name in "abc":
+        journal.begin(name, f"B\t{name}\n")
+    journal.end("a", "E\ta\n")
+    journal.end("b", "E\tb\n")
+    assert file.read_text() == "B\ta\nB\tb\nB\tc\n"
+    assert len(at_the_end_of_the_turn) == 1
+    journal.begin("d", "B\td\n")
+    assert file.read_text().endswith("B\tc\nE\ta\nE\tb\nB\td\n")
+    at_the_end_of_the_turn.pop()()
+    journal.end("c", "E\tc\n")
+    at_the_end_of_the_turn.pop()()
+    assert file.read_text().endswith("B\td\nE\tc\n")
+    journal.end("d", "E\td\n")
+    journal.close(is_done=False)
+    assert file.read_text().endswith("E\td\n")

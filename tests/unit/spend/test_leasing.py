@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.spend.leasing import RECALL_SECONDS, Shortage, Verdict, judge, lease_size
+from skep.spend.leasing import RECALL_SECONDS, STORE_CALLS, Shortage, Verdict, judge, lease_size, wanted
 from skep.spend.models import Metric, Period
 from skep.spend.periods import window_end, window_start
 
@@ -34,6 +34,12 @@ def test_near_the_end_only_what_is_needed_is_taken() -> None:
     assert lease_size(10, 10, 1000, left=10, processes=4) == 10
     assert lease_size(10, 10, 1000, left=9, processes=4) == 0
     assert lease_size(30, 10, 0, left=25, processes=1) == 25
+
+
+def test_a_store_covers_some_seconds_and_some_calls() -> None:
+    assert wanted(taken=0, calls=0, elapsed_seconds=10.0) == 0
+    assert wanted(taken=30, calls=3, elapsed_seconds=10.0) == 10 * STORE_CALLS
+    assert wanted(taken=100_000, calls=1000, elapsed_seconds=10.0) == 30_000
 
 
 def shortage(
