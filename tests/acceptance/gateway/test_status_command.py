@@ -11,11 +11,13 @@ from pathlib import Path
 from tests.acceptance.gateway.conftest import SOURCE, Served
 
 
-def run(data: Path, *arguments: str, group: str = "gateway") -> tuple[int, str, str]:
+def run(data: Path, *arguments: str, group: str = "gateway", database: str = "") -> tuple[int, str, str]:
     command = [sys.executable, "-m", "skep", "--data-dir", str(data), group, *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SKEP_")}
     # Not from a folder with a settings file: the server's needs a variable that only the server has.
     environment["PYTHONPATH"] = SOURCE
+    if database:
+        environment["SKEP_DATABASE_URL"] = database
     ended = subprocess.run(command, capture_output=True, text=True, timeout=50, env=environment, cwd="/")
     return ended.returncode, ended.stdout, ended.stderr
 
