@@ -105,6 +105,10 @@ class Gateway:
         """What clients may ask for."""
         return [*self._served, *([] if self._local is None else [LOCAL_MODEL])]
 
+    def route_names(self) -> frozenset[str]:
+        """Every route, as the board calls it."""
+        return frozenset(route.name for model in self.config.models.values() for route in model.routes)
+
     def status(self) -> GatewayStatus:
         """How the gateway fares, in this process."""
         return GatewayStatus(

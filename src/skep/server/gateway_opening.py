@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from skep import __version__
 from skep.app import Skep, make_embedder
-from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config
+from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared
 from skep.settings import GatewaySettings, Settings
 from skep.spend import Meter, PriceCatalogue, SpendOptions, open_metering
 
@@ -23,6 +23,7 @@ async def open_gateway(skep: Skep) -> AsyncIterator[Gateway]:
         metering = await stack.enter_async_context(open_metering(skep.database, options))
         gateway = make_gateway(skep.settings, metering.meter, make_embedder(skep.settings))
         stack.push_async_callback(gateway.close)
+        await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names()))
         gateway.start()
         yield gateway
 
