@@ -14,11 +14,12 @@ import argparse
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.clients import Backend, http_backend
 from bench.corpus import Corpus, make_corpus
@@ -35,6 +36,7 @@ from skep.knowledge.lexical import LexicalFilters
 from skep.knowledge.vectors import VectorQuery, Vectors, vector_text
 from skep.settings import CommandLine, load_settings
 
+T = TypeVar("T")
 CHARACTERS = 60
 _LOAD_SECONDS = 30.0
 _TAKEN_AWAY = 20_000
@@ -42,8 +44,8 @@ _COMMANDS = 15
 _ROUNDING = 2e-4
 
 _PASSAGES = b"""
-select distinct on (p.input_sha256) p.input_sha256, c.text from placement p
-join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256 order by p.input_sha256
+select p.input_sha256, min(c.text), min(array[p.version_id, p.ordinal]) from placement p
+join chunk c on c.project_id = p.project_id and c.sha256 = p.chunk_sha256 group by p.input_sha256 order by p.input_sha256
 """
 _FILL = b"""
 insert into embedding (space_id, project_id, input_sha256, vector)
@@ -78,6 +80,9 @@ async def fill(skep: Services, who: Principal, cache: Path) -> tuple[int, list[b
     rows = await skep.database.fetch_tuples(_PASSAGES)
     keys = [bytes(row[0]) for row in rows]
     vectors = await asyncio.to_thread(fragments, [row[1] for row in rows], cache)
+    # Stored in the order in which the product embeds them: neighbours in the index then lie on the same pages.
+    order = sorted(range(len(rows)), key=lambda place: rows[place][2])
+    keys, vectors = [keys[place] for place in order], vectors[order]
     space_id = await Vectors(skep.database).open_space(who.project_id, embedder)
     async with skep.database.patient_connection() as connection:
         cursor = await connection.execute(_INDEX_NAME, {"table": f"embedding_{space_id}"})
@@ -97,6 +102,13 @@ async def fill(skep: Services, who: Principal, cache: Path) -> tuple[int, list[b
     ending = asyncio.Event()
     await skep.knowledge.embed(ending, until_done=True)
     return space_id, keys, vectors
+
+
+async def timed(ask: Callable[[], Awaitable[T]]) -> tuple[float, T]:
+    """Milliseconds an answer took, and the answer."""
+    started = time.perf_counter()
+    answer = await ask()
+    return (time.perf_counter() - started) * 1000, answer
 
 
 async def measure_nearest(
@@ -120,18 +132,23 @@ async def measure_nearest(
         bare_ms.append([])
         for vector in wanted:
             query = VectorQuery(space_id, vector.tolist(), [collection_id], len(keys), LexicalFilters(), TOP_K)
-            started = time.perf_counter()
-            near = (await found.nearest(who.project_id, query)).near
-            ours_ms[-1].append((time.perf_counter() - started) * 1000)
             bound = {"space_id": space_id, "vector": vector_text(vector.tolist())}
-            started = time.perf_counter()
-            await skep.database.fetch_tuples(bare, bound)
-            bare_ms[-1].append((time.perf_counter() - started) * 1000)
+            ask_ours = partial(found.nearest, who.project_id, query)
+            ask_bare = partial(skep.database.fetch_tuples, bare, bound)
+            # In turns: whoever comes second finds the pages warm.
+            if len(ours_ms[-1]) % 2:
+                took_ours, nearest = await timed(ask_ours)
+                took_bare, _ = await timed(ask_bare)
+            else:
+                took_bare, _ = await timed(ask_bare)
+                took_ours, nearest = await timed(ask_ours)
+            ours_ms[-1].append(took_ours)
+            bare_ms[-1].append(took_bare)
             if not turn:
                 similarities = vectors @ vector
                 least = float(numpy.partition(similarities, -TOP_K)[-TOP_K])
                 # Stored with 16 bits: what is as near as the tenth up to that is one of the nearest.
-                recalls.append(sum(one.similarity >= least - _ROUNDING for one in near[:TOP_K]) / TOP_K)
+                recalls.append(sum(one.similarity >= least - _ROUNDING for one in nearest.near[:TOP_K]) / TOP_K)
     shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
     figures = [
         Figure(

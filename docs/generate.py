@@ -34,7 +34,7 @@ _WIDTH = "100"
 _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
-    "gateway": ("status", "explain"),
+    "gateway": ("status", "explain", "reload"),
     "cost": ("report",),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,

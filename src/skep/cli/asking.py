@@ -16,8 +16,8 @@ from skep.settings import Settings
 _SECONDS = 10.0
 
 
-def ask_server(settings: Settings, path: str) -> dict[str, Any]:
-    """What the server answers to a GET, as an object.
+def ask_server(settings: Settings, path: str, *, method: str = "GET") -> dict[str, Any]:
+    """What the server answers to a request without a body, as an object.
 
     Raises ServerMissingError when none runs, ServerAnswerError when it refuses or does not answer, and what
     `read_key_file` raises.
@@ -26,7 +26,9 @@ def ask_server(settings: Settings, path: str) -> dict[str, Any]:
     if server is None:
         raise ServerMissingError(folder=settings.data_folder)
     key = settings.key.reveal() if settings.key is not None else read_key_file(settings.data_folder / KEY_FILE)
-    request = urllib.request.Request(f"{server.url}{path}", headers={"authorization": f"Bearer {key or ''}"})  # noqa: S310 -- our own server's address, from its run file
+    headers = {"authorization": f"Bearer {key or ''}"}
+    # The address is our own server's, from its run file.
+    request = urllib.request.Request(f"{server.url}{path}", headers=headers, method=method)  # noqa: S310
     # Without the proxies of the environment: it is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

@@ -24,6 +24,12 @@ _EXPLAIN_EXAMPLES = """\
 Examples:
   skep gateway explain 019ac1f2-7c1e-7d3a-9b1c-0a5e8f1d2c3b
 """
+_RELOAD_EXAMPLES = """\
+\b
+Examples:
+  skep gateway reload
+  skep gateway reload --json
+"""
 
 gateway_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at how calls of models fare.")
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -56,6 +62,23 @@ def explain(
         lambda skep, who: Ledger(skep.database).call(who, call_id),
     )
     terminal.result(found, lambda: "\n".join(explanation_lines(found)))
+
+
+@gateway_app.command("reload", epilog=_RELOAD_EXAMPLES)
+def reload(
+    context: typer.Context, config: ConfigOption = None, data_dir: DataDirOption = None, json: JsonOption = False
+) -> None:
+    """Have the running server read its settings again: providers, models, gateway.* and log.level count at once."""
+    terminal = Terminal(json=json)
+    answer = ask_server(settings_for(context, terminal, config, data_dir), "/api/v1/gateway/reload", method="POST")
+    terminal.result(answer, lambda: "\n".join(_reloaded(answer)))
+
+
+def _reloaded(answer: dict[str, Any]) -> Iterator[str]:
+    changed = ", ".join(answer["changed"])
+    yield f"counts from now on: {changed}" if changed else "nothing that counts at once has changed"
+    if answer["needs_restart"]:
+        yield f"counts when the server is started anew: {', '.join(answer['needs_restart'])}"
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:

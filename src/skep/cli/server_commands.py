@@ -14,6 +14,7 @@ import typer
 from skep.cli.config_commands import ConfigOption, DataDirOption, JsonOption, command_line
 from skep.observe import configure_logging
 from skep.server import (
+    STOP_SECONDS,
     Orders,
     Running,
     Started,
@@ -28,8 +29,8 @@ from skep.terminal import Terminal
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
-_STOP_SECONDS = 25.0
-"""A little longer than a server gives its own processes."""
+_STOP_SECONDS = 5.0
+"""So much longer than a server gives its own processes is waited for it."""
 
 
 def _examples(*lines: str) -> str:
@@ -63,10 +64,12 @@ def down(
     """Stop the server and the embedded database of the data folder."""
     terminal = Terminal(json=json)
     said = command_line(context, config, data_dir)
-    running = find_running(_settings(said, terminal).data_folder)
+    settings = _settings(said, terminal)
+    running = find_running(settings.data_folder)
+    seconds = settings.server.drain_seconds + STOP_SECONDS + _STOP_SECONDS
     # Servers first: they end their workers; and all before the database, which they would start again.
-    stop([process for process in running if process.role == "server"], timeout_seconds=_STOP_SECONDS)
-    stop([process for process in running if process.role != "server"], timeout_seconds=_STOP_SECONDS)
+    stop([process for process in running if process.role == "server"], timeout_seconds=seconds)
+    stop([process for process in running if process.role != "server"], timeout_seconds=seconds)
     stopped = stop_database(said)
     answer = {"processes": [asdict(process) for process in running], "database": stopped}
     terminal.result(answer, lambda: _stopped_line(running, database=stopped))

@@ -7,6 +7,7 @@ from skep.gateway.calls import GatewayOptions
 from skep.gateway.configuring import PriceOf, no_price, read_config
 from skep.gateway.interfaces import (
     AttemptFailedError,
+    CallStoppedError,
     LocalEmbedder,
     ModelNotFoundError,
     NoRouteError,
@@ -29,6 +30,7 @@ __all__ = [
     "PROFILES",
     "AttemptFailedError",
     "Board",
+    "CallStoppedError",
     "Face",
     "Gateway",
     "GatewayConfig",

@@ -53,7 +53,7 @@ class Tools:
     deadlines: Deadlines = field(default_factory=Deadlines)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ModelCall:
     """See the module. Times are on the monotonic clock, in seconds."""
 
@@ -84,6 +84,18 @@ class ModelCall:
     wasted: list[tuple[Usage, Price | None]] = field(default_factory=list)
     """What failed attempts used that the provider may bill, with the prices of their routes."""
     wasted_estimated: bool = False
+    task: asyncio.Task[object] | None = None
+    """What makes it."""
+    has_begun: bool = False
+    """Whether the client has been sent the head of its answer."""
+    is_stopped: bool = False
+    """Whether the server, which stops, has broken it off."""
+
+    def stop(self) -> None:
+        """Break it off because the server stops."""
+        self.is_stopped = True
+        if self.task is not None:
+            self.task.cancel()
 
     def body(self, route: Route) -> bytes:
         """The body for a route."""

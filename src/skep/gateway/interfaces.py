@@ -7,6 +7,7 @@ NotFoundError
 └── ModelNotFoundError         nobody serves a model of this name (404)
 UnavailableError
 ├── OverloadedError            too many calls are under way (503)
+├── CallStoppedError           the server stops, and the call had no time left (503)
 ├── NoRouteError               every route of the model is closed by its breaker (503)
 ├── ProviderFailedError        the provider gave no answer that can be passed on (502)
 ├── ProviderTimeoutError       it took too long (504)
@@ -16,7 +17,7 @@ UnavailableError
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from skep.errors import NotFoundError, SkepError, UnavailableError, UsageError
@@ -43,6 +44,12 @@ class OverloadedError(UnavailableError):
     fix = (
         "Try again after a moment, as Retry-After says; gateway.max_calls and gateway.max_waiting_calls set the bounds."
     )
+
+
+class CallStoppedError(UnavailableError):
+    """The server stops, and this call of {model} was not finished in the time that was left."""
+
+    fix = "Send it again after a moment; server.drain_seconds sets how long calls may go on when a server stops."
 
 
 class NoRouteError(UnavailableError):
@@ -172,6 +179,9 @@ class Upstream(Protocol):
 
     async def probe(self, provider: Provider, path: str, *, timeout_seconds: float) -> int:
         """The status that a GET is answered with. Raises as `fetch` does."""
+
+    def retire(self, providers: Collection[Provider], max_answer_bytes: int) -> None:
+        """From now on these are the providers: no connection to another one is used again once its call has ended."""
 
     async def close(self) -> None:
         """Close every connection."""

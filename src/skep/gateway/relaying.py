@@ -13,7 +13,14 @@ from skep.gateway.calls import CallFailedError, ModelCall, attempt_routes
 from skep.gateway.events import EventScanner, EventTooLargeError, data_of
 from skep.gateway.failures import Failure, classify
 from skep.gateway.headers import dollars, header, to_client
-from skep.gateway.interfaces import Answer, AttemptFailedError, NoRouteError, Stream, failed_error
+from skep.gateway.interfaces import (
+    Answer,
+    AttemptFailedError,
+    CallStoppedError,
+    NoRouteError,
+    Stream,
+    failed_error,
+)
 from skep.gateway.models import Route
 from skep.gateway.streaming import Tally, error_event
 from skep.gateway.usage import AnswerUnreadableError, counted, output_bytes, read_answer
@@ -29,6 +36,8 @@ _MAX_EVENT_BYTES = 8_388_608
 
 _MAX_ERROR_BYTES = 1_048_576
 _LAST_READ_SECONDS = 0.5
+_LAST_WORDS_SECONDS = 1.0
+"""A client that is behind when the server stops gets so long to take the last event."""
 
 
 async def run_call(call: ModelCall) -> None:
@@ -45,9 +54,12 @@ async def run_call(call: ModelCall) -> None:
     try:
         await (_relay_stream(call, watch) if call.known.stream else _relay_whole(call, watch))
     except asyncio.CancelledError:
-        if not watch.is_gone:
+        if call.is_stopped:
+            await _answer_stopped(call, watch)
+        elif not watch.is_gone:
             raise
-        watch.forgive()
+        else:
+            watch.forgive()
     except _ClientStalledError:
         # Like one that went away; nobody is left to be answered.
         call.notes.log["client"] = "stalled"
@@ -66,6 +78,22 @@ async def run_call(call: ModelCall) -> None:
         if call.charge is None:
             # The client went away, or the server ends.
             call.settle_left("cancelled")
+
+
+async def _answer_stopped(call: ModelCall, watch: ClientWatch) -> None:
+    """The server ends before the call does: a stream ends with an error event, another answer is an error."""
+    assert call.task is not None, "it was cancelled"
+    call.task.uncancel()
+    error = CallStoppedError(model=call.model.name)
+    if not call.has_begun:
+        call.settle_left("interrupted")
+        call.notes.headers += call.headers()
+        raise error
+    if call.known.stream and not watch.is_gone:
+        last = _cost_comment(call) + error_event(openai_error_bytes(error))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await call.send({"type": "http.response.body", "body": last})
 
 
 async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
@@ -137,6 +165,7 @@ async def _send_whole(
 ) -> None:
     headers += call.headers()
     headers.append((b"content-type", content_type.encode("latin-1")))
+    call.has_begun = True
     await call.send({"type": WHOLE_ANSWER, "status": status, "headers": headers, "body": body})
 
 
@@ -168,7 +197,7 @@ async def _relay_stream(call: ModelCall, watch: ClientWatch) -> None:
     finally:
         tally = opened.tally
         if call.charge is None:
-            _settle_stream(call, tally, "cancelled")
+            _settle_stream(call, tally, "interrupted" if call.is_stopped else "cancelled")
         # Shielded, so that a server that ends does not leave the provider writing.
         await asyncio.shield(opened.stream.close())
 
@@ -243,6 +272,7 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
     assert route is not None, "a stream came from a route"
     headers = [*to_client(stream.headers), *call.headers()]
     headers += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+    call.has_begun = True
     await _to_client(call, watch, {"type": "http.response.start", "status": stream.status, "headers": headers})
     deadline = call.started + min(call.model.deadline_seconds, route.timeout_seconds)
     events = opened.first

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError, allows_model
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.interfaces import (
+    CallStoppedError,
     ModelNotFoundError,
     NoRouteError,
     OverloadedError,
@@ -48,6 +49,7 @@ _ERRORS = (
     MeterUnavailableError,
     JournalUnwritableError,
     OverloadedError,
+    CallStoppedError,
     NoRouteError,
     ProviderFailedError,
     ProviderTimeoutError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from starlette.requests import ClientDisconnect
@@ -76,6 +76,7 @@ class Gateway:
         self._tools = Tools(meter, upstream, self.board, options)
         self._served = {name: serve(model) for name, model in config.models.items()}
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
+        self._calls: set[ModelCall] = set()
         self._local = None if embedder is None else LocalModel(embedder)
         self._checks: list[asyncio.Task[None]] = []
 
@@ -91,6 +92,23 @@ class Gateway:
                 ]
                 check = self.board.check_health(provider, routes, self._tools.upstream)
                 self._checks.append(asyncio.create_task(check, name=f"skep-health-{provider.name}"))
+
+    def reconfigure(self, config: GatewayConfig, options: GatewayOptions) -> None:
+        """From now on calls go by this; those under way go on by what counted when they began."""
+        self.config, self.options = config, options
+        self._tools = replace(self._tools, options=options)
+        self._served = {name: serve(model) for name, model in config.models.items()}
+        self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
+        self._tools.upstream.retire(config.providers.values(), options.max_answer_bytes)
+        checks, self._checks = self._checks, []
+        for check in checks:
+            check.cancel()
+        self.start()
+
+    def stop_calls(self) -> None:
+        """Break off every call under way, each with an error that says so, because the server stops."""
+        for call in self._calls:
+            call.stop()
 
     async def close(self) -> None:
         """End the health checks and close every connection."""
@@ -150,7 +168,12 @@ class Gateway:
                 self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
             )
             call.steps = steps
-            await run_call(call)
+            call.task = asyncio.current_task()
+            self._calls.add(call)
+            try:
+                await run_call(call)
+            finally:
+                self._calls.discard(call)
         finally:
             turns.leave()
 

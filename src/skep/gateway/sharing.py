@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import orjson
@@ -27,12 +27,12 @@ _log = logging.getLogger(__name__)
 
 
 class Sharing:
-    """Carries a board's openings to other processes, and theirs to it. ``routes``: the names that this process knows."""
+    """Carries a board's openings to other processes, and theirs to it. ``routes``: the names that this process knows now."""
 
-    def __init__(self, database: Database, board: Board, routes: Collection[str]) -> None:
+    def __init__(self, database: Database, board: Board, routes: Callable[[], Collection[str]]) -> None:
         self._database = database
         self._board = board
-        self._routes = frozenset(routes)
+        self._routes = routes
         self._sender = secrets.token_hex(8)
         self._payloads: asyncio.Queue[str] = asyncio.Queue(_MOST_WAITING)
 
@@ -51,7 +51,7 @@ class Sharing:
         except (ValueError, TypeError, AttributeError):
             event(_log, logging.WARNING, "word of another process not understood", length=len(payload))
             return
-        if sender != self._sender and route in self._routes and seconds > 0:
+        if sender != self._sender and route in self._routes() and seconds > 0:
             self._board.hear_opened(route, seconds, reason)
             event(_log, logging.WARNING, "route closed elsewhere", route=route, reason=reason, seconds=round(seconds))
 
@@ -70,7 +70,7 @@ class Sharing:
 
 
 @asynccontextmanager
-async def shared(database: Database, board: Board, routes: Collection[str]) -> AsyncIterator[Sharing]:
+async def shared(database: Database, board: Board, routes: Callable[[], Collection[str]]) -> AsyncIterator[Sharing]:
     """Share what a board finds out with all processes on the database, until the end of the block."""
     sharing = Sharing(database, board, routes)
     board.tell_opened = sharing.tell

@@ -18,6 +18,15 @@ class Turns:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.active = 0
 
+    def resize(self, most: int, most_waiting: int, wait_seconds: float) -> None:
+        """From now on other bounds count; who runs or waits already goes on."""
+        self._most, self._most_waiting, self._wait_seconds = most, most_waiting, wait_seconds
+        while self._waiting and self.active < most:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.active += 1
+                turn.set_result(None)
+
     @property
     def waiting(self) -> int:
         """How many wait."""
@@ -53,7 +62,8 @@ class Turns:
 
     def leave(self) -> None:
         """End a turn; whoever waits longest has it now."""
-        while self._waiting:
+        # More may run than a bound that was lowered meanwhile allows.
+        while self._waiting and self.active <= self._most:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -53,6 +53,8 @@ class _Pool:
     """Header lines of every request."""
     fixed_names: frozenset[bytes]
     idle: deque[Connection] = field(default_factory=deque)
+    is_retired: bool = False
+    """The settings do not name its provider any more."""
 
     def head(self, method: bytes, path: str, headers: Headers, length: int) -> bytes:
         """A request up to its body."""
@@ -73,7 +75,8 @@ class HttpUpstream:
     def __init__(self, *, max_answer_bytes: int, agent: str) -> None:
         self._max_answer_bytes = max_answer_bytes
         self._agent = agent.encode("ascii")
-        self._pools: dict[str, _Pool] = {}
+        self._pools: dict[int, _Pool] = {}
+        """By the identity of the provider, which the pool keeps alive: names stay when what is behind them changes."""
         self.deadlines = Deadlines()
 
     async def fetch(
@@ -141,6 +144,20 @@ class HttpUpstream:
             if connection is not None:
                 self._drop(connection)
 
+    def retire(self, providers: Collection[Provider], max_answer_bytes: int) -> None:
+        """See `Upstream`."""
+        self._max_answer_bytes = max_answer_bytes
+        pools, self._pools = self._pools.values(), {}
+        for pool in pools:
+            same = next((provider for provider in providers if provider == pool.provider), None)
+            if same is not None:
+                pool.provider = same
+                self._pools[id(same)] = pool
+                continue
+            pool.is_retired = True
+            while pool.idle:
+                pool.idle.pop().close()
+
     async def close(self) -> None:
         """See `Upstream`."""
         pools, self._pools = self._pools, {}
@@ -153,7 +170,9 @@ class HttpUpstream:
     def _put(self, pool: _Pool, connection: Connection) -> None:
         """Keep a connection whose answer was read to its end; close any other."""
         self.deadlines.discard(connection)
-        if connection.release():
+        if pool.is_retired:
+            connection.close()
+        elif connection.release():
             pool.idle.append(connection)
             if len(pool.idle) > _MOST_IDLE:
                 pool.idle.popleft().close()
@@ -233,9 +252,9 @@ class HttpUpstream:
         return pool.head(method, path, headers, length)
 
     def _pool(self, provider: Provider) -> _Pool:
-        pool = self._pools.get(provider.name)
+        pool = self._pools.get(id(provider))
         if pool is None:
-            pool = self._pools[provider.name] = _make_pool(provider)
+            pool = self._pools[id(provider)] = _make_pool(provider)
         return pool
 
 

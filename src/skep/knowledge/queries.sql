@@ -648,8 +648,19 @@ where v.project_id = %(project_id)s and v.collection_id = any(%(collection_ids)s
     or exists (select from document d where d.document_id = v.document_id and d.path ~ %(path_pattern)s));
 
 -- name: nearest_passages
--- Findable passages that pass the filters by the nearness of their vectors, through the index, which goes on until there
--- are enough. :dimensions is filled in, a plain number, because the index is on that type.
+-- Findable passages by the nearness of their vectors, through the index, which goes on until there are enough. :dimensions
+-- and :limit are filled in, plain numbers: the index is on that type, and with a limit that is not known the database would plan
+-- each of these anew (0.4 ms), because a tenth of all rows is what it then expects.
+select p.version_id, p.ordinal, v.collection_id, -(e.vector::halfvec(:dimensions) <#> %(vector)s::halfvec(:dimensions)) as similarity
+from embedding e
+join placement p on p.project_id = e.project_id and p.input_sha256 = e.input_sha256
+join version v on v.version_id = p.version_id
+where e.space_id = %(space_id)s and e.project_id = %(project_id)s and v.removed_at is null
+  and v.collection_id = any(%(collection_ids)s)
+order by e.vector::halfvec(:dimensions) <#> %(vector)s::halfvec(:dimensions) limit :limit;
+
+-- name: nearest_filtered_passages
+-- The same for passages that pass the filters.
 select p.version_id, p.ordinal, v.collection_id, -(e.vector::halfvec(:dimensions) <#> %(vector)s::halfvec(:dimensions)) as similarity
 from embedding e
 join placement p on p.project_id = e.project_id and p.input_sha256 = e.input_sha256
@@ -662,7 +673,7 @@ where e.space_id = %(space_id)s and e.project_id = %(project_id)s and v.removed_
   and (%(modified_until)s::bigint is null or v.modified_at <= to_timestamp(%(modified_until)s))
   and (%(path_pattern)s::text is null
     or exists (select from document d where d.document_id = v.document_id and d.path ~ %(path_pattern)s))
-order by e.vector::halfvec(:dimensions) <#> %(vector)s::halfvec(:dimensions) limit %(limit)s;
+order by e.vector::halfvec(:dimensions) <#> %(vector)s::halfvec(:dimensions) limit :limit;
 
 -- name: nearest_passages_of_all
 -- Findable passages of collections among the nearest vectors of a whole small space, each of which is looked at; perhaps

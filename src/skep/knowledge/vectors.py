@@ -20,7 +20,7 @@ EXACT_PASSAGES = 20_000
 """Up to so many passages every vector is looked at: the index would have to be gone through far from the question for
 those few that pass a filter, and might miss one."""
 
-SESSION_SETTINGS: Mapping[str, str] = {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "120"}
+SESSION_SETTINGS: Mapping[str, str] = {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "100"}
 """What a session needs for `nearest_passages`: the index is read on until enough passages pass the filters."""
 
 
@@ -150,7 +150,7 @@ class Vectors:
         scan: Scan = "exact"
         if matching > EXACT_PASSAGES:
             scan = "index"
-            statement = queries["nearest_passages"].replace(b":dimensions", b"%d" % len(query.vector))
+            statement = _through_the_index(query, is_filtered=is_filtered)
         elif not is_filtered:
             statement = queries["nearest_passages_of_all"]
         rows = await self._database.fetch_tuples(statement, bound) if statement else []
@@ -162,6 +162,14 @@ class Vectors:
         """The same by looking at every vector of what passes the filters."""
         rows = await self._database.fetch_tuples(queries["nearest_passages_exactly"], _bound(project_id, query))
         return [Near(*row) for row in rows]
+
+
+def _through_the_index(query: VectorQuery, *, is_filtered: bool) -> bytes:
+    statement = queries["nearest_filtered_passages" if is_filtered else "nearest_passages"]
+    numbers = {b":dimensions": len(query.vector), b":limit": query.limit}
+    for name, number in numbers.items():
+        statement = statement.replace(name, b"%d" % number)
+    return statement
 
 
 def vector_text(vector: Sequence[float]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.observe.logs import configure_logging, event, masked, render
+from skep.observe.logs import configure_logging, event, masked, render, set_log_level
 from skep.observe.metrics import (
     BACKENDS,
     NO_METRICS,
@@ -38,6 +38,7 @@ __all__ = [
     "new_trace_id",
     "open_metrics",
     "render",
+    "set_log_level",
     "trace_id_of",
     "tracing",
 ]

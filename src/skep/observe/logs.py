@@ -70,10 +70,16 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO, *, aside: boo
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    set_log_level(level)
+    logging.captureWarnings(capture=True)
+
+
+def set_log_level(level: str) -> None:
+    """Change the least important level that is written."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(max(least, root.level))
-    logging.captureWarnings(capture=True)
 
 
 def event(logger: logging.Logger, level: int, name: str, **fields: object) -> None:

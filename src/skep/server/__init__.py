@@ -5,9 +5,10 @@ from __future__ import annotations
 from skep.server.errands import begin_embedding, run_examination, stop_database
 from skep.server.orders import Orders
 from skep.server.running import Running, find_running, stop
-from skep.server.supervisor import Started, run_server
+from skep.server.supervisor import STOP_SECONDS, Started, run_server
 
 __all__ = [
+    "STOP_SECONDS",
     "Orders",
     "Running",
     "Started",

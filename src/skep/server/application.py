@@ -22,6 +22,8 @@ from skep.server.mcp_endpoint import mcp_endpoints
 from skep.server.metrics_endpoint import metrics_endpoints
 from skep.server.opening import Opening
 from skep.server.origins import policy_of
+from skep.server.reload_route import reload_endpoints
+from skep.server.reloading import Followed, Reload, no_reload
 from skep.server.routing import Router
 from skep.server.rule_routes import rule_endpoints
 from skep.settings import Settings
@@ -36,8 +38,11 @@ _KEEP_ALIVE_SECONDS = 10.0
 """Proxies cut connections that are silent for a minute (nginx: proxy_read_timeout) or half of one."""
 
 
-def make_opening(settings: Settings, *, notice: ReportNotice, metrics: Metrics = NO_METRICS) -> Opening:
-    """The server's Skep, not opened. ``notice`` takes sentences for whoever runs the server.
+def make_opening(
+    settings: Settings, *, notice: ReportNotice, metrics: Metrics = NO_METRICS, followed: Followed | None = None
+) -> Opening:
+    """The server's Skep, not opened. ``notice`` takes sentences for whoever runs the server; ``followed`` are the settings
+    that count when the gateway is opened.
 
     Raises InvalidSettingsError when the sections providers and models cannot be used.
     """
@@ -57,12 +62,15 @@ def make_opening(settings: Settings, *, notice: ReportNotice, metrics: Metrics =
         finally:
             await database.close()
 
+    followed = followed or Followed(settings)
     # What is wrong with the providers stays wrong however often one tries: whoever starts the server is told at once.
     gateway_config(settings)
-    return Opening(opened, probe, open_gateway)
+    return Opening(opened, probe, lambda skep: open_gateway(skep, followed.settings))
 
 
-def all_endpoints(opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS) -> tuple[Endpoint, ...]:
+def all_endpoints(
+    opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS, reload: Reload = no_reload
+) -> tuple[Endpoint, ...]:
     """Every route of the server: the one list."""
 
     def administration() -> Administration:
@@ -77,20 +85,24 @@ def all_endpoints(opening: Opening, settings: Settings, metrics: Metrics = NO_ME
         *rule_endpoints(administration),
         *ledger_endpoints(lambda: Ledger(opening.skep.database)),
         *gateway_endpoints(lambda: opening.gateway),
+        *reload_endpoints(reload),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *metrics_endpoints(opening, settings, metrics),
     )
     return (*served, *docs_endpoints(served))
 
 
-def make_application(opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS) -> Gate:
+def make_application(
+    opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS, reload: Reload = no_reload
+) -> Gate:
     """The ASGI application. It answers whether or not Skep is open."""
     server = settings.server
     return Gate(
-        Router(all_endpoints(opening, settings, metrics)),
+        Router(all_endpoints(opening, settings, metrics, reload)),
         policy_of(server.host, server.allow_hosts, server.allow_origins),
         opening.authenticate,
         recall=opening.recall,
+        ending=opening.ending,
         max_body_bytes=max_body_bytes(settings),
         metrics=metrics,
     )

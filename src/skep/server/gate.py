@@ -7,6 +7,7 @@ There is no other way in: a route is an `Endpoint`, and an `Endpoint` says who m
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -29,6 +30,7 @@ from skep.server.interfaces import (
     MethodNotAllowedError,
     OriginRefusedError,
     RouteNotFoundError,
+    ServerStoppingError,
     UnforeseenError,
 )
 from skep.server.metrics import HTTP_IN_FLIGHT, note_request
@@ -43,7 +45,7 @@ from skep.server.origins import (
 )
 from skep.server.problems import MEDIA_TYPE, problem_bytes, problem_headers
 from skep.server.routing import Match, Router
-from skep.web import WHOLE_ANSWER, Call, Notes, openai_error_bytes, openai_error_headers, openai_status
+from skep.web import OPENAI_PREFIX, WHOLE_ANSWER, Call, Notes, openai_error_bytes, openai_error_headers, openai_status
 
 Authenticate = Callable[[str], Awaitable[Principal]]
 """The principal of a key. Raises the errors of access, or NotReadyError."""
@@ -57,9 +59,6 @@ _SINGLE = frozenset({b"host", b"origin", b"authorization", b"x-api-key"})
 """Headers of which a second one would leave open which of the two counts."""
 
 _READ = _SINGLE | PASSED_ON | {b"traceparent", b"sec-fetch-site", b"sec-fetch-mode"}
-
-_OPENAI_PREFIX = "/v1/"
-"""Addresses of OpenAI's API: its clients understand only its own shape of errors."""
 
 _MOST_HOSTS = 1_000
 """Answers to "is this host ours" that are remembered; a client that sends ever new names must not fill the memory."""
@@ -165,7 +164,7 @@ class _Exchange:
 class Gate:
     """See the module. ``authenticate`` may raise an UnavailableError while the server has no database yet.
 
-    ``recall`` knows at once who has a key that was authenticated a moment ago; None when it does not.
+    Once ``ending`` is set, nothing but what is public is let in. ``recall`` knows at once who has a key that was authenticated a moment ago; None when it does not.
     """
 
     def __init__(
@@ -177,6 +176,7 @@ class Gate:
         max_body_bytes: int,
         metrics: Metrics = NO_METRICS,
         recall: Recall = lambda _: None,
+        ending: asyncio.Event | None = None,
     ) -> None:
         self._router = router
         self._recall = recall
@@ -185,6 +185,7 @@ class Gate:
         self._authenticate = authenticate
         self._max_body_bytes = max_body_bytes
         self._metrics = metrics
+        self._ending = ending or asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -244,6 +245,8 @@ class Gate:
             if match.endpoint.socket is None:
                 raise RouteNotFoundError(what="route", name=exchange.scope["path"], path=exchange.scope["path"])
             exchange.route = match.endpoint.path
+            if self._ending.is_set():
+                raise ServerStoppingError
             principal = await self._principal(exchange, match)
             scope = {**exchange.scope, "type": "http", "method": "GET", "path_params": match.parameters}
             await match.endpoint.socket(Call(Request(scope, receive), self._max_body_bytes, principal), websocket)
@@ -258,12 +261,17 @@ class Gate:
 
     async def _admit(self, exchange: _Exchange, receive: Receive) -> ASGIApp:
         """The answer, if the request may have one. Raises the error that says why not."""
+        if self._ending.is_set():
+            # So that the next request of this client goes to a server that stays.
+            exchange.notes.headers.append((b"connection", b"close"))
         self._check_origin(exchange)
         path: str = exchange.scope["path"]
         if exchange.method == "OPTIONS":
             return self._preflight(exchange, path)
         match = self._router.match(exchange.method, path)
         exchange.route = match.endpoint.path
+        if self._ending.is_set() and match.endpoint.caller != "public":
+            raise ServerStoppingError
         principal = await self._principal(exchange, match)
         scope = exchange.scope
         scope["path_params"] = match.parameters
@@ -328,7 +336,7 @@ class Gate:
         )
 
     async def _send_problem(self, exchange: _Exchange, receive: Receive, error: SkepError) -> None:
-        if exchange.scope["path"].startswith(_OPENAI_PREFIX):
+        if exchange.scope["path"].startswith(OPENAI_PREFIX):
             headers = {**problem_headers(error), **openai_error_headers(error)}
             answer = Response(openai_error_bytes(error), openai_status(error), headers, "application/json")
         else:

@@ -13,17 +13,19 @@ from skep.spend import Meter, PriceCatalogue, SpendOptions, open_metering
 
 
 @asynccontextmanager
-async def open_gateway(skep: Skep) -> AsyncIterator[Gateway]:
+async def open_gateway(skep: Skep, settings: Settings) -> AsyncIterator[Gateway]:
     """What calls models: its meter, connections and health checks, until the block ends.
+
+    ``settings``: those that count now, which may be newer than Skep's own.
 
     Raises InvalidSettingsError when the sections providers and models cannot be used, JournalUnwritableError.
     """
     async with AsyncExitStack() as stack:
         options = SpendOptions(data_folder=skep.settings.data_folder, node=skep.node)
         metering = await stack.enter_async_context(open_metering(skep.database, options))
-        gateway = make_gateway(skep.settings, metering.meter, make_embedder(skep.settings))
+        gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings))
         stack.push_async_callback(gateway.close)
-        await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names()))
+        await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names))
         gateway.start()
         yield gateway
 
@@ -32,6 +34,11 @@ def make_gateway(settings: Settings, meter: Meter, embedder: LocalEmbedder | Non
     """The gateway that the settings describe; it has no connection yet. Raises InvalidSettingsError."""
     upstream = HttpUpstream(max_answer_bytes=settings.gateway.max_answer_bytes, agent=f"skep/{__version__}")
     return Gateway(gateway_config(settings), meter, upstream, gateway_options(settings.gateway), embedder=embedder)
+
+
+def reconfigure_gateway(gateway: Gateway, settings: Settings) -> None:
+    """Go on by these settings. Raises InvalidSettingsError, and then nothing has changed."""
+    gateway.reconfigure(gateway_config(settings), gateway_options(settings.gateway))
 
 
 def gateway_config(settings: Settings) -> GatewayConfig:

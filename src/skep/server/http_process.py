@@ -23,12 +23,17 @@ from skep.server.interfaces import NotReadyError
 from skep.server.metrics import ALL_METRICS
 from skep.server.opening import Opening
 from skep.server.orders import Orders
+from skep.server.reloading import Followed, Reloader
 from skep.server.signals import on_end
 from skep.settings import Settings
 from skep.terminal import Terminal
 
 _GRACE_SECONDS = 5
-"""Requests that run when the server is told to end have so long to be answered."""
+"""What still runs once the time to drain is over, and was told so, is cancelled after so long."""
+
+_LOOK_SECONDS = 0.05
+_LAST_WORDS_SECONDS = 2.0
+"""Calls that were broken off get so long to say so to their clients."""
 
 _SOCKET_MESSAGE_BYTES = 65_536
 """What a client may say in one message; so far nobody listens to what it says."""
@@ -63,10 +68,56 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return bool(self.server_state.tasks)
+
+    def close_idle(self) -> None:
+        """Close the connections that wait for a request, and the others once they have answered."""
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
     def end(self) -> None:
         """End; the second time at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+class _Ending:
+    """How this process stops: nothing new is let in, what is under way has time to end, then it is broken off in words."""
+
+    def __init__(self, server: _Server, opening: Opening, drain_seconds: float) -> None:
+        self._server = server
+        self._opening = opening
+        self._drain_seconds = drain_seconds
+        self._draining: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Begin to stop; the second time, stop at once."""
+        if self._draining is None:
+            self._opening.begin_end()
+            self._draining = asyncio.create_task(self._drain(), name="skep-drain")
+        else:
+            self._draining.cancel()
+            self._server.end()
+
+    async def _drain(self) -> None:
+        # It goes on listening: the socket is that of all processes, and whoever comes to it is told to go elsewhere.
+        event(_log, logging.INFO, "stopping", requests=len(self._server.server_state.tasks))
+        self._server.close_idle()
+        await self._while_busy(self._drain_seconds)
+        if self._server.is_busy:
+            event(_log, logging.WARNING, "requests broken off", requests=len(self._server.server_state.tasks))
+            self._opening.stop_calls()
+            await self._while_busy(_LAST_WORDS_SECONDS)
+        self._server.end()
+
+    async def _while_busy(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while self._server.is_busy and loop.time() < until:  # noqa: ASYNC110 -- uvicorn tells nobody when a request ends
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 def serve_http(settings: Settings, orders: Orders) -> None:
@@ -88,11 +139,15 @@ def _allow_connections() -> None:
 
 async def _serve(settings: Settings, orders: Orders) -> None:
     metrics = _open_metrics(settings, orders)
-    opening = make_opening(settings, notice=lambda text: event(_log, logging.INFO, text), metrics=metrics)
+    followed = Followed(settings)
+    opening = make_opening(
+        settings, notice=lambda text: event(_log, logging.INFO, text), metrics=metrics, followed=followed
+    )
+    reloader = Reloader(orders.said, followed, opening, _spread if orders.supervised else lambda: None)
     certificate, key = settings.server.tls_certificate, settings.server.tls_key
     server = _Server(
         uvicorn.Config(
-            make_application(opening, settings, metrics),
+            make_application(opening, settings, metrics, reloader.reload),
             http=HttpProtocol,
             ws="websockets-sansio",
             ws_max_size=_SOCKET_MESSAGE_BYTES,
@@ -108,11 +163,14 @@ async def _serve(settings: Settings, orders: Orders) -> None:
         )
     )
 
-    def end() -> None:
-        opening.end()
-        server.end()
+    reloads: set[asyncio.Task[None]] = set()
 
-    with on_end(end, supervised=orders.supervised):
+    def hung_up() -> None:
+        reloads.add(task := asyncio.create_task(reloader.follow(), name="skep-reload"))
+        task.add_done_callback(reloads.discard)
+
+    ending = _Ending(server, opening, settings.server.drain_seconds)
+    with on_end(ending.begin, supervised=orders.supervised, hung_up=hung_up):
         holding = asyncio.create_task(opening.hold(), name="skep-opening")
         telling = asyncio.create_task(_tell(server, opening), name="skep-telling")
         try:
@@ -129,6 +187,11 @@ def _open_metrics(settings: Settings, orders: Orders) -> Metrics:
         memory = MetricsMemory.inherited(orders.metrics_memory, orders.metrics_part)
         os.close(orders.metrics_memory)
     return open_metrics(settings.metrics.backend, ALL_METRICS, memory)
+
+
+def _spread() -> None:
+    """Ask the supervisor to have every process of the server read the settings again."""
+    Terminal().result(None, json.dumps({"reload": True}))
 
 
 async def _tell(server: _Server, opening: Opening) -> None:

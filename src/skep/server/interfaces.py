@@ -4,6 +4,7 @@ NotFoundError
 └── RouteNotFoundError         no such address
 UsageError
 ├── MethodNotAllowedError      the address knows other methods (405)
+├── ReloadRefusedError         the settings as they stand now are wrong; the old ones go on
 └── EventIdInvalidError        Last-Event-ID is none of ours
 RefusedError
 ├── HostRefusedError           the request was meant for another host (DNS rebinding)
@@ -14,6 +15,7 @@ ConflictError
 └── ServerRunningError         a server of this data folder runs already
 UnavailableError
 ├── NotReadyError              the server runs, but what it needs does not
+├── ServerStoppingError        the server takes nothing new, because it stops
 ├── AddressUnusableError       this machine cannot listen on that address
 ├── ServerFailedError          a process of the server does not start
 └── StopFailedError            a process does not end
@@ -41,6 +43,12 @@ class TlsFilesError(UsageError):
     """The certificate {certificate} with the key {key} cannot be used: {reason}"""
 
     fix = "Name a PEM file with the certificate chain and one with its unencrypted private key, readable by Skep."
+
+
+class ReloadRefusedError(UsageError):
+    """The settings were read again and are not valid; the old ones go on: {reason}"""
+
+    fix = "Correct what is named, try `skep config check`, then reload again."
 
 
 class EventIdInvalidError(UsageError):
@@ -83,6 +91,12 @@ class NotReadyError(UnavailableError):
     """Skep is not ready: {reason}"""
 
     fix = "It goes on trying by itself; /readyz says when it is ready, and `skep doctor` looks closer."
+
+
+class ServerStoppingError(UnavailableError):
+    """This server stops, and takes no new requests."""
+
+    fix = "Send it again after Retry-After; another server, or this one started anew, answers then."
 
 
 class AddressUnusableError(UnavailableError):

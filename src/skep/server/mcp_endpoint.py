@@ -11,7 +11,7 @@ from skep.mcp import HttpCarrier, load_http
 from skep.server.interfaces import NotReadyError
 from skep.server.opening import Opening
 from skep.settings import Settings
-from skep.web import Call, Endpoint
+from skep.web import BodyTooLargeError, Call, Endpoint
 
 
 class _Door:
@@ -45,7 +45,7 @@ class _Door:
             default_top_k=self._default_top_k,
             max_body_bytes=self._max_body_bytes,
         )
-        await carrier.start(self._opening.ending)
+        await carrier.start(self._opening.closing)
         return carrier
 
 
@@ -80,6 +80,14 @@ def mcp_endpoints(opening: Opening, settings: Settings, *, max_body_bytes: int) 
             description="One JSON-RPC message a request; no sessions. While the database is away, what needs none is"
             " answered all the same, and calls of tools say so",
             answers_without_database=True,
+            other_answers={
+                202: "a notification was taken",
+                400: "no JSON-RPC message that can be answered",
+                404: "no such method, or no such session",
+                406: "the header Accept must name application/json and text/event-stream",
+                415: "the body must be application/json",
+            },
+            errors=(BodyTooLargeError,),
             body_example={"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
         ),
     )

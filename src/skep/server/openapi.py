@@ -12,14 +12,29 @@ from pydantic import TypeAdapter
 from skep import __version__
 from skep.access import AddressNotAllowedError, KeyInvalidError, KeyMissingError, RoleTooLowError
 from skep.errors import SkepError
-from skep.server.interfaces import HostRefusedError, NotReadyError, OriginRefusedError
+from skep.server.interfaces import HostRefusedError, NotReadyError, OriginRefusedError, ServerStoppingError
 from skep.server.problems import MEDIA_TYPE, PROBLEM_SCHEMA
-from skep.web import BodyInvalidError, BodyTooLargeError, Endpoint, QueryInvalidError
+from skep.web import (
+    OPENAI_ERROR_SCHEMA,
+    OPENAI_PREFIX,
+    BodyInvalidError,
+    BodyTooLargeError,
+    Endpoint,
+    QueryInvalidError,
+    openai_status,
+)
 
 _Key = tuple[str, Literal["body", "query", "answer"]]
 
 _REFERENCE = "#/components/schemas/{model}"
-_KEYED_ERRORS = (KeyMissingError, KeyInvalidError, AddressNotAllowedError, RoleTooLowError, NotReadyError)
+_KEYED_ERRORS = (
+    KeyMissingError,
+    KeyInvalidError,
+    AddressNotAllowedError,
+    RoleTooLowError,
+    NotReadyError,
+    ServerStoppingError,
+)
 _BODY_ERRORS = (BodyInvalidError, BodyTooLargeError)
 
 
@@ -40,7 +55,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": definitions | {"Problem": PROBLEM_SCHEMA},
+            "schemas": definitions | {"Problem": PROBLEM_SCHEMA, "OpenAIError": OPENAI_ERROR_SCHEMA},
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "A Skep key: skep_..., see admin.key"}
             },
@@ -56,7 +71,8 @@ def errors_of(endpoint: Endpoint) -> dict[int, list[type[SkepError]]]:
     found += (QueryInvalidError,) if endpoint.query is not None else ()
     by_status: dict[int, list[type[SkepError]]] = {}
     for error in dict.fromkeys(found):
-        by_status.setdefault(error.http_status, []).append(error)
+        status = openai_status(error()) if endpoint.path.startswith(OPENAI_PREFIX) else error.http_status
+        by_status.setdefault(status, []).append(error)
     return dict(sorted(by_status.items()))
 
 
@@ -69,6 +85,7 @@ def _operation(endpoint: Endpoint, schemas: dict[_Key, dict[str, Any]]) -> dict[
         "parameters": [*_path_parameters(endpoint.path), *_query_parameters(schemas.get((name, "query")))],
         "responses": {
             str(int(endpoint.status)): _answer(endpoint, schemas.get((name, "answer"))),
+            **_others(endpoint),
             **_problems(endpoint),
         },
         "security": [] if endpoint.caller == "public" else [{"key": []}],
@@ -96,11 +113,22 @@ def _answer(endpoint: Endpoint, schema: dict[str, Any] | None) -> dict[str, obje
     return {"description": endpoint.status.phrase, "content": {endpoint.media_type: content}}
 
 
+def _others(endpoint: Endpoint) -> dict[str, object]:
+    return {
+        str(status): {"description": f"{HTTPStatus(status).phrase}: {said}", "content": {"application/json": {}}}
+        for status, said in endpoint.other_answers.items()
+    }
+
+
 def _problems(endpoint: Endpoint) -> dict[str, object]:
+    if endpoint.path.startswith(OPENAI_PREFIX):
+        media_type, model = "application/json", "OpenAIError"
+    else:
+        media_type, model = MEDIA_TYPE, "Problem"
     return {
         str(status): {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(error().code for error in errors)}",
-            "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model="Problem")}}},
+            "content": {media_type: {"schema": {"$ref": _REFERENCE.format(model=model)}}},
         }
         for status, errors in errors_of(endpoint).items()
     }

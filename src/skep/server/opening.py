@@ -12,7 +12,7 @@ from skep.app import Skep
 from skep.errors import SkepError
 from skep.gateway import Gateway
 from skep.observe import event
-from skep.server.interfaces import NotReadyError
+from skep.server.interfaces import NotReadyError, ServerStoppingError
 from skep.store import DatabaseUnavailableError, ensure_schema
 
 OpenSkep = Callable[[], AbstractAsyncContextManager[Skep]]
@@ -44,6 +44,7 @@ class Opening:
         self._gateway: Gateway | None = None
         self._reason = "it has just started"
         self._ending = asyncio.Event()
+        self._closing = asyncio.Event()
         self._away: str | None = None
         self._watching: asyncio.Task[None] | None = None
         self.tried = asyncio.Event()
@@ -93,26 +94,46 @@ class Opening:
         # It was only slow, or has just been replaced.
         return await access.authenticate(key)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a Skep and a gateway."""
+        return self._gateway is not None
+
+    def begin_end(self) -> None:
+        """The server is about to stop: nothing new is let in, and answers without an end of their own end now."""
+        self._ending.set()
+
+    def stop_calls(self) -> None:
+        """Break off the calls of models that are still under way."""
+        if self._gateway is not None:
+            self._gateway.stop_calls()
+
     def end(self) -> None:
         """Let `hold` close everything."""
         self._ending.set()
+        self._closing.set()
 
     @property
     def ending(self) -> asyncio.Event:
-        """Set when the server is about to stop: answers without an end of their own end now."""
+        """Set when the server is about to stop, see `begin_end`."""
         return self._ending
+
+    @property
+    def closing(self) -> asyncio.Event:
+        """Set when everything is closed, after what was under way has ended."""
+        return self._closing
 
     async def hold(self) -> None:
         """Open, keep open until `end`, close."""
         failures = 0
-        while not self._ending.is_set():
+        while not self._closing.is_set():
             try:
                 async with self._open_skep() as skep, self._open_gateway(skep) as gateway:
                     self._skep, self._gateway = skep, gateway
                     self.tried.set()
                     event(_log, logging.INFO, "ready", database=skep.database.where)
                     warming = asyncio.create_task(skep.knowledge.warm_up(), name="skep-warm-up")
-                    await self._ending.wait()
+                    await self._closing.wait()
                     warming.cancel()
                     self._skep = self._gateway = None
                     if self._watching is not None:
@@ -130,8 +151,10 @@ class Opening:
     async def check(self) -> None:
         """Return when the database answers and has the schema of this code; an older schema is brought up to date.
 
-        Raises NotReadyError, or the error of the store that says why not.
+        Raises NotReadyError, ServerStoppingError, or the error of the store that says why not.
         """
+        if self._ending.is_set():
+            raise ServerStoppingError
         await self._first_attempt()
         database = self.skep.database
         try:
@@ -152,7 +175,7 @@ class Opening:
             self._watching = asyncio.create_task(self._watch_for_return(), name="skep-database-return")
 
     async def _watch_for_return(self) -> None:
-        while self._away is not None and not self._ending.is_set():
+        while self._away is not None and not self._closing.is_set():
             await self._pause(_LOOK_SECONDS)
             self._away = await self._reason_away()
         event(_log, logging.INFO, "database back")
@@ -183,6 +206,6 @@ class Opening:
     async def _pause(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._ending.wait()
+                await self._closing.wait()
         except TimeoutError:
             return

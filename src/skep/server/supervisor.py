@@ -20,7 +20,7 @@ from skep.server.binding import bind, require_safe_bind, require_usable_tls, url
 from skep.server.interfaces import ServerFailedError, ServerRunningError
 from skep.server.orders import Orders
 from skep.server.running import claim, find_running
-from skep.server.signals import on_end
+from skep.server.signals import has_terminal, on_end
 from skep.settings import CommandLine, Settings
 
 KEY_FILE = "admin.key"
@@ -29,8 +29,8 @@ _START_SECONDS = 30.0
 _FIRST_LOOK_SECONDS = 15.0
 """How long to wait for the first answer of the database before saying that the server runs without."""
 
-_STOP_SECONDS = 20.0
-"""Longer than requests (5 s) and jobs (8 s) get to end by themselves."""
+STOP_SECONDS = 20.0
+"""Beside the time that requests have to be drained, as long as everything else gets to end: jobs (8 s), what must be flushed."""
 
 _PAUSES_SECONDS = (0.1, 0.5, 2.0, 5.0)
 _STEADY_SECONDS = 30.0
@@ -85,8 +85,11 @@ async def run_server(settings: Settings, said: CommandLine, report: Callable[[St
 class _Child:
     """One process that is kept alive."""
 
-    def __init__(self, name: str, orders: Orders) -> None:
+    def __init__(self, name: str, orders: Orders, on_reload: Callable[[], None] = lambda: None) -> None:
         self.name = name
+        self._on_reload = on_reload
+        self._shall_reload = False
+        self._is_listening = False
         self._orders = orders
         self._descriptors = (orders.listener, orders.metrics_memory) if orders.role == "http" else ()
         self.process: Process | None = None
@@ -112,6 +115,7 @@ class _Child:
             await _wait(ending, pause)
 
     async def _run_once(self, ending: asyncio.Event) -> int:
+        self._is_listening = False
         self.process = await asyncio.create_subprocess_exec(
             *self._orders.command(),
             stdin=PIPE,  # closes when we are gone, however that happens
@@ -126,8 +130,25 @@ class _Child:
         if self.process.stdout is not None:
             async for line in self.process.stdout:
                 self._has_spoken = True
-                self.said.put_nowait(json.loads(line))
+                self._hear(json.loads(line))
         return await self.process.wait()
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        if "reload" in said:
+            self._on_reload()
+            return
+        self.said.put_nowait(said)
+        self._is_listening = True
+        if self._shall_reload:
+            self._shall_reload = False
+            self.end(signal.SIGHUP)
+
+    def reload(self) -> None:
+        """Have it read the settings again. One that is just starting may have read the old ones: it is told once it hears."""
+        if self._is_listening:
+            self.end(signal.SIGHUP)
+        else:
+            self._shall_reload = True
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -143,7 +164,8 @@ class _Crew:
         http = replace(other, role="http", listener=listener.fileno(), metrics_memory=metrics_memory)
         # Each counts in a part of its own, in which the one that is started in its place goes on.
         self._servers = [
-            _Child(f"http {part + 1}", replace(http, metrics_part=part)) for part in range(settings.server.workers)
+            _Child(f"http {part + 1}", replace(http, metrics_part=part), self._reload)
+            for part in range(settings.server.workers)
         ]
         self._others = [_Child("worker", other)]
         if settings.embedding.enabled:
@@ -151,10 +173,29 @@ class _Crew:
         if settings.watch.enabled:
             self._others.append(_Child("watcher", replace(other, role="watcher")))
         self._ending = asyncio.Event()
+        self._had_terminal = has_terminal()
+
+    def _reload(self) -> None:
+        for child in self._servers:
+            child.reload()
+
+    def _end(self) -> None:
+        """End; the second time without waiting for what is under way."""
+        if self._ending.is_set():
+            for child in self._servers:
+                child.end()
+        self._ending.set()
+
+    def _hang_up(self) -> None:
+        """SIGHUP: the settings shall be read again, or the terminal that we were started from is gone."""
+        if self._had_terminal and not has_terminal():
+            self._ending.set()
+        else:
+            self._reload()
 
     async def run(self, url: str, report: Callable[[Started], None]) -> None:
         keeping: list[asyncio.Task[None]] = []
-        with on_end(self._ending.set, supervised=False):
+        with on_end(self._end, supervised=False, hung_up=self._hang_up):
             try:
                 keeping += [self._keep(child, restart_first=False) for child in self._servers]
                 await self._until_answering(keeping, url, report)
@@ -226,9 +267,10 @@ class _Crew:
             child.end()
         if not keeping:
             return
-        _, late = await asyncio.wait(keeping, timeout=_STOP_SECONDS)
+        seconds = self._settings.server.drain_seconds + STOP_SECONDS
+        _, late = await asyncio.wait(keeping, timeout=seconds)
         if late:
-            event(_log, logging.WARNING, "processes killed", seconds=_STOP_SECONDS)
+            event(_log, logging.WARNING, "processes killed", seconds=seconds)
             for child in children:
                 child.end(signal.SIGKILL)
         await asyncio.gather(*keeping, return_exceptions=True)

@@ -138,6 +138,13 @@ class ServerSettings:
     allow_remote: bool = setting(
         False, "Permits listening beyond this machine without TLS, for example behind a proxy that does TLS."
     )
+    drain_seconds: int = setting(
+        20,
+        "How long requests and calls of models may go on when the server is told to stop; then streams end with an error event.",
+        zero="they are broken off at once",
+        minimum=0,
+        maximum=3600,
+    )
     tls_certificate: Path | None = setting(
         None, "File with the certificate chain (PEM); needs tls_key too.", none="plain HTTP"
     )

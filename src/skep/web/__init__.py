@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
 from skep.web.models import WHOLE_ANSWER, Call, Caller, Endpoint, Notes, json_answer
-from skep.web.openai_errors import openai_error_bytes, openai_error_headers, openai_status
+from skep.web.openai_errors import (
+    OPENAI_ERROR_SCHEMA,
+    OPENAI_PREFIX,
+    openai_error_bytes,
+    openai_error_headers,
+    openai_status,
+)
 
 __all__ = [
+    "OPENAI_ERROR_SCHEMA",
+    "OPENAI_PREFIX",
     "WHOLE_ANSWER",
     "BodyInvalidError",
     "BodyTooLargeError",

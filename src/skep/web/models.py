@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Literal, TypeVar
@@ -126,6 +126,8 @@ class Endpoint:
     """Whether it is called, by nobody known, when a key cannot be looked up; then ``Call.asked_by`` is None too."""
     keyless_on_loopback: bool = False
     """Whether programs of this machine may call it without a key; then ``Call.asked_by`` is None too."""
+    other_answers: Mapping[int, str] = field(default_factory=dict)
+    """Answers in JSON that a protocol behind the route gives by itself: what they mean, by status."""
     errors: Sequence[type[SkepError]] = ()
     """What it may refuse with, besides what every route may."""
 

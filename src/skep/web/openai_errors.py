@@ -13,6 +13,28 @@ import orjson
 
 from skep.errors import SkepError
 
+OPENAI_PREFIX = "/v1/"
+"""Addresses of OpenAI's API: its clients understand only its own shape of errors."""
+
+OPENAI_ERROR_SCHEMA: dict[str, object] = {
+    "type": "object",
+    "description": "An error in OpenAI's shape.",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+                "fix": {"type": "string", "description": "What to do about it; only in our own errors"},
+            },
+        },
+    },
+}
+
 _TYPES = {
     HTTPStatus.UNAUTHORIZED: "authentication_error",
     HTTPStatus.PAYMENT_REQUIRED: "insufficient_quota",

@@ -52,7 +52,7 @@ async def test_straight_failures_close_a_route_everywhere(database_url: str) -> 
     one, other = await open_database(database_url), await open_database(database_url)
     here, there = Board(), Board()
     try:
-        async with shared(one, here, NAMES) as sharing, shared(other, there, NAMES):
+        async with shared(one, here, lambda: NAMES) as sharing, shared(other, there, lambda: NAMES):
             # Until the other listens nothing reaches it.
             for _ in range(100):
                 sharing.tell(PROBE.name, 60, "to see whether it listens")
@@ -86,7 +86,7 @@ async def test_straight_failures_close_a_route_everywhere(database_url: str) -> 
 async def test_what_makes_no_sense_closes_nothing(database_url: str, payload: str) -> None:
     database, board = await open_database(database_url), Board()
     try:
-        sharing = Sharing(database, board, [ROUTE.name])
+        sharing = Sharing(database, board, lambda: NAMES)
         sharing.heard(payload)
         assert board.admits(ROUTE)
         sharing.heard(json.dumps({"route": ROUTE.name, "seconds": 9, "reason": "500"}))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pytest
 
@@ -47,7 +48,7 @@ class Peer:
         finally:
             writer.close()
 
-    @property
+    @cached_property
     def provider(self) -> Provider:
         return Provider(
             name="p",

@@ -30,6 +30,11 @@ LINE_MB = by_level(5, 50)
 """Of a line that is far beyond the usual limit for a file."""
 
 
+@pytest.fixture(autouse=True)
+def parsers() -> None:
+    """As shipped: what hostile input does to them is seen here."""
+
+
 def reasons(report: IndexReport) -> dict[str, str]:
     """Everything a run tells about single files."""
     return {file.path: file.reason for file in (*report.files_failed, *report.notices)}

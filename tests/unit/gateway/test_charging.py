@@ -90,6 +90,9 @@ class HandUpstream:
     async def probe(self, *_: object, timeout_seconds: float) -> int:
         raise NotImplementedError
 
+    def retire(self, *_: object) -> None:
+        pass
+
     async def close(self) -> None:
         return
 

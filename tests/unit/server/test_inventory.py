@@ -66,6 +66,7 @@ INVENTORY = {
     "POST /v1/embeddings": "member",
     "GET /v1/models": "member",
     "GET /api/v1/gateway/status": "reader",
+    "POST /api/v1/gateway/reload": "admin",
     "POST /mcp": "reader",
     "GET /metrics": "reader",
 }

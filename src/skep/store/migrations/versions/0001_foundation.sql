@@ -273,7 +273,7 @@ begin
     part := 'embedding_' || found;
     execute format('create table %I (like embedding including all)', part);
     execute format(
-        'create index on %I using hnsw ((vector::halfvec(%s)) halfvec_ip_ops) with (m = 24, ef_construction = 128)',
+        'create index on %I using hnsw ((vector::halfvec(%s)) halfvec_ip_ops) with (m = 16, ef_construction = 200)',
         part, wanted_dimensions);
     -- Attached, not created as a partition: that would wait for every search, and every search for that.
     execute format('alter table embedding attach partition %I for values in (%s)', part, found);
