@@ -238,6 +238,8 @@ def measure(corpus: Corpus, options: Options, questions: Sequence[str], collecto
     with private_copy(corpus) as folder:
         words = Skep(folder.parent / "skep")
         words.run("index", str(folder), "--collection", COLLECTION, "--json")
+        # As after any pause: the database takes memory by what it holds when it starts.
+        words.run("down")
         with Skep(words.data_folder, embedding=True) as skep:
             asyncio.run(take(skep, options, questions, collector))
 

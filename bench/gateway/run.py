@@ -10,6 +10,7 @@ run on this machine and share its processors, and each gateway is one process. P
 *throughput*: 32 clients in closed loops (wrk), processor time of the gateway for each call, and Skep without its governance.
 *latency*: one client; *added* is the percentile through the gateway less the percentile without one.
 *streams*: 512 streams of 4 events a second, and 64 of 20 with the time to the first event. *bodies*: requests of 100 KB and 1 MB.
+*start*: from ``skep up`` until it is ready, with its database, on a data folder that was served before.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from bench.gateway.programs import (
     litellm,
     nginx,
     portkey,
+    second_start_seconds,
     skep,
     stream_text,
     stream_upstream,
@@ -107,9 +109,21 @@ def bodies(one: Contestant, folder: Path, seconds: int) -> Iterator[tuple[str, f
         yield f"body_{name}", run_wrk(one.body, folder, clients=_BODY_CLIENTS, seconds=seconds, body=body).per_second
 
 
+def start(one: Contestant, folder: Path, _: int) -> Iterator[tuple[str, float]]:
+    """How long Skep takes until it is ready."""
+    if one.name == "skep":
+        yield "start_s", second_start_seconds(folder / "start")
+
+
 Part = Callable[[Contestant, Path, int], Iterator[tuple[str, float]]]
 
-PARTS: Mapping[str, Part] = {"throughput": throughput, "latency": latency, "streams": streams, "bodies": bodies}
+PARTS: Mapping[str, Part] = {
+    "throughput": throughput,
+    "latency": latency,
+    "streams": streams,
+    "bodies": bodies,
+    "start": start,
+}
 
 
 def measure(
@@ -147,6 +161,7 @@ _OWN: Mapping[str, tuple[str, str, Better]] = {
     "quick_whole": (f"share of {_FEW_STREAMS} streams x 20 events/s that came whole", "", "more"),
     "body_100kb": ("calls of 100 KB", "req/s", "more"),
     "body_1mb": ("calls of 1 MB", "req/s", "more"),
+    "start_s": ("from start to ready, the second time", "s", "less"),
 }
 _ADDED = {
     "p50_ms": "added to one client, p50",
@@ -180,6 +195,7 @@ _GOALS = {
     "p99_ms": 1.5,
     "slow_whole": 1.0,
     "quick_first_p99_ms": 15.0,
+    "start_s": 2.0,
 }
 _RATIOS = (
     ("throughput", "litellm", 35.0),

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bench.gateway import soak
 from bench.gateway.load import load_of, request_body
 from bench.gateway.programs import CHAT_PATH, Governance, Target, skep_settings
 from bench.gateway.run import figures
@@ -90,3 +91,9 @@ def test_the_settings_of_the_measured_skep(governance: Governance | None) -> Non
     assert settings["providers"].keys() == {"upstream9001", "upstream9002"}
     assert settings["models"]["gpt-slow"]["routes"] == [{"provider": "upstream9002", "model": "gpt-slow"}]
     assert all(("price" in model) == (governance is not None) for model in settings["models"].values())
+
+
+def test_growth_is_of_the_last_quarter_over_the_second() -> None:
+    assert soak.growth([900, 900, 100, 100, 300, 300, 110, 110]) == pytest.approx(1.1)
+    with pytest.raises(ValueError, match="few"):
+        soak.growth([1] * 7)

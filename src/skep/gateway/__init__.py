@@ -19,6 +19,7 @@ from skep.gateway.interfaces import (
     RequestInvalidError,
     Upstream,
 )
+from skep.gateway.metrics import GATEWAY_METRICS
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route
 from skep.gateway.profiles import PROFILES, Face, Profile
 from skep.gateway.service import Gateway, GatewayStatus
@@ -26,6 +27,7 @@ from skep.gateway.sharing import shared
 from skep.gateway.upstream import HttpUpstream
 
 __all__ = [
+    "GATEWAY_METRICS",
     "LOCAL_MODEL",
     "PROFILES",
     "AttemptFailedError",

@@ -17,13 +17,18 @@ from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
 from skep.gateway.headers import dollars
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, Upstream
+from skep.gateway.metrics import CREDIT_USED, MODEL_CALLS, MODEL_TOKENS
 from skep.gateway.models import Model, Route
 from skep.gateway.requests import Known, adapted
 from skep.gateway.usage import counted
+from skep.observe import NO_METRICS, Metrics
 from skep.spend import Charge, Meter, Outcome, Price, Settlement, Step, Ticket, Usage, cost_nusd
 from skep.web import Notes
 
 T = TypeVar("T")
+
+NUSD = 1_000_000_000
+"""Nano-dollars in a dollar."""
 
 _random = random.Random()  # noqa: S311 -- spreads retries; nothing depends on nobody guessing it
 
@@ -51,6 +56,7 @@ class Tools:
     board: Board
     options: GatewayOptions
     deadlines: Deadlines = field(default_factory=Deadlines)
+    metrics: Metrics = NO_METRICS
 
 
 @dataclass(slots=True, eq=False)
@@ -132,6 +138,7 @@ class ModelCall:
             )
             self.charge = self.tools.meter.settle(self.ticket, settlement)
             self._note(outcome, usage)
+            self._count(outcome, usage, self.charge.cost_nusd)
         return self.charge
 
     def settle_counted(self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None) -> Charge:
@@ -179,6 +186,16 @@ class ModelCall:
         if self.ticket.output_tokens_cap is not None:
             found.append((b"x-skep-output-tokens-cap", b"%d" % self.ticket.output_tokens_cap))
         return found
+
+    def _count(self, outcome: Outcome, usage: Usage | None, cost_nusd: int | None) -> None:
+        add = self.tools.metrics.add
+        kind = "none" if self.route is None else self.route.provider.profile.kind
+        add(MODEL_CALLS, (kind, outcome))
+        if usage is not None:
+            add(MODEL_TOKENS, (kind, "input"), usage.input_tokens or 0)
+            add(MODEL_TOKENS, (kind, "output"), usage.output_tokens or 0)
+        if cost_nusd:
+            add(CREDIT_USED, (kind,), cost_nusd / NUSD)
 
     def _note(self, outcome: Outcome, usage: Usage | None) -> None:
         """What the request's line in the log says about the call."""

@@ -22,6 +22,7 @@ from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
 from skep.gateway.turns import Turns
+from skep.observe import NO_METRICS, Metrics
 from skep.spend import (
     Ask,
     BudgetExceededError,
@@ -69,11 +70,12 @@ class Gateway:
         options: GatewayOptions,
         *,
         embedder: LocalEmbedder | None = None,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         self.config = config
         self.options = options
         self.board = Board()
-        self._tools = Tools(meter, upstream, self.board, options)
+        self._tools = Tools(meter, upstream, self.board, options, metrics=metrics)
         self._served = {name: serve(model) for name, model in config.models.items()}
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._calls: set[ModelCall] = set()

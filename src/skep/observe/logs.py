@@ -30,14 +30,32 @@ LogFormat = Literal["text", "json"]
 _FIELDS = "skep_fields"
 _MASKS = (
     (re.compile(r"\b(skep_[0-9a-z]{12})_[0-9A-Za-z]+"), r"\1_***"),
+    (re.compile(r"\b(sk-|pk-|rk-|xai-|gsk_)[0-9A-Za-z_-]{8,}"), r"\1***"),
+    (re.compile(r"\bAIza[0-9A-Za-z_-]{20,}"), "AIza***"),
     (re.compile(r"(?i)\b(bearer|basic) +[^\s\"',]+"), r"\1 ***"),
     (re.compile(r"(://[^\s/:@]*):[^\s/@]+@"), r"\1:***@"),
-    (re.compile(r"(?i)\b(password|secret|token|api_key)(['\"]?\s*[=:]\s*)(['\"]?)[^\s'\",&]+"), r"\1\2\3***"),
+    (re.compile(r"(?i)\b(password|secret|token|api[_-]key)(['\"]?\s*[=:]\s*)(['\"]?)[^\s'\",&]+"), r"\1\2\3***"),
 )
-"""What must not stand in a log, however it got there: our keys (their public id stays), credentials of any request,
-passwords in addresses and in connection strings."""
+"""What must not stand in a log, however it got there: our keys (their public id stays), those of the usual providers,
+credentials of any request, passwords in addresses and in connection strings."""
 
-_SUSPICIOUS = ("skep_", "bearer ", "basic ", "://", "password", "secret", "token", "api_key")
+_SUSPICIOUS = (
+    "skep_",
+    "sk-",
+    "pk-",
+    "rk-",
+    "xai-",
+    "gsk_",
+    "aiza",
+    "api-key",
+    "bearer ",
+    "basic ",
+    "://",
+    "password",
+    "secret",
+    "token",
+    "api_key",
+)
 """Each of `_MASKS` needs one of these, which no escaping changes: a line without any of them has nothing to mask. Looking for
 them takes a tenth of the time of the patterns themselves."""
 

@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from skep import __version__
 from skep.app import Skep, make_embedder
 from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared
+from skep.observe import NO_METRICS, Metrics
 from skep.settings import GatewaySettings, Settings
 from skep.spend import Meter, PriceCatalogue, SpendOptions, open_metering
 
 
 @asynccontextmanager
-async def open_gateway(skep: Skep, settings: Settings) -> AsyncIterator[Gateway]:
+async def open_gateway(skep: Skep, settings: Settings, metrics: Metrics = NO_METRICS) -> AsyncIterator[Gateway]:
     """What calls models: its meter, connections and health checks, until the block ends.
 
     ``settings``: those that count now, which may be newer than Skep's own.
@@ -23,17 +24,21 @@ async def open_gateway(skep: Skep, settings: Settings) -> AsyncIterator[Gateway]
     async with AsyncExitStack() as stack:
         options = SpendOptions(data_folder=skep.settings.data_folder, node=skep.node)
         metering = await stack.enter_async_context(open_metering(skep.database, options))
-        gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings))
+        gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings), metrics)
         stack.push_async_callback(gateway.close)
         await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names))
         gateway.start()
         yield gateway
 
 
-def make_gateway(settings: Settings, meter: Meter, embedder: LocalEmbedder | None) -> Gateway:
+def make_gateway(
+    settings: Settings, meter: Meter, embedder: LocalEmbedder | None, metrics: Metrics = NO_METRICS
+) -> Gateway:
     """The gateway that the settings describe; it has no connection yet. Raises InvalidSettingsError."""
     upstream = HttpUpstream(max_answer_bytes=settings.gateway.max_answer_bytes, agent=f"skep/{__version__}")
-    return Gateway(gateway_config(settings), meter, upstream, gateway_options(settings.gateway), embedder=embedder)
+    return Gateway(
+        gateway_config(settings), meter, upstream, gateway_options(settings.gateway), embedder=embedder, metrics=metrics
+    )
 
 
 def reconfigure_gateway(gateway: Gateway, settings: Settings) -> None:

@@ -71,6 +71,9 @@ class Desk(Protocol):
     def give_up(self, ticket: HeldTicket) -> None:
         """Give back what nobody waits for any more."""
 
+    def ended_in_use(self, now: float) -> Iterable[Seat]:
+        """Seats whose window has ended and was in use until then."""
+
     async def renew(self) -> None:
         """Make the leases valid again. Raises an UnavailableError."""
 
@@ -235,6 +238,11 @@ class Asking:
                 if seat not in waiter.short_of:
                     waiter.short_of.add(seat)
                     seat.waiting += 1
+        if any(seat.holding is not None and now >= seat.holding.ends for seat in lacks):
+            # A minute is over, and with it the windows of all keys with a limit by the minute: one asking for those that will
+            # be wanted, instead of one for each.
+            for seat in self.desk.ended_in_use(now):
+                lacks.setdefault(seat, _Lack())
         return {seat: _wish(seat, lack, now) for seat, lack in lacks.items()}
 
     def _judge(self, denied: set[Seat]) -> set[int]:
@@ -269,8 +277,9 @@ def _wish(seat: Seat, lack: _Lack, now: float) -> Wish:
     free = holding.free if holding is not None and seat.is_hard else 0
     want = holding.make_wish(now) if holding is not None and seat.is_hard else 0
     if seat.is_hard and not want:
-        # Nothing is known of the demand: what comes once may well come again.
-        want = min(STORE_CALLS * lack.least, MOST_NEED)
+        # Nothing is known of the demand in this window: what comes once may well come again, and what came in the last one too.
+        before = seat.holding.last_need if holding is None and seat.holding is not None else 0
+        want = min(STORE_CALLS * (lack.least or before), MOST_NEED)
     return Wish(
         rule_id=seat.rule.rule_id,
         value=seat.value,

@@ -77,6 +77,8 @@ class Holding:
     """By so many calls."""
     taken_since: float = 0.0
     last_taken: float = 0.0
+    last_need: int = 0
+    """What the last call reserved."""
     low: int = -NEVER_LOW
     """Below so much that is free, more is asked for in time."""
 
@@ -106,6 +108,7 @@ class Holding:
         self.taken += need
         self.calls += 1
         self.last_taken = now
+        self.last_need = need
 
     def release(self, reserved: int) -> None:
         """Undo a reservation."""

@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from typing_extensions import override
 
@@ -15,7 +16,7 @@ from skep.spend.asking import Asking
 from skep.spend.holdings import NEVER, FlushedWindow, Holding, WindowView
 from skep.spend.interfaces import JournalUnwritableError, Meter, MeterUnavailableError
 from skep.spend.lines import begin_line, caller_columns, end_line, head
-from skep.spend.matching import MOST_NEED, Plan, RuleBook, is_plausible, needs, use
+from skep.spend.matching import MOST_NEED, Plan, RuleBook, Seat, is_plausible, needs, use
 from skep.spend.models import Ask, Caller, Charge, Metric, Price, Rule, Settlement, Standing, Ticket
 from skep.spend.ports import Bank, Journal, Wish
 from skep.spend.prices import worst_cost_nusd
@@ -30,6 +31,9 @@ FORGET_SECONDS = 60.0
 
 _MOST_PLANS = 20_000
 """Bound of the plans that are remembered; of more all are made anew."""
+
+_MOST_AT_ONCE = 2_000
+"""Windows that are asked for ahead in one statement."""
 
 _NOTHING = Charge(None, None, estimated=False, price_version=None)
 
@@ -253,6 +257,17 @@ class LeasedMeter(Meter):
         for holding, reserved in ticket.holds:
             holding.release(reserved)
         self._rouse()
+
+    def ended_in_use(self, now: float) -> Iterable[Seat]:
+        """Seats whose window has ended and was in use until then; of very many some."""
+        ended = (
+            seat
+            for seat in self._book.seats.values()
+            if (holding := seat.holding) is not None
+            and now >= holding.ends
+            and holding.last_taken > holding.ends - IDLE_SECONDS
+        )
+        return islice(ended, _MOST_AT_ONCE)
 
     async def acquire(self, wishes: Sequence[Wish]) -> Sequence[WindowView]:
         """Ask the bank, and take over what it answers. Raises an UnavailableError."""

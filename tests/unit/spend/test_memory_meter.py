@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from skep.spend import (
     make_price,
 )
 from skep.spend.asking import AWAY_SECONDS
+from skep.spend.memory import MemoryBank, MemoryJournal
+from skep.spend.meter import LeasedMeter
 from skep.store import DatabaseUnavailableError
 
 PRICE = make_price(Rates(input_nusd_per_mtok=1_000_000, output_nusd_per_mtok=2_000_000))
@@ -267,3 +270,33 @@ async def test_a_bank_that_does_not_answer_is_not_waited_for(monkeypatch: pytest
         meter.bank_teller.acquire = never  # type: ignore[method-assign]
         with pytest.raises(MeterUnavailableError, match=r"did not answer within 0\.05 s"):
             await meter.admit(ask())
+
+
+async def test_windows_that_end_together_are_asked_for_together() -> None:
+    passed = [0.0]
+    start = datetime(2026, 1, 1, 12, 0, 10, tzinfo=UTC)
+    bank = MemoryBank([rule("requests", 1_000, period="minute")], now=lambda: start + timedelta(seconds=passed[0]))
+    options = MeterOptions(patience_seconds=0.05, valid_seconds=float("inf"))
+    meter = LeasedMeter(bank.teller(), MemoryJournal(), options, clock=lambda: passed[0])
+    meter.change_rules(bank.rules.values())
+    await meter.renew()
+    callers = [Caller(project_id=1, key_id=f"k{number}") for number in range(10)]
+
+    async def use_all() -> int:
+        """How many calls had to ask."""
+        asked = 0
+        for caller in callers:
+            ticket = meter.try_admit(ask(caller=caller))
+            asked += ticket is None
+            meter.cancel(ticket or await meter.admit(ask(caller=caller)))
+        return asked
+
+    assert await use_all() == 10
+    passed[0] = 49.0
+    assert await use_all() == 0
+    passed[0] = 51.0
+    assert await use_all() == 1, "the first one asks for everybody's next minute"
+    assert all(window.leased <= 500 for window in bank.windows.values())
+    passed[0] = 51.0 + 120.0
+    assert await use_all() == 10, "a minute in which nobody came is not asked for ahead"
+    await meter.close()

@@ -26,7 +26,15 @@ from skep.store.embedded import (
     ServerStartError,
 )
 from skep.store.embedded.binaries import MAJOR_VERSION, choose_account, locate
-from skep.store.embedded.cluster import SETTINGS, folder_errors, path_for, server_command, start_failure
+from skep.store.embedded.cluster import (
+    SETTINGS,
+    _buffers_mb,
+    folder_errors,
+    path_for,
+    server_command,
+    start_failure,
+    stored_bytes,
+)
 from skep.store.embedded.layout import LOG_LIMIT_BYTES, Layout, hold_start_lock, is_locked
 from skep.store.embedded.processes import Kind, classify
 from skep.store.embedded.service import Step, next_step
@@ -219,10 +227,36 @@ def test_an_ordinary_account_runs_the_server_itself(tmp_path: Path, monkeypatch:
 
 
 def test_the_command_line_carries_settings_and_marker(tmp_path: Path) -> None:
-    command = server_command(tmp_path / "postgres", "data", MARKER)
+    command = server_command(tmp_path / "postgres", "data", MARKER, stored_bytes=0)
     assert command[1:3] == ["-D", "data"]
     given = {argument for flag, argument in pairwise(command) if flag == "-c"}
     assert {f"{name}={value}" for name, value in SETTINGS.items()} | {f"cluster_name={MARKER}"} <= given
+
+
+@pytest.mark.parametrize(
+    ("stored_mb", "memory_mb", "buffers_mb"),
+    [
+        (0, 24_000, 128),
+        (100, 24_000, 128),
+        (600, 24_000, 600),
+        (9_000, 24_000, 1024),
+        (9_000, 8_000, 500),
+        (9_000, 1_000, 128),
+    ],
+)
+def test_a_larger_cluster_gets_a_larger_cache_of_the_memory_there_is(
+    stored_mb: int, memory_mb: int, buffers_mb: int
+) -> None:
+    assert _buffers_mb(stored_mb << 20, memory_mb << 20) == buffers_mb
+
+
+def test_what_is_stored_is_the_sum_of_the_tables(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert stored_bytes(layout) == 0
+    for name in ("base/5/16384", "base/5/16384_fsm", "base/6/1259", "global/1262"):
+        (layout.data / name).parent.mkdir(parents=True, exist_ok=True)
+        (layout.data / name).write_bytes(bytes(1000))
+    assert stored_bytes(layout) == 3000
 
 
 def test_a_log_that_grew_too_long_is_set_aside(tmp_path: Path) -> None:

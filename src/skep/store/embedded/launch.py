@@ -89,7 +89,8 @@ def launch(
         command: list[str] = []
         if prepared:
             data = cluster.path_for(account, folder, "data")
-            command = cluster.server_command(prepared[0] / "bin" / "postgres", data, layout.marker)
+            postgres = prepared[0] / "bin" / "postgres"
+            command = cluster.server_command(postgres, data, layout.marker, cluster.stored_bytes(layout))
         orders = Orders(
             command=command,
             environment=ENVIRONMENT,

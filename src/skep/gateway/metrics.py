@@ -1,0 +1,29 @@
+"""What is counted of calls of models."""
+
+from __future__ import annotations
+
+from skep.observe import Metric
+
+MODEL_CALLS = Metric(
+    name="skep_model_calls_total",
+    kind="counter",
+    unit="calls",
+    help="Calls of models that were settled, by the kind of the provider that was asked last (none: nobody was) and how they ended",
+    labels=("provider", "outcome"),
+)
+MODEL_TOKENS = Metric(
+    name="skep_model_tokens_total",
+    kind="counter",
+    unit="tokens",
+    help="Tokens of calls of models, by the kind of the provider and direction (input, output)",
+    labels=("provider", "direction"),
+)
+CREDIT_USED = Metric(
+    name="external_api_credit_used_total",
+    kind="counter",
+    unit="US dollars",
+    help="What calls of models cost, by the kind of the provider, as far as prices are known; the ledger has it exactly",
+    labels=("provider",),
+)
+
+GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED)
