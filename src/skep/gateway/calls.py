@@ -241,12 +241,12 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
     board, model = call.tools.board, call.model
     deadline = call.started + model.deadline_seconds
 
-    def admits(index: int) -> bool:
+    def admits(index: int) -> int:
         route = model.routes[index]
-        if board.admits(route):
-            return True
-        call.steps.append(Step(route.name, "breaker_open", board.reasons((route,))))
-        return False
+        permit = board.admits(route)
+        if not permit:
+            call.steps.append(Step(route.name, "breaker_open", board.reasons((route,))))
+        return permit
 
     attempts = Attempts(model, deadline, admits)
     index = attempts.first()
