@@ -115,7 +115,7 @@ def _answer(endpoint: Endpoint, schema: dict[str, Any] | None) -> dict[str, obje
 
 def _others(endpoint: Endpoint) -> dict[str, object]:
     return {
-        str(status): {"description": f"{HTTPStatus(status).phrase}: {said}", "content": {"application/json": {}}}
+        str(status): {"description": f"{HTTPStatus(status).phrase}: {said}"}
         for status, said in endpoint.other_answers.items()
     }
 

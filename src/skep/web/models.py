@@ -127,7 +127,7 @@ class Endpoint:
     keyless_on_loopback: bool = False
     """Whether programs of this machine may call it without a key; then ``Call.asked_by`` is None too."""
     other_answers: Mapping[int, str] = field(default_factory=dict)
-    """Answers in JSON that a protocol behind the route gives by itself: what they mean, by status."""
+    """Answers that a protocol behind the route gives by itself, mostly in JSON: what they mean, by status."""
     errors: Sequence[type[SkepError]] = ()
     """What it may refuse with, besides what every route may."""
 
