@@ -9,6 +9,7 @@ from skep.spend.feeding import SpendOptions
 from skep.spend.interfaces import (
     BudgetExceededError,
     CallNotFoundError,
+    ForeignDatabaseError,
     JournalUnwritableError,
     LimitExceededError,
     Meter,
@@ -68,6 +69,7 @@ __all__ = [
     "Caller",
     "Charge",
     "Explanation",
+    "ForeignDatabaseError",
     "IssuedKey",
     "JournalUnwritableError",
     "KeyLimits",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from skep.store.migrations import run_sql
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
     """Add them."""
-    run_sql("0004_reports.sql")
+    run_sql("0005_reports.sql")
