@@ -27,7 +27,7 @@ ANSWER_SECONDS = 3.0
 AWAY_SECONDS = 0.5
 """For so long after that, calls that need the bank are refused at once."""
 
-AHEAD, AHEAD_OF_WAITING = 64, 8
+AHEAD, AHEAD_OF_WAITING = 16, 4
 """So many windows that no call waits for are asked for at once; while calls wait for others, so many beside theirs."""
 
 _FIRST_PAUSE_SECONDS = 0.01

@@ -297,7 +297,7 @@ async def test_windows_that_end_together_are_asked_for_many_at_a_time_behind_the
             ticket = meter.try_admit(ask(caller=caller))
             asked += ticket is None
             meter.cancel(ticket or await meter.admit(ask(caller=caller)))
-            for _ in range(30 if ticket is None else 0):
+            for _ in range(200 if ticket is None else 0):
                 await asyncio.sleep(0)
         return asked
 
@@ -320,7 +320,9 @@ async def test_a_window_that_was_asked_for_ahead_and_never_used_is_not_asked_for
     passed = [0.0]
     start = datetime(2026, 1, 1, 12, 0, 10, tzinfo=UTC)
     bank = MemoryBank([rule("requests", 1_000, period="minute")], now=lambda: start + timedelta(seconds=passed[0]))
-    meter = LeasedMeter(bank.teller(), MemoryJournal(), MeterOptions(valid_seconds=float("inf")), clock=lambda: passed[0])
+    meter = LeasedMeter(
+        bank.teller(), MemoryJournal(), MeterOptions(valid_seconds=float("inf")), clock=lambda: passed[0]
+    )
     meter.change_rules(bank.rules.values())
     await meter.renew()
     once, often = Caller(project_id=1, key_id="once"), Caller(project_id=1, key_id="often")
