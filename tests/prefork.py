@@ -79,6 +79,8 @@ class Prefork:
             while not (line := process.stdout.readline()):
                 if time.monotonic() > deadline:
                     os.kill(child, 9)
+                    os.set_blocking(process.stdout.fileno(), True)
+                    process.stdout.readline()  # how it ended: unread, it would be taken for the number of the next one
                     raise subprocess.TimeoutExpired(list(map(repr, arguments)), timeout_seconds)
                 time.sleep(0.002)
         finally:

@@ -11,10 +11,6 @@ where k.key_id = %(key_id)s and k.revoked_at is null;
 -- Hear of every key that changes.
 listen skep_access;
 
--- name: tell_access
--- Say something to whoever hears of changed keys.
-select pg_notify('skep_access', %(payload)s);
-
 -- name: insert_default_project
 -- The project every installation starts with; nothing happens when it is there.
 insert into project (name, key_pepper) values (%(name)s, %(pepper)s)

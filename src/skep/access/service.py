@@ -27,22 +27,19 @@ from skep.access.interfaces import (
 )
 from skep.access.keys import ParsedKey, key_hmac, new_key, parse_key
 from skep.access.models import Principal, Role
-from skep.errors import UnavailableError
 from skep.store import Database, Queries, hear
 
 DEFAULT_PROJECT = "default"
 
+PROOF_SECONDS = 0.4
+"""How often the connection that tells of changed keys shows that it still does."""
+
 CACHE_SECONDS = 1.0
-"""How long a verified key is believed without asking again: a revoked key works at most this much longer."""
+"""How long a verified key is believed without asking again, or since it is certain that every change has been heard: a revoked key
+works at most this much longer, also when the network falls silent."""
 
 STALE_SECONDS = 30.0
-"""The same while every change of a key is heard of, and while the database cannot be asked."""
-
-BEAT_SECONDS = 10.0
-"""How often a process says a word to itself on the channel of changed keys. Once it comes back, so has everything before it, and
-keys that were known when it was sent are known anew: a thousand keys are not asked for every half minute."""
-
-_BEAT = "beat"
+"""The same while the database cannot be asked."""
 
 _CACHE_SIZE = 10_000
 """Bound of the cache of verified keys, in entries."""
@@ -117,9 +114,8 @@ class Access:
         self._heard_since: float | None = None
         """Since when no change of a key can have been missed, but for those that have been heeded; None: one can."""
         self._cache_secret = secrets.token_bytes(32)
-        self._beat_name = secrets.token_hex(8)
         self._confirmed_at = -math.inf
-        """When the last word to ourselves was sent that came back."""
+        """Everything that was told until then has been heard: keys that were known then are known anew."""
 
     @property
     def key_file(self) -> Path:
@@ -129,7 +125,7 @@ class Access:
     def recall(self, text: str, *, within_seconds: float | None = None) -> Principal | None:
         """The principal of a key that was verified so short a time ago; None when it was not. Asks nobody.
 
-        Without a time it is as long as may be while the database can be asked.
+        Without a time it is as long as may be while the database can be asked: for ever, as long as every change is heard.
         """
         known = self._verified.get(self._entry(text))
         if known is None:
@@ -138,8 +134,7 @@ class Access:
         now = time.monotonic()
         if self._is_heard(asked_at):
             asked_at = max(asked_at, self._confirmed_at)
-            within_seconds = within_seconds or STALE_SECONDS
-        elif within_seconds is None:
+        if within_seconds is None:
             within_seconds = CACHE_SECONDS
         return None if now - asked_at > within_seconds or now >= good_until else principal
 
@@ -149,17 +144,13 @@ class Access:
 
         Meanwhile a verified key is believed for longer, and one that was revoked is forgotten at once.
         """
-        tasks = [
-            asyncio.create_task(self._listen(), name="skep-access-listen"),
-            asyncio.create_task(self._beat(), name="skep-access-beat"),
-        ]
+        task = asyncio.create_task(self._listen(), name="skep-access-listen")
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     async def authenticate(self, text: str | None) -> Principal:
         """The principal of a key.
@@ -268,22 +259,19 @@ class Access:
 
     async def _listen(self) -> None:
         try:
-            await hear(self._database, queries["listen_access"], self._heed_change, self._grow_deaf)
+            await hear(
+                self._database,
+                queries["listen_access"],
+                self._heed_change,
+                self._grow_deaf,
+                prove=self._note_proof,
+                alive_seconds=PROOF_SECONDS,
+            )
         except Exception:  # noqa: BLE001 -- the cause is logged, and the server goes on
             # Keys are asked for every second then, as before.
             _log.exception("hearing of changed keys has ended")
         finally:
             self._grow_deaf()
-
-    async def _beat(self) -> None:
-        while True:
-            payload = f"{_BEAT} {self._beat_name} {time.monotonic()!r}"
-            try:
-                await self._database.execute(queries["tell_access"], {"payload": payload})
-            except UnavailableError:
-                # Who listens says so; known keys grow old meanwhile.
-                _log.debug("no word could be sent on the channel of changed keys")
-            await asyncio.sleep(BEAT_SECONDS)
 
     def _is_heard(self, asked_at: float) -> bool:
         """Whether no change since then can have been missed."""
@@ -291,16 +279,13 @@ class Access:
 
     def _heed_change(self, key_id: str) -> None:
         """A key has changed, or (empty) it is heard from now on. An answer still on its way may be of before."""
-        word, _, rest = key_id.partition(" ")
-        if word == _BEAT:
-            name, _, sent_at = rest.partition(" ")
-            if name == self._beat_name:
-                self._confirmed_at = float(sent_at)
-            return
         self._heard_since = time.monotonic()
         if key_id:
             self._verified.clear()
             self._asking.clear()
+
+    def _note_proof(self, until: float) -> None:
+        self._confirmed_at = until
 
     def _grow_deaf(self) -> None:
         for entry, (asked_at, good_until, principal) in list(self._verified.items()):

@@ -68,6 +68,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
             state += f" for another {breaker['opens_again_in_seconds']:g} s"
         failure = f"; last failure: {route['last_failure']}" if route["last_failure"] else ""
         yield f"route {route['route']}: {state}, {route['failures']} of {route['calls']} attempts failed{failure}"
+    for journal, size in answer["foreign_journals"].items():
+        yield f"journal {journal}: {size} bytes of calls that belong to another database, left alone"
     if not answer["routes"]:
         yield "no models are configured: see providers and models in the settings"
 

@@ -7,6 +7,8 @@ from skep.gateway.calls import GatewayOptions
 from skep.gateway.configuring import PriceOf, no_price, read_config
 from skep.gateway.interfaces import (
     AttemptFailedError,
+    BodiesFullError,
+    BodyTimeoutError,
     CallStoppedError,
     LocalEmbedder,
     ModelNotFoundError,
@@ -31,6 +33,8 @@ __all__ = [
     "PROFILES",
     "AttemptFailedError",
     "Board",
+    "BodiesFullError",
+    "BodyTimeoutError",
     "CallStoppedError",
     "Face",
     "Gateway",

@@ -40,7 +40,9 @@ class GatewayOptions:
     max_calls: int = 1024
     max_waiting_calls: int = 1024
     max_wait_seconds: float = 5.0
-    max_body_bytes: int = 33_554_432
+    max_body_bytes: int = 20_971_520
+    max_held_bytes: int = 268_435_456
+    body_timeout_seconds: float = 60.0
     max_answer_bytes: int = 67_108_864
     cancels_when_client_gone: bool = True
     drain_seconds: float = 60.0

@@ -2,11 +2,13 @@
 
 UsageError
 ├── RequestInvalidError        the body is not what the face takes (400)
+├── BodyTimeoutError           the body did not come in time (408)
 └── ProviderRefusedError       the provider says so, in words that cannot be passed on (400)
 NotFoundError
 └── ModelNotFoundError         nobody serves a model of this name (404)
 UnavailableError
 ├── OverloadedError            too many calls are under way (503)
+├── BodiesFullError            their bodies hold as much memory as they may (503)
 ├── CallStoppedError           the server stops, and the call had no time left (503)
 ├── NoRouteError               every route of the model is closed by its breaker (503)
 ├── ProviderFailedError        the provider gave no answer that can be passed on (502)
@@ -32,6 +34,13 @@ class RequestInvalidError(UsageError):
     fix = "See OpenAI's reference for this address; what Skep does not know passes through untouched."
 
 
+class BodyTimeoutError(UsageError):
+    """The body of the request did not come within {seconds} s."""
+
+    http_status = 408
+    fix = "Send it faster or in smaller parts, or let an administrator raise gateway.body_timeout_seconds."
+
+
 class ModelNotFoundError(NotFoundError):
     """There is no model named {name} here."""
 
@@ -44,6 +53,12 @@ class OverloadedError(UnavailableError):
     fix = (
         "Try again after a moment, as Retry-After says; gateway.max_calls and gateway.max_waiting_calls set the bounds."
     )
+
+
+class BodiesFullError(UnavailableError):
+    """Requests under way hold {held_bytes} bytes; {limit_bytes} are allowed."""
+
+    fix = "Try again after a moment, as Retry-After says; gateway.max_held_bytes sets the bound."
 
 
 class CallStoppedError(UnavailableError):

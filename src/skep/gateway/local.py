@@ -14,6 +14,7 @@ import orjson
 from starlette.types import Send
 
 from skep.gateway.interfaces import LocalEmbedder, RequestInvalidError
+from skep.gateway.large_bodies import Unread
 from skep.gateway.models import LOCAL_MODEL
 from skep.gateway.requests import Known
 from skep.spend import Ask, Caller, Meter, Rates, Settlement, Usage, make_price
@@ -24,6 +25,9 @@ THREADS = 2
 
 MAX_TEXTS = 2048
 """As in OpenAI's own API."""
+
+MAX_INPUT_BYTES = 2_097_152
+"""Of all texts; the model looks at about a thousand bytes of each."""
 
 _FREE = make_price(Rates(input_nusd_per_mtok=0, output_nusd_per_mtok=0))
 _FORMATS = ("float", "base64")
@@ -88,6 +92,11 @@ def _read(known: Known, dimensions: int) -> tuple[list[str], str]:
     if known.face != "embeddings":
         raise RequestInvalidError(reason=f"the model {LOCAL_MODEL} only makes embeddings", param="model")
     entry = known.values.get("input")
+    if isinstance(entry, Unread):
+        if entry.span.end - entry.span.start > MAX_INPUT_BYTES or entry.values > MAX_TEXTS:
+            reason = f"input is larger than this model takes: {MAX_TEXTS} texts, {MAX_INPUT_BYTES} bytes"
+            raise RequestInvalidError(reason=reason, param="input")
+        entry = orjson.loads(known.body[entry.span.start : entry.span.end])
     texts = [entry] if isinstance(entry, str) else entry
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
         raise RequestInvalidError(reason="input must be a text or a list of texts, none of them empty", param="input")

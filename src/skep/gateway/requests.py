@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from skep.gateway.interfaces import RequestInvalidError
+from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, read_top_level
 from skep.gateway.profiles import Face
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
 
@@ -19,6 +20,7 @@ FILE_TOKENS = 1_000_000
 """The same for a file or a recording that is named by its id."""
 
 _MOST_TOKENS = 1 << 40
+_PIECE_BYTES = 1 << 20
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
 """What some provider takes as the bound of its output (``n_predict``: llama.cpp, where it counts more than ``max_tokens``)."""
 
@@ -36,7 +38,7 @@ class Known:
     face: Face
     body: bytes
     values: dict[str, Any]
-    """What the body says, read."""
+    """What the body says, read; of large bodies the long values are `Unread`."""
     model: str
     stream: bool
     output_tokens: int | None
@@ -53,22 +55,16 @@ class Known:
 
 
 def read_request(face: Face, body: bytes) -> Known:
-    """Read a request's body. Raises RequestInvalidError, which names the field."""
+    """Read a request's body. Raises RequestInvalidError, which names the field. In a thread, unless the body `is_quick`."""
     try:
-        values = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestInvalidError(reason=f"the body is not JSON ({error})", param=None) from error
-    if not isinstance(values, dict):
-        raise RequestInvalidError(reason="the body must be a JSON object", param=None)
-    for key in values:
-        if not (key.isascii() and key.islower()) and key not in _KEYS and key.casefold() in _KEYS:
-            raise RequestInvalidError(reason=f"the body writes {key.casefold()} in another case", param=key.casefold())
-    try:
-        spans = check_keys(body, values, _KEYS)
+        values, spans = _whole_body(body) if is_quick(body) else _large_body(face, body)
     except DuplicateKeyError as error:
         raise RequestInvalidError(reason=f"the body says {error.key} twice", param=error.key) from error
     except NestedTooDeepError as error:
         raise RequestInvalidError(reason="the body is nested too deep", param=None) from error
+    for key in values:
+        if not (key.isascii() and key.islower()) and key not in _KEYS and key.casefold() in _KEYS:
+            raise RequestInvalidError(reason=f"the body writes {key.casefold()} in another case", param=key.casefold())
     model = values.get("model")
     if not isinstance(model, str) or not model:
         raise RequestInvalidError(reason="model must name a model", param="model")
@@ -89,9 +85,29 @@ def read_request(face: Face, body: bytes) -> Known:
         user=_user(values),
         wants_usage=stream and _wants_usage(values),
         input_tokens_at_most=_input_tokens(body),
-        has_audio=b'"input_audio"' in body or "audio" in values,
+        has_audio="audio" in values or _count(body, b'"input_audio"') > 0,
         spans=spans,
     )
+
+
+def _whole_body(body: bytes) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestInvalidError(reason=f"the body is not JSON ({error})", param=None) from error
+    if not isinstance(values, dict):
+        raise RequestInvalidError(reason="the body must be a JSON object", param=None)
+    return values, check_keys(body, values, _KEYS)
+
+
+def _large_body(face: Face, body: bytes) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
+    try:
+        found = read_top_level(body, _KEYS, count_of=("input",) if face == "embeddings" else ("prompt",))
+    except BodyUnreadableError as error:
+        raise RequestInvalidError(
+            reason=f"the body is not a JSON object that can be read ({error})", param=None
+        ) from error
+    return found.values, found.spans
 
 
 def adapted(known: Known, *, model: str, include_usage: bool, cap_fields: Sequence[str], cap: int | None) -> bytes:
@@ -186,6 +202,8 @@ def _bound_of(values: Mapping[str, Any], name: str) -> int | None:
 
 def _prompts(prompt: object) -> int:
     """How many prompts a completion has: a list of texts, or of lists of tokens; a list of tokens is one."""
+    if isinstance(prompt, Unread):
+        return prompt.elements or 1
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
         return len(prompt)
     return 1
@@ -205,10 +223,18 @@ def _input_tokens(body: bytes) -> int:
     that models put between messages. What is only named, and not there, is counted by the most it may be.
     """
     bound = len(body)
-    if any(word in body for word in _NAMING):
+    if any(_count(body, word) for word in _NAMING):
         for name, tokens in _NAMED:
-            bound += tokens * body.count(name)
+            bound += tokens * _count(body, name)
     return bound
+
+
+def _count(body: bytes, name: bytes) -> int:
+    """How often a name stands in a body. Of a large one piece by piece: other threads go on between them."""
+    if len(body) <= _PIECE_BYTES:
+        return body.count(name)
+    more = len(name) - 1
+    return sum(body.count(name, at, at + _PIECE_BYTES + more) for at in range(0, len(body), _PIECE_BYTES))
 
 
 _NAMED: tuple[tuple[bytes, int], ...] = (

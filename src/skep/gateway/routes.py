@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError, allows_model
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.interfaces import (
+    BodiesFullError,
+    BodyTimeoutError,
     CallStoppedError,
     ModelNotFoundError,
     NoRouteError,
@@ -41,6 +43,7 @@ _ERRORS = (
     FaceNotAllowedError,
     AddressNotAllowedError,
     RequestInvalidError,
+    BodyTimeoutError,
     BodyTooLargeError,
     ModelNotFoundError,
     BudgetExceededError,
@@ -49,6 +52,7 @@ _ERRORS = (
     MeterUnavailableError,
     JournalUnwritableError,
     OverloadedError,
+    BodiesFullError,
     CallStoppedError,
     NoRouteError,
     ProviderFailedError,
@@ -85,6 +89,8 @@ class StatusObject:
     waiting_calls: int
     routes: list[RouteView]
     providers: list[ProviderView]
+    foreign_journals: dict[str, int]
+    """Journals of calls in the data folder that belong to another database and are left alone, with their bytes."""
 
 
 @dataclass(slots=True)
@@ -112,7 +118,14 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
     async def status(_: Call) -> ASGIApp:
         found = gateway().status()
         return json_answer(
-            StatusObject(os.getpid(), found.active_calls, found.waiting_calls, found.routes, found.providers)
+            StatusObject(
+                process=os.getpid(),
+                active_calls=found.active_calls,
+                waiting_calls=found.waiting_calls,
+                routes=found.routes,
+                providers=found.providers,
+                foreign_journals=dict(found.foreign_journals),
+            )
         )
 
     return (

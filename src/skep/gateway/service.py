@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import cast
 
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from skep.access import Principal, may_call
 from skep.gateway.board import Board, ProviderView, RouteView
+from skep.gateway.bodies import Bodies
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.headers import to_provider, told_by_caller
-from skep.gateway.interfaces import LocalEmbedder, ModelNotFoundError, Upstream
+from skep.gateway.interfaces import BodiesFullError, BodyTimeoutError, LocalEmbedder, ModelNotFoundError, Upstream
+from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model
 from skep.gateway.profiles import Face
@@ -34,7 +36,7 @@ from skep.spend import (
     Ticket,
     make_price,
 )
-from skep.web import BodyTooLargeError, Notes
+from skep.web import Notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class GatewayStatus:
     waiting_calls: int
     routes: list[RouteView]
     providers: list[ProviderView]
+    foreign_journals: Mapping[str, int]
+    """Journals of calls in the data folder that belong to another database and are left alone, with their bytes."""
 
 
 class Gateway:
@@ -77,12 +81,17 @@ class Gateway:
         self._tools = Tools(meter, upstream, self.board, options, metrics=metrics)
         self._served = {name: serve(model) for name, model in config.models.items()}
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
+        self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="skep-bodies")
         self._calls: set[ModelCall] = set()
         self._local = None if embedder is None else LocalModel(embedder)
         self._checks: list[asyncio.Task[None]] = []
+        self.foreign_journals: Callable[[], Mapping[str, int]] = dict
+        """Set by whoever opened the meter."""
 
     def start(self) -> None:
         """Begin with the health checks that the settings ask for."""
+        prepare()
         for provider in self.config.providers.values():
             if provider.health_check_seconds > 0:
                 routes = [
@@ -100,6 +109,7 @@ class Gateway:
         self._tools = replace(self._tools, options=options)
         self._served = {name: serve(model) for name, model in config.models.items()}
         self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
+        self._bodies.resize(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._tools.upstream.retire(config.providers.values(), options.max_answer_bytes)
         checks, self._checks = self._checks, []
         for check in checks:
@@ -116,6 +126,7 @@ class Gateway:
         for check in self._checks:
             check.cancel()
         await asyncio.gather(*self._checks, return_exceptions=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)
         if self._local is not None:
             self._local.close()
         await self._tools.upstream.close()
@@ -131,6 +142,7 @@ class Gateway:
             waiting_calls=self._turns.waiting,
             routes=self.board.routes(self.config),
             providers=self.board.providers(self.config),
+            foreign_journals=self.foreign_journals(),
         )
 
     async def call(
@@ -141,8 +153,33 @@ class Gateway:
         Raises what `may_call` raises, the errors of the gateway, of spending, and BodyTooLargeError, as long as the answer has not begun.
         """
         started = time.monotonic()
-        headers = scope["headers"]
-        known = read_request(face, await read_body(headers, receive, self.options.max_body_bytes))
+        try:
+            body = await self._bodies.read(scope["headers"], receive)
+        except (BodyTimeoutError, BodiesFullError):
+            # What is still to come of it will not be read.
+            notes.headers.append((b"connection", b"close"))
+            raise
+        try:
+            known = read_request(face, body) if is_quick(body) else await self._read_large(face, body)
+            await self._call(known, principal, scope, receive, send, notes, started)
+        finally:
+            self._bodies.leave(len(body))
+
+    async def _read_large(self, face: Face, body: bytes) -> Known:
+        """Read it in a thread: nobody else should wait."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read_request, face, body)
+
+    async def _call(
+        self,
+        known: Known,
+        principal: Principal,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        notes: Notes,
+        started: float,
+    ) -> None:
+        face, headers = known.face, scope["headers"]
         client = scope.get("client")
         may_call(principal, model=known.model, face=face, address=client[0] if client else "")
         caller = caller_of(principal, known.user, *told_by_caller(headers))
@@ -257,29 +294,3 @@ def dearest(prices: Iterable[Price | None]) -> Price | None:
         ),
         request_nusd=max(price.request_nusd for price in known),
     )
-
-
-async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, max_bytes: int) -> bytes:
-    """The body of a request. Raises BodyTooLargeError as soon as there is too much; ClientDisconnect when the client goes away."""
-    for name, value in headers:
-        if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
-            raise BodyTooLargeError(limit_bytes=max_bytes)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body"):
-        if len(body) > max_bytes:
-            raise BodyTooLargeError(limit_bytes=max_bytes)
-        return body
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body = message.get("body", b"")
-        size += len(body)
-        if size > max_bytes:
-            raise BodyTooLargeError(limit_bytes=max_bytes)
-        parts.append(body)
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()

@@ -26,6 +26,7 @@ async def open_gateway(skep: Skep, settings: Settings, metrics: Metrics = NO_MET
         metering = await stack.enter_async_context(open_metering(skep.database, options))
         gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings), metrics)
         stack.push_async_callback(gateway.close)
+        gateway.foreign_journals = lambda: metering.foreign_journals
         gateway.start()
         yield gateway
 
@@ -57,6 +58,8 @@ def gateway_options(said: GatewaySettings) -> GatewayOptions:
         max_waiting_calls=said.max_waiting_calls,
         max_wait_seconds=said.max_wait_seconds,
         max_body_bytes=said.max_body_bytes,
+        max_held_bytes=said.max_held_bytes,
+        body_timeout_seconds=said.body_timeout_seconds,
         max_answer_bytes=said.max_answer_bytes,
         cancels_when_client_gone=said.on_client_gone == "cancel",
         drain_seconds=said.drain_seconds,

@@ -248,7 +248,17 @@ class GatewaySettings:
         5, "A call that waited so long for its turn is refused with 503 and Retry-After.", minimum=1, maximum=3600
     )
     max_body_bytes: int = setting(
-        33_554_432, "Larger requests are refused; pictures are part of them.", minimum=1024, maximum=1_073_741_824
+        20_971_520, "Larger requests are refused; pictures are part of them.", minimum=1024, maximum=1_073_741_824
+    )
+    max_held_bytes: int = setting(
+        268_435_456,
+        "What the requests under way in one server process may hold together, calls that wait included; what comes beyond is"
+        " refused with 503 and Retry-After.",
+        minimum=1024,
+        maximum=1_099_511_627_776,
+    )
+    body_timeout_seconds: int = setting(
+        60, "A request whose body did not come within this time is refused with 408.", minimum=1, maximum=3600
     )
     max_answer_bytes: int = setting(
         67_108_864,

@@ -8,6 +8,7 @@ from skep.spend.feeding import SpendOptions
 from skep.spend.interfaces import (
     BudgetExceededError,
     CallNotFoundError,
+    ForeignDatabaseError,
     JournalUnwritableError,
     LimitExceededError,
     Meter,
@@ -63,6 +64,7 @@ __all__ = [
     "CallNotFoundError",
     "Caller",
     "Charge",
+    "ForeignDatabaseError",
     "IssuedKey",
     "JournalUnwritableError",
     "KeyLimits",

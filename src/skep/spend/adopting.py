@@ -11,6 +11,7 @@ from pathlib import Path
 from skep.spend.journal import CHUNK_BYTES
 
 _BEGUN = ord("B")
+_LONGEST_IDENTITY = 100
 
 
 @dataclass(slots=True, eq=False)
@@ -18,9 +19,20 @@ class LeftJournal:
     """The journal of a process that is gone. Its lock is ours until `close`."""
 
     process_id: int
+    database: str
+    """The identity of the database that its calls belong to; empty when it never knew."""
     lock: Path
     segments: list[Path]
     _descriptor: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments."""
+        return sum(segment.stat().st_size for segment in self.segments)
+
+    def belongs_to(self, database: str) -> bool:
+        """Whether its calls are to be put into this database. One without calls belongs to all."""
+        return self.database == database or self.size == 0
 
     def batches(self) -> Iterator[bytes]:
         """The lines of ended calls, then those of the calls that were begun and of whose end nothing is known.
@@ -73,7 +85,8 @@ def left_journals(folder: Path) -> Generator[LeftJournal, None, None]:
             os.close(descriptor)
             continue  # adopted between the two
         segments = sorted(folder.glob(f"{lock.stem}.*.log"), key=lambda path: int(path.name.split(".")[1]))
-        left = LeftJournal(int(lock.stem, 16), lock, segments, descriptor)
+        database = os.pread(descriptor, _LONGEST_IDENTITY, 0).decode("ascii", "replace")
+        left = LeftJournal(int(lock.stem, 16), database, lock, segments, descriptor)
         try:
             yield left
         finally:

@@ -26,6 +26,8 @@ class DatabaseTeller(Bank):
         self._database = database
         self._process_id = process_id
         self._node = node
+        self.rules_version = 0
+        """Of the rules that this process goes by."""
 
     @override
     async def acquire(self, wishes: Sequence[Wish]) -> list[WindowView]:
@@ -56,7 +58,12 @@ class DatabaseTeller(Bank):
     async def renew(self) -> Mapping[int, int]:
         await self._database.execute(
             queries["renew_process"],
-            {"process_id": self._process_id, "node": self._node, "lease_seconds": LEASE_SECONDS},
+            {
+                "process_id": self._process_id,
+                "node": self._node,
+                "lease_seconds": LEASE_SECONDS,
+                "rules_version": self.rules_version,
+            },
         )
         return dict(await self._database.fetch_tuples(queries["fetch_leases"], {"process_id": self._process_id}))
 

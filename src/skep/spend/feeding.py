@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from skep.observe import event
 from skep.spend.adopting import LeftJournal, left_journals
 from skep.spend.database_bank import DatabaseTeller, parse_recall, queries
 from skep.spend.flushing import Crossing, Flushed, flush, prepare
+from skep.spend.interfaces import ForeignDatabaseError
 from skep.spend.journal import FileJournal
 from skep.spend.meter import LeasedMeter, MeterOptions
 from skep.spend.models import Alert, Rule
@@ -91,8 +92,6 @@ class Feeder:
         self._recalls: dict[int, set[int]] = {}
         """Windows by the process that needs room in them."""
         self._rules: list[Rule] | None = None
-        self._rules_mark: object = None
-        """Of before they were read: what changes in between is read at the next look."""
         self._said: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.journal = FileJournal(
@@ -102,7 +101,10 @@ class Feeder:
             wake=self._flush_now.set,
             soon=lambda do: asyncio.get_running_loop().call_soon(do),
         )
-        self.meter = LeasedMeter(DatabaseTeller(database, self.process_id, options.node), self.journal, options.meter)
+        self.foreign: dict[str, int] = {}
+        """Journals in our folder that belong to another database, by name, with their bytes: they are left alone."""
+        self._teller = DatabaseTeller(database, self.process_id, options.node)
+        self.meter = LeasedMeter(self._teller, self.journal, options.meter)
 
     async def start(self) -> None:
         """Begin. A database that is away is waited for: until it is there, calls are refused with the reason.
@@ -113,10 +115,10 @@ class Feeder:
         # Tried here, so that a process whose database is there admits its first call.
         with suppress(TimeoutError):
             async with asyncio.timeout(_START_SECONDS):
-                for name, step in (("rules", self._read_rules), ("leases", self.meter.renew)):
+                for name, step in (("rules", self._read_rules), ("leases", self._renew)):
                     await self._try(name, step)
         loops = {
-            "renew": self._loop("leases", self.meter.renew, RENEW_SECONDS),
+            "renew": self._loop("leases", self._renew, RENEW_SECONDS),
             "tidy": self._loop("tidying", self.meter.tidy, TIDY_SECONDS),
             "rules": self._loop("rules", self._read_rules, RULES_SECONDS, self._rules_changed),
             "recalls": self._loop("recalls", self._give_back, None, self._recalled),
@@ -140,16 +142,51 @@ class Feeder:
     async def adopt(self) -> int:
         """Take over the journals of dead processes in our data folder; how many there were. Raises an UnavailableError."""
         adopted = 0
+        foreign = {}
+        await self._recognise()
         with closing(left_journals(self.folder)) as found:
             for left in found:
-                await self._adopt_one(left)
-                adopted += 1
+                if left.belongs_to(self.journal.database):
+                    await self._adopt_one(left)
+                    adopted += 1
+                else:
+                    foreign[left.lock.stem] = left.size
+        for name in foreign.keys() - self.foreign.keys():
+            event(_log, logging.WARNING, "journal of another database left alone", journal=name, bytes=foreign[name])
+        self.foreign = foreign
         return adopted
+
+    async def _recognise(self) -> int:
+        """See that the database is still the one that our calls belong to; the version of its rules.
+
+        Raises ForeignDatabaseError, and other UnavailableErrors.
+        """
+        ((identity, rules_version),) = await self._database.fetch_tuples(queries["fetch_installation"])
+        self._compare(identity)
+        return int(rules_version)
+
+    def _compare(self, identity: str) -> None:
+        if not self.journal.database:
+            self.journal.name_database(identity)
+        elif identity != self.journal.database:
+            raise ForeignDatabaseError(where=self._database.where)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
+        """A connection that `flush` can use, to our own database."""
+        async with self._database.own_connection() as connection:
+            row = await (await connection.execute(queries["fetch_installation"])).fetchone()
+            self._compare("" if row is None else row[0])
+            await prepare(connection)
+            yield connection
+
+    async def _renew(self) -> None:
+        await self._recognise()
+        await self.meter.renew()
 
     async def flush(self) -> None:
         """Put everything that has ended into the ledger now. Raises an UnavailableError."""
-        async with self._database.own_connection() as connection:
-            await prepare(connection)
+        async with self._connected() as connection:
             await self._flush_all(connection)
 
     async def _finish(self) -> None:
@@ -159,8 +196,7 @@ class Feeder:
 
     async def _adopt_one(self, left: LeftJournal) -> None:
         calls = lost = 0
-        async with self._database.own_connection() as connection:
-            await prepare(connection)
+        async with self._connected() as connection:
             for lines in left.batches():
                 flushed = await flush(connection, left.process_id, lines, rejects=self.folder / REJECTS_FILE)
                 await self._alert(flushed.crossings)
@@ -206,20 +242,22 @@ class Feeder:
         return True
 
     async def _read_rules(self) -> None:
-        # Thousands of rules take some hundredths of a second to read, and calls wait meanwhile: mostly they are as they were.
-        mark = await self._database.fetch_tuples(queries["fetch_rules_mark"])
-        if self._rules is not None and mark == self._rules_mark:
+        # The version first: rules that are newer than it do no harm. Thousands of them take some hundredths of a second to read, and
+        # calls wait meanwhile: mostly they are as they were.
+        version = await self._recognise()
+        if self._rules is not None and version == self._teller.rules_version:
             return
         rules = [rule_of(row) for row in await self._database.fetch_tuples(queries["fetch_all_rules"])]
-        self._rules_mark = mark
         if rules != self._rules:
             self._rules = rules
             self.meter.change_rules(rules)
+        bound = {"process_id": self.process_id, "rules_version": version}
+        await self._database.execute(queries["note_rules_version"], bound)
+        self._teller.rules_version = version
 
     async def _flush_through(self) -> None:
         """Flush now and then, on one connection, until that breaks."""
-        async with self._database.own_connection() as connection:
-            await prepare(connection)
+        async with self._connected() as connection:
             while True:
                 await self._flush_all(connection)
                 self._said.pop("ledger", None)

@@ -5,6 +5,7 @@ RefusedError
 ├── LimitExceededError        another rule has none (429)
 └── UnpricedError             the call has no known price, and a money rule applies (402)
 UnavailableError
+├── ForeignDatabaseError      the database is not the one that this process began with
 ├── MeterUnavailableError     room for the call must be asked from the database, which does not answer
 └── JournalUnwritableError    the call cannot be written down before it leaves
 NotFoundError
@@ -50,6 +51,12 @@ class MeterUnavailableError(UnavailableError):
     """The call cannot be admitted now, because the rules that apply must be asked from the database: {reason}"""
 
     fix = "Try again in a moment; `skep status` says whether the database answers."
+
+
+class ForeignDatabaseError(UnavailableError):
+    """The database at {where} is not the one whose calls are written down here."""
+
+    fix = "Let SKEP_DATABASE_URL lead to the old one again, or start Skep anew: its journal stays for that database."
 
 
 class JournalUnwritableError(UnavailableError):

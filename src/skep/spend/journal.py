@@ -1,6 +1,6 @@
 """Calls written to a local file before they leave and when they end, so that none is forgotten when this process dies.
 
-    <folder>/<process>.lock         held by flock as long as the process lives
+    <folder>/<process>.lock         held by flock as long as the process lives; in it, which database the calls belong to
     <folder>/<process>.<n>.log      its segments; the last is written to
 
 What was written survives the end of the process at once (it is in the system's memory), and power loss only with ``sync``.
@@ -81,6 +81,7 @@ class FileJournal(Journal):
         self._wake = wake
         self._soon = soon
         self._lock = -1
+        self._database = ""
         self._number = 0
         self._segments: deque[_Segment] = deque()
         self._open: dict[str, bytes] = {}
@@ -88,6 +89,21 @@ class FileJournal(Journal):
         """Ends of this turn of the loop: they leave with the next line that begins a call, or at the turn's end."""
         self._held: deque[bytes] = deque()
         """Ends that the disk would not take: kept here until it does, or until they are in the ledger."""
+
+    @property
+    def database(self) -> str:
+        """The identity of the database that the calls belong to; empty as long as it is not known."""
+        return self._database
+
+    def name_database(self, identity: str) -> None:
+        """Keep which database the calls belong to, before the first of them. Raises JournalUnwritableError."""
+        try:
+            os.pwrite(self._lock, identity.encode(), 0)
+            if self._sync:
+                os.fdatasync(self._lock)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._database = identity
 
     @property
     def open_calls(self) -> int:

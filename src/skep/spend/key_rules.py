@@ -62,6 +62,7 @@ class MeteredKeys:
                 await self._rules.create_within(connection, principal, rule)
 
         made = await self._keys.create(principal, wish, bound)
+        await self._rules.be_heard()
         return issued(made, await self._views(principal))
 
     async def all(self, principal: Principal, *, revoked: bool = False) -> list[MeteredKey]:

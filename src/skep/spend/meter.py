@@ -23,8 +23,12 @@ from skep.spend.prices import worst_cost_nusd
 from skep.spend.refusing import refusal, unpriced
 from skep.spend.tickets import HeldTicket
 
-IDLE_SECONDS = 5.0
-"""A lease of which nothing was reserved for so long goes back."""
+IDLE_SECONDS = 60.0
+"""A lease of which nothing was reserved for so long goes back; sooner where another process needs it, which recalls it. Of a thousand
+keys many come by every few seconds only, and each would ask the database again."""
+
+IN_USE_SECONDS = 5.0
+"""A window of which something was reserved so short a time before its end is wanted again when the next one begins."""
 
 FORGET_SECONDS = 60.0
 """A window of which nothing is held and nothing was reserved for so long is forgotten; the next call asks for it again."""
@@ -261,7 +265,7 @@ class LeasedMeter(Meter):
             for seat in self._book.seats.values()
             if (holding := seat.holding) is not None
             and now >= holding.ends
-            and holding.last_taken > holding.ends - IDLE_SECONDS
+            and holding.last_taken > holding.ends - IN_USE_SECONDS
         )
         return islice(ended, _MOST_AT_ONCE)
 

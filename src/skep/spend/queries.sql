@@ -12,14 +12,22 @@ select rule_id, project_id, name, metric, subject, subject_value as value, perio
     fallback_model, allow_unpriced
 from rule;
 
--- name: fetch_rules_mark
--- What tells whether a rule of any project was made, changed or deleted: their number, and the sum of hashes of their rows.
-select count(*), coalesce(sum(hashtextextended(rule::text, 0)), 0)::text from rule;
+-- name: fetch_installation
+-- Which database this is, and how often its rules have changed.
+select identity::text as identity, rules_version from installation;
+
+-- name: note_rules_version
+-- Say by which rules a process goes.
+update meter_process set rules_version = %(rules_version)s where process_id = %(process_id)s;
+
+-- name: count_behind
+-- How many living processes do not go by the rules as they are now.
+select count(*) from meter_process p, installation i where p.expires_at > now() and p.rules_version < i.rules_version;
 
 -- name: renew_process
 -- Say that a process lives; at the first time, that it is there. How long its leases are valid is told by the caller.
-insert into meter_process (process_id, node, expires_at)
-values (%(process_id)s, %(node)s, now() + make_interval(secs => %(lease_seconds)s))
+insert into meter_process (process_id, node, expires_at, rules_version)
+values (%(process_id)s, %(node)s, now() + make_interval(secs => %(lease_seconds)s), %(rules_version)s)
 on conflict (process_id) do update set seen_at = now(), expires_at = excluded.expires_at;
 
 -- name: fetch_leases

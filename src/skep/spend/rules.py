@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from skep.access import Principal, require_role
+from skep.observe import event
 from skep.spend.database_bank import queries
 from skep.spend.interfaces import RuleExistsError, RuleInvalidError, RuleNotFoundError
 from skep.spend.matching import LONGEST_VALUE
@@ -16,8 +20,15 @@ from skep.store import Connection, Database
 MOST_AMOUNT = 10**18
 """A thousand million dollars, in nano-dollars: sums of a few of them still fit into 64 bits."""
 
+HEARD_SECONDS = 2.0
+"""So long does who changes rules wait for all processes to go by them."""
+
+_HEARD_PAUSE_SECONDS = 0.01
 _LONGEST_NAME = 100
 _MOST_WINDOWS = 1000
+
+
+_log = logging.getLogger(__name__)
 
 
 def rule_of(row: Sequence[Any]) -> Rule:
@@ -72,12 +83,30 @@ class Rules:
         return rule_of(rows[0])
 
     async def create(self, principal: Principal, rule: Rule) -> Rule:
-        """A new one; its number and project are given here. In force everywhere at once while the database is reachable.
+        """A new one; its number and project are given here. In force in every process when this returns (`be_heard`).
 
         Raises RuleInvalidError, RuleExistsError.
         """
         async with self._database.transaction() as connection:
-            return await self.create_within(connection, principal, rule)
+            made = await self.create_within(connection, principal, rule)
+        await self.be_heard()
+        return made
+
+    async def be_heard(self) -> bool:
+        """Wait until every living process goes by the rules as they are; False when one takes longer than `HEARD_SECONDS`.
+
+        Such a process has been stopped, or died a moment ago, or does not hear what is told (some poolers): it hears of them within
+        5 s of going on.
+        """
+        until = time.monotonic() + HEARD_SECONDS
+        while True:
+            ((behind,),) = await self._database.fetch_tuples(queries["count_behind"])
+            if not behind:
+                return True
+            if time.monotonic() >= until:
+                event(_log, logging.WARNING, "rules not heard of everywhere yet", processes=behind)
+                return False
+            await asyncio.sleep(_HEARD_PAUSE_SECONDS)
 
     async def create_within(self, connection: Connection, principal: Principal, rule: Rule) -> Rule:
         """The same in somebody's transaction."""
@@ -109,6 +138,7 @@ class Rules:
         check_rule(rule)
         if not await self._database.execute(queries["update_rule"], _bound(rule)):
             raise RuleNotFoundError(name=name)
+        await self.be_heard()
         return rule
 
     async def delete(self, principal: Principal, name: str) -> None:
@@ -117,6 +147,7 @@ class Rules:
         bound = {"project_id": principal.project_id, "name": name}
         if not await self._database.execute(queries["delete_rule"], bound):
             raise RuleNotFoundError(name=name)
+        await self.be_heard()
 
     async def windows(self, principal: Principal) -> list[WindowState]:
         """Where the present windows stand, of all processes: at most 1,000, those most used of each rule first."""

@@ -23,6 +23,11 @@ class Metering:
         """How much of the journal is not known to be in the ledger."""
         return self.feeder.journal.waiting_bytes
 
+    @property
+    def foreign_journals(self) -> dict[str, int]:
+        """Journals in the data folder that belong to another database, with their bytes."""
+        return self.feeder.foreign
+
     async def flush(self) -> None:
         """Put everything that has ended into the ledger now. Raises an UnavailableError."""
         await self.feeder.flush()

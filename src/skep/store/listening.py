@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from skep.errors import UnavailableError
 from skep.store.database import Connection, Database
 
 _ALIVE_SECONDS = 20.0
 """After so long without a word we look whether the connection is still one."""
+
+_MOST_ANSWER_SECONDS = 10.0
+"""So long may the answer take; not longer than the silence was allowed to."""
 
 _AGAIN_SECONDS = 1.0
 
@@ -21,22 +28,38 @@ def _nothing() -> None:
     """For whoever does not mind silence."""
 
 
+def _no_proof(_: float) -> None:
+    """The same."""
+
+
 async def hear(
-    database: Database, listen: bytes, tell: Callable[[str], None], lose: Callable[[], None] = _nothing
+    database: Database,
+    listen: bytes,
+    tell: Callable[[str], None],
+    lose: Callable[[], None] = _nothing,
+    *,
+    prove: Callable[[float], None] = _no_proof,
+    alive_seconds: float = _ALIVE_SECONDS,
 ) -> None:
     """Call ``tell`` with what is told on a channel, until cancelled. ``listen`` is the statement that listens to it.
 
     ``tell`` is called with an empty text whenever the connection is made anew: something may have been missed before;
     ``lose`` when it is lost. It is a connection of its own; a database that is away is waited for.
+
+    After ``alive_seconds`` without a word it is asked whether it still is one, since a network can fall silent without an end.
+    ``prove`` is called with the monotonic time up to which everything that was told has been heard.
     """
+    listener = _Listener(listen, tell, prove, alive_seconds)
     said = ""
     while True:
         try:
             async with database.own_connection() as connection:
+                began = time.monotonic()
                 await connection.execute(listen)
                 said = ""
                 tell("")
-                await _hear_through(connection, listen, tell)
+                prove(began)
+                await listener.hear_through(connection)
         except UnavailableError as error:
             lose()
             if str(error) != said:
@@ -45,12 +68,41 @@ async def hear(
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
-async def _hear_through(connection: Connection, listen: bytes, tell: Callable[[str], None]) -> None:
-    while True:
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    listen: bytes
+    tell: Callable[[str], None]
+    prove: Callable[[float], None]
+    alive_seconds: float
+
+    async def hear_through(self, connection: Connection) -> None:
+        """Until the connection breaks."""
+        while True:
+            await self._drain(connection)
+            if await _is_readable(connection.fileno(), self.alive_seconds):
+                continue
+            began = time.monotonic()
+            await _answers(connection, self.listen, min(_MOST_ANSWER_SECONDS, self.alive_seconds))
+            await self._drain(connection)
+            self.prove(began)
+
+    async def _drain(self, connection: Connection) -> None:
         async for notification in connection.notifies(timeout=0):
-            tell(notification.payload)
-        if not await _is_readable(connection.fileno(), _ALIVE_SECONDS):
-            await connection.execute(listen)
+            self.tell(notification.payload)
+
+
+async def _answers(connection: Connection, listen: bytes, seconds: float) -> None:
+    """Have the connection answer in time, or break it: psycopg would wait for the answer though it was cancelled."""
+    ending = asyncio.get_running_loop().call_later(seconds, _shut, connection.fileno())
+    try:
+        await connection.execute(listen)
+    finally:
+        ending.cancel()
+
+
+def _shut(descriptor: int) -> None:
+    with socket.socket(fileno=os.dup(descriptor)) as shared:
+        shared.shutdown(socket.SHUT_RDWR)
 
 
 async def _is_readable(descriptor: int, timeout_seconds: float) -> bool:

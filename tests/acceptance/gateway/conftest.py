@@ -179,7 +179,7 @@ class Served:
             return client.post("/v1/chat/completions", json={"model": model, "messages": [], **more})
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def served(scratch_server: ScratchServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("gateway")
     data = folder / "data"

@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,7 +91,6 @@ def test_exactly_so_many_calls_pass(skep_on: Command, tmp_path: Path, workers: i
         settings.write_text(SETTINGS.format(url=provider.url))
         with server(skep_on, settings, workers) as url:
             made = skep_on("key", "create", "--name", "ci", "--budget-usd", f"{budget_nusd / 1e9:.9f}", "--json").answer
-            time.sleep(0.5)  # every process hears of the new rule
             seen = asyncio.run(ask_all(url, made["key"]))
             assert seen == {200: FITTING, 402: CALLS - FITTING}
             assert len(provider.truth()) == FITTING

@@ -13,9 +13,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from skep.spend import MeterOptions, MeterUnavailableError, SpendOptions, open_metering
+from skep.spend import ForeignDatabaseError, MeterOptions, MeterUnavailableError, Rules, SpendOptions, open_metering
+from skep.spend import rules as rules_module
 from skep.store import Database, DatabaseUnavailableError, EmbeddedServer, ExternalServer
-from tests.metering import Ledger, a_rule, an_ask, call, gather, make_rules, metering, used
+from tests.metering import Ledger, a_rule, an_ask, call, gather, make_rules, metering, open_database, used
 from tests.postgres import migrate
 
 
@@ -201,3 +202,87 @@ async def test_a_call_that_ends_after_the_meter_closed_does_no_harm(database_url
         ledger.check()
         assert ledger.all("select outcome, estimated, cost_nusd from call") == [("lost", True, 2)]
         assert ledger.one("select count(*) from meter_process") == 0
+
+
+def is_another(url: str) -> None:
+    """The database becomes one that knows nothing of what was written down before."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("update installation set identity = gen_random_uuid()")
+
+
+async def test_a_journal_of_another_database_is_left_alone(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Someone points SKEP_DATABASE_URL elsewhere: what is written down stays for the database that it belongs to."""
+    who = await make_rules(database_url, a_rule("requests", 100))
+    with psycopg.connect(database_url) as connection:
+        old = connection.execute("select identity from installation").fetchone()
+    async with metering(database_url, tmp_path, close_seconds=0.0, flush_seconds=60.0) as before:
+        await call(before.meter, an_ask(who.project_id, 2), 2)
+    assert list((tmp_path / "journal").glob("*.log"))
+    is_another(database_url)
+    async with metering(database_url, tmp_path) as after:
+        for _ in range(2):
+            assert await after.feeder.adopt() == 0
+        assert [size > 0 for size in after.foreign_journals.values()] == [True]
+    with ledger_of(database_url) as ledger:
+        assert ledger.one("select count(*) from call") == 0
+        assert caplog.text.count("journal of another database left alone") == 1
+        ledger.connection.execute("update installation set identity = %s", old)
+    async with metering(database_url, tmp_path) as again:
+        await again.feeder.adopt()
+        assert again.foreign_journals == {}
+    with ledger_of(database_url) as ledger:
+        assert ledger.one("select count(*) from call") == 1
+
+
+async def test_a_database_that_was_replaced_under_way_gets_nothing(database_url: str, tmp_path: Path) -> None:
+    who = await make_rules(database_url, a_rule("requests", 100))
+    async with metering(database_url, tmp_path, close_seconds=1.0, flush_seconds=60.0) as opened:
+        await opened.flush()
+        assert await call(opened.meter, an_ask(who.project_id, 2), 2)
+        is_another(database_url)
+        with pytest.raises(ForeignDatabaseError):
+            await opened.flush()
+        with pytest.raises(ForeignDatabaseError):
+            await opened.feeder.adopt()
+    with ledger_of(database_url) as ledger:
+        assert ledger.one("select count(*) from call") == 0
+    assert list((tmp_path / "journal").glob("*.log"))
+
+
+async def test_a_rule_is_in_force_in_every_process_when_it_is_made(database_url: str, tmp_path: Path) -> None:
+    """Not some milliseconds later: a call that begins after the command has ended is refused."""
+    who = await make_rules(database_url)
+    database = await open_database(database_url)
+    rules = Rules(database)
+    async with metering(database_url, tmp_path / "a") as one, metering(database_url, tmp_path / "b") as other:
+        for number in range(20):
+            name = f"rule-{number}"
+            await rules.create(who, a_rule("requests", 0, name=name))
+            for each in (one, other):
+                assert each.meter.try_admit(an_ask(who.project_id, 2)) is None
+                assert not await call(each.meter, an_ask(who.project_id, 2), 2)
+            await rules.change(who, name, amount=1000)
+            assert await call(one.meter, an_ask(who.project_id, 2), 2)
+            await rules.delete(who, name)
+            assert other.meter.standing(an_ask(who.project_id, 2).caller, "m") == ()
+    assert await rules.be_heard()
+    await database.close()
+
+
+async def test_a_process_that_does_not_hear_is_not_waited_for_long(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = await make_rules(database_url)
+    database = await open_database(database_url)
+    monkeypatch.setattr(rules_module, "HEARD_SECONDS", 0.2)
+    async with metering(database_url, tmp_path):
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(
+                "insert into meter_process (process_id, node, expires_at) values (7, 'stopped', now() + interval '1 hour')"
+            )
+        began = asyncio.get_running_loop().time()
+        await Rules(database).create(who, a_rule("requests", 1))
+        assert 0.2 <= asyncio.get_running_loop().time() - began < 2
+    await database.close()

@@ -26,7 +26,7 @@ _space = st.text(st.sampled_from(" \t\n\r"), max_size=3)
 
 
 @st.composite
-def _written(draw: st.DrawFn) -> tuple[bytes, dict[str, Any]]:
+def written(draw: st.DrawFn) -> tuple[bytes, dict[str, Any]]:
     """An object as some client might write it: any spaces, any escapes, keys in any order."""
     values = draw(st.dictionaries(st.sampled_from(KEYS) | _texts, _values, max_size=6))
     parts = []
@@ -39,7 +39,7 @@ def _written(draw: st.DrawFn) -> tuple[bytes, dict[str, Any]]:
     return f"{draw(_space)}{{{','.join(parts)}{draw(_space)}}}{draw(_space)}".encode(), values
 
 
-@given(_written(), st.dictionaries(st.sampled_from(KEYS), _values, max_size=4))
+@given(written(), st.dictionaries(st.sampled_from(KEYS), _values, max_size=4))
 def test_splicing_is_changing_the_object(written: tuple[bytes, dict[str, Any]], changes: dict[str, Any]) -> None:
     body, values = written
     spliced = splice(body, {key: orjson.dumps(value) for key, value in changes.items()}, values)
@@ -58,7 +58,7 @@ def test_splicing_is_changing_the_object(written: tuple[bytes, dict[str, Any]], 
         at = span.end
 
 
-@given(_written())
+@given(written())
 def test_a_span_holds_the_value(written: tuple[bytes, dict[str, Any]]) -> None:
     body, values = written
     for key, span in top_level_spans(body, list(values)).items():

@@ -99,6 +99,7 @@ def test_without_words_there_are_no_chunks(path: str, text: str) -> None:
 
 
 DEEP = 100_000
+LINES_DEEP = by_level(30_000, DEEP)
 
 
 def repeated(unit: str, size: int = 40_000) -> str:
@@ -111,7 +112,7 @@ PATHOLOGICAL = {
     "round closed": "(" * DEEP + ")" * DEEP,
     "square closed": "[" * DEEP + "1" + "]" * DEEP,
     "curly closed": "{" * DEEP + "}" * DEEP,
-    "one on a line": "(\n" * DEEP + ")\n" * DEEP,
+    "one on a line": "(\n" * LINES_DEEP + ")\n" * LINES_DEEP,
     "sum": "1+" * DEEP + "1",
     "minus": "-" * DEEP,
     "calls": repeated("a("),
@@ -155,7 +156,7 @@ PATHOLOGICAL = {
     "selectors": repeated("a>b "),
     "cells": '{"cells": [' + repeated('{"cell_type": "code", "source": ["def f():\\n"]},'),
     "nested cells": repeated('{"cells": ['),
-    "blank lines": "x" + "\n" * 1_000_000 + "y",
+    "blank lines": "x" + "\n" * by_level(200_000, 1_000_000) + "y",
     "spaces": ("x" + " " * 500_000) * 2,
 }
 LIMIT_SECONDS = 5.0
