@@ -34,7 +34,8 @@ _WIDTH = "100"
 _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
-    "gateway": ("status",),
+    "gateway": ("status", "explain", "reload"),
+    "cost": ("report",),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
     "limit": _RULES,

@@ -1,14 +1,15 @@
-"""``skep gateway status`` and ``reload``."""
+"""``skep gateway``: how calls of models fare, all of them and single ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from skep.cli.asking import ask_server
-from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for
+from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
+from skep.spend import Ledger, explanation_lines
 from skep.terminal import Terminal
 
 _EXAMPLES = """\
@@ -18,6 +19,11 @@ Examples:
   skep gateway status --json
 """
 
+_EXPLAIN_EXAMPLES = """\
+\b
+Examples:
+  skep gateway explain 019ac1f2-7c1e-7d3a-9b1c-0a5e8f1d2c3b
+"""
 _RELOAD_EXAMPLES = """\
 \b
 Examples:
@@ -38,6 +44,24 @@ def status(
     terminal = Terminal(json=json)
     answer = ask_server(settings_for(context, terminal, config, data_dir), "/api/v1/gateway/status")
     terminal.result(answer, lambda: "\n".join(_lines(answer)))
+
+
+@gateway_app.command("explain", epilog=_EXPLAIN_EXAMPLES)
+def explain(
+    context: typer.Context,
+    call_id: Annotated[str, typer.Argument(metavar="CALL_ID", help="From the header x-skep-call-id of its answer.")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Explain a call: what was tried, how long it took, what it cost and why, which budgets and limits counted it."""
+    terminal = Terminal(json=json)
+    found = with_skep(
+        settings_for(context, terminal, config, data_dir),
+        terminal,
+        lambda skep, who: Ledger(skep.database).call(who, call_id),
+    )
+    terminal.result(found, lambda: "\n".join(explanation_lines(found)))
 
 
 @gateway_app.command("reload", epilog=_RELOAD_EXAMPLES)

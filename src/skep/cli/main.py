@@ -43,6 +43,7 @@ COMMANDS = (
     LazyCommand("key", "skep.cli.key_commands", "Make, show, renew and revoke the keys of a project."),
     LazyCommand("budget", "skep.cli.budget_commands", "Set what calls of models may cost."),
     LazyCommand("limit", "skep.cli.limit_commands", "Set how many calls of models and tokens there may be."),
+    LazyCommand("cost", "skep.cli.cost_commands", "Show what calls of models cost."),
     LazyCommand(
         "project",
         "skep.cli.project_commands",

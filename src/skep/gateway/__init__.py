@@ -25,6 +25,7 @@ from skep.gateway.metrics import GATEWAY_METRICS
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route
 from skep.gateway.profiles import PROFILES, Face, Profile
 from skep.gateway.service import Gateway, GatewayStatus
+from skep.gateway.sharing import shared
 from skep.gateway.upstream import HttpUpstream
 
 __all__ = [
@@ -61,4 +62,5 @@ __all__ = [
     "Upstream",
     "no_price",
     "read_config",
+    "shared",
 ]

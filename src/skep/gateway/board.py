@@ -114,7 +114,9 @@ class Board:
 
     def hear_opened(self, route: str, seconds: float, reason: str) -> None:
         """Another process opened a breaker for everybody."""
-        self._fare(route).breaker.open_until(self._clock() + seconds, reason)
+        fare = self._fare(route)
+        fare.last_failure = f"{reason} (found out by another process)"
+        fare.breaker.open_until(self._clock() + seconds, fare.last_failure)
 
     def seconds_left(self, routes: Iterable[Route]) -> float:
         """How long until the first of the routes may be tried again."""

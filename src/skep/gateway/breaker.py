@@ -121,8 +121,9 @@ class Breaker:
         if is_hard or self.straight_failures >= STRAIGHT_FAILURES:
             self._open(now, HARD_SECONDS if is_hard else SOFT_SECONDS, reason)
             return True
-        calls = sum(self._good) + sum(self._bad)
-        if calls >= LEAST_CALLS and sum(self._bad) >= FAILURE_RATE * calls:
+        good, calls = sum(self._good), sum(self._good) + sum(self._bad)
+        # Where nothing succeeds at all, the failures in a row decide, a few calls later: then every process is told.
+        if good and calls >= LEAST_CALLS and calls - good >= FAILURE_RATE * calls:
             self._open(now, SOFT_SECONDS, reason)
         return False
 

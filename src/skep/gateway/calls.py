@@ -22,7 +22,7 @@ from skep.gateway.models import Model, Route
 from skep.gateway.requests import Known, adapted
 from skep.gateway.usage import counted
 from skep.observe import NO_METRICS, Metrics
-from skep.spend import Charge, Meter, Outcome, Price, Settlement, Ticket, Usage
+from skep.spend import Charge, Meter, Outcome, Price, Settlement, Step, Ticket, Usage, cost_nusd
 from skep.web import Notes
 
 T = TypeVar("T")
@@ -84,7 +84,9 @@ class ModelCall:
     first_byte: float | None = None
     charge: Charge | None = None
     """None until the call is settled."""
-    failures: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    """What did not lead to the answer, in order: attempts that failed, routes passed over, models that a budget forbade."""
+    attempt_began: float = 0.0
     is_out: bool = False
     """Whether a provider may be at work on it now."""
     wasted: list[tuple[Usage, Price | None]] = field(default_factory=list)
@@ -133,6 +135,7 @@ class ModelCall:
                 ttft_ms=None if self.first_byte is None else (self.first_byte - self.started) * 1000,
                 duration_ms=(now - self.started) * 1000,
                 price=None if route is None else route.price,
+                tried=self._tried(outcome, now) if self.steps else (),
                 wasted=tuple(self.wasted),
             )
             self.charge = self.tools.meter.settle(self.ticket, settlement)
@@ -154,10 +157,14 @@ class ModelCall:
         self.is_out = False
         route = self.route
         assert route is not None, "an attempt has a route"
-        self.failures.append(f"{route.name} {failure.kind}: {failure.reason}")
+        step = Step(route.name, failure.kind, failure.reason, _ms(time.monotonic() - self.attempt_began))
         if failure.may_be_billed:
-            self.wasted.append((failure.usage or self._untold(), route.price))
+            usage = failure.usage or self._untold()
+            self.wasted.append((usage, route.price))
             self.wasted_estimated |= failure.usage is None or failure.kind == "malformed"
+            cost = None if route.price is None else cost_nusd(route.price, usage)
+            step = replace(step, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost_nusd=cost)
+        self.steps.append(step)
 
     def _untold(self) -> Usage:
         """What an attempt is reckoned to have used of which nothing came. A stream is written while we look on; of a whole answer
@@ -204,9 +211,19 @@ class ModelCall:
             log["input"], log["output"] = usage.input_tokens, usage.output_tokens
         if self.charge is not None:
             log["cost_nusd"] = self.charge.cost_nusd
-        if self.attempts > 1 or self.failures:
+        if self.attempts > 1 or self.steps:
             log["attempts"] = self.attempts
-            log["failures"] = "; ".join(self.failures)
+            log["failures"] = "; ".join(f"{step.what} {step.outcome}: {step.reason}" for step in self.steps)
+
+    def _tried(self, outcome: Outcome, now: float) -> tuple[Step, ...]:
+        """The way of the call: an attempt that did not fail stands at its end."""
+        if self.route is None or outcome not in ("ok", "cancelled"):
+            return tuple(self.steps)
+        return (*self.steps, Step(self.route.name, outcome, "", _ms(now - self.attempt_began)))
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 class CallFailedError(Exception):
@@ -225,7 +242,15 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
     """
     board, model = call.tools.board, call.model
     deadline = call.started + model.deadline_seconds
-    attempts = Attempts(model, deadline, lambda index: board.admits(model.routes[index]))
+
+    def admits(index: int) -> int:
+        route = model.routes[index]
+        permit = board.admits(route)
+        if not permit:
+            call.steps.append(Step(route.name, "breaker_open", board.reasons((route,))))
+        return permit
+
+    attempts = Attempts(model, deadline, admits)
     index = attempts.first()
     if index is None:
         left = board.seconds_left(model.routes)
@@ -233,7 +258,7 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
     while True:
         route = call.route = model.routes[index]
         call.attempts = attempts.count
-        began = time.monotonic()
+        began = call.attempt_began = time.monotonic()
         call.is_out = True
         try:
             result = await attempt(call, route, min(route.timeout_seconds, deadline - began))

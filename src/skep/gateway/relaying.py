@@ -25,7 +25,7 @@ from skep.gateway.models import Route
 from skep.gateway.streaming import Tally, error_event
 from skep.gateway.usage import AnswerUnreadableError, counted, output_bytes, read_answer
 from skep.gateway.watching import ClientWatch
-from skep.spend import Outcome, Usage
+from skep.spend import Outcome, Step, Usage
 from skep.web import WHOLE_ANSWER, openai_error_bytes
 
 _WATCH_AFTER_SECONDS = 0.1
@@ -309,7 +309,8 @@ async def _break_off(call: ModelCall, watch: ClientWatch, tally: Tally, failure:
     assert route is not None, "a stream came from a route"
     if not watch.is_gone:
         call.tools.board.failed(route, Failure("interrupted", failure.reason))
-    call.failures.append(f"{route.name} {failure.kind}: {failure.reason}")
+    took_ms = round((time.monotonic() - call.attempt_began) * 1000, 1)
+    call.steps.append(Step(route.name, failure.kind, failure.reason, took_ms))
     shown = failed_error(Failure("interrupted", failure.reason), provider=route.provider.name, model=call.model.name)
     await _end_broken(call, watch, tally, error_event(openai_error_bytes(shown)))
 

@@ -33,6 +33,7 @@ from skep.spend import (
     Meter,
     Price,
     Rates,
+    Step,
     Ticket,
     make_price,
 )
@@ -135,6 +136,10 @@ class Gateway:
         """What clients may ask for."""
         return [*self._served, *([] if self._local is None else [LOCAL_MODEL])]
 
+    def route_names(self) -> frozenset[str]:
+        """Every route, as the board calls it."""
+        return frozenset(route.name for model in self.config.models.values() for route in model.routes)
+
     def status(self) -> GatewayStatus:
         """How the gateway fares, in this process."""
         return GatewayStatus(
@@ -195,11 +200,13 @@ class Gateway:
                 assert local is not None, "either of them was found"
                 await answer_locally(local, self._tools.meter, known, caller, send, notes)
                 return
-            served, ticket = await self._admit(served, caller, known)
+            steps: list[Step] = []
+            served, ticket = await self._admit(served, caller, known, steps)
             self._tools.meter.begin(ticket)
             call = ModelCall(
                 self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
             )
+            call.steps = steps
             call.task = asyncio.current_task()
             self._calls.add(call)
             try:
@@ -209,8 +216,11 @@ class Gateway:
         finally:
             turns.leave()
 
-    async def _admit(self, served: Served, caller: Caller, known: Known) -> tuple[Served, Ticket]:
-        """The right to make the call, with the model asked for or the cheaper one that a rule names instead."""
+    async def _admit(self, served: Served, caller: Caller, known: Known, steps: list[Step]) -> tuple[Served, Ticket]:
+        """The right to make the call, with the model asked for or the cheaper one that a rule names instead.
+
+        ``steps`` takes the models that were refused before.
+        """
         meter = self._tools.meter
         tried: set[str] = set()
         while True:
@@ -225,6 +235,7 @@ class Gateway:
                 fallback = self._served.get(cast("str", error.fields.get("fallback_model") or ""))
                 if fallback is None or fallback.model.name in tried:
                     raise
+                steps.append(Step(served.model.name, error.code, str(error)))
                 served = fallback
 
 

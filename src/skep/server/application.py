@@ -17,6 +17,7 @@ from skep.server.gateway_opening import gateway_config, open_gateway
 from skep.server.health import health_endpoints
 from skep.server.job_routes import job_endpoints
 from skep.server.key_routes import key_endpoints
+from skep.server.ledger_routes import ledger_endpoints
 from skep.server.mcp_endpoint import mcp_endpoints
 from skep.server.metrics_endpoint import metrics_endpoints
 from skep.server.opening import Opening
@@ -26,7 +27,7 @@ from skep.server.reloading import Followed, Reload, no_reload
 from skep.server.routing import Router
 from skep.server.rule_routes import rule_endpoints
 from skep.settings import Settings
-from skep.spend import Administration, administer
+from skep.spend import Administration, Ledger, administer
 from skep.web import Endpoint
 
 _BODY_BYTES = 1 << 20
@@ -82,6 +83,7 @@ def all_endpoints(
         *change_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *key_endpoints(administration),
         *rule_endpoints(administration),
+        *ledger_endpoints(lambda: Ledger(opening.skep.database)),
         *gateway_endpoints(lambda: opening.gateway),
         *reload_endpoints(reload),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from skep import __version__
 from skep.app import Skep, make_embedder
-from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config
+from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared
 from skep.observe import NO_METRICS, Metrics
 from skep.settings import GatewaySettings, Settings
 from skep.spend import Meter, PriceCatalogue, SpendOptions, open_metering
@@ -26,6 +26,7 @@ async def open_gateway(skep: Skep, settings: Settings, metrics: Metrics = NO_MET
         metering = await stack.enter_async_context(open_metering(skep.database, options))
         gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings), metrics)
         stack.push_async_callback(gateway.close)
+        await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names))
         gateway.foreign_journals = lambda: metering.foreign_journals
         gateway.start()
         yield gateway

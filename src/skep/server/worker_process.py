@@ -17,6 +17,7 @@ from skep.server.orders import Orders
 from skep.server.running import claim, find_running
 from skep.server.signals import on_end
 from skep.settings import Settings
+from skep.spend import Ledger
 
 _NICE = 10
 """Indexing yields to searches, and to whatever people do on their machine, in the embedded database too."""
@@ -61,7 +62,8 @@ async def _work_once(settings: Settings, orders: Orders, ending: asyncio.Event) 
             # Whoever worked on this queue before us is dead: no need to wait until it has been silent for long.
             await worker.adopt()
         working = asyncio.create_task(worker.run(), name="skep-worker")
-        tidying = asyncio.create_task(do_chores(chores(skep)), name="skep-chores")
+        ledger = Ledger(skep.database, retention_days=settings.spend.retention_days)
+        tidying = asyncio.create_task(do_chores((*chores(skep), ledger.tidy)), name="skep-chores")
         stopping = asyncio.create_task(ending.wait(), name="skep-worker-end")
         event(_log, logging.INFO, "working", queue=options.queue, concurrency=options.concurrency)
         try:

@@ -278,6 +278,15 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpendSettings:
+    """What is kept of what calls of models cost."""
+
+    retention_days: int = setting(
+        400, "How long single calls are kept; their sums by hour and day stay for 800 days.", minimum=1, maximum=36_500
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """What Skep says about its own work, and where."""
 
@@ -372,6 +381,7 @@ class Settings:
     search: SearchSettings = SearchSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     gateway: GatewaySettings = GatewaySettings()
+    spend: SpendSettings = SpendSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
 

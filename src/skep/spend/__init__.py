@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skep.spend.administering import Administration, administer
 from skep.spend.catalogue import PriceCatalogue
+from skep.spend.explaining import Explanation, explanation_lines
 from skep.spend.feeding import SpendOptions
 from skep.spend.interfaces import (
     BudgetExceededError,
@@ -20,7 +21,7 @@ from skep.spend.interfaces import (
     UnpricedError,
 )
 from skep.spend.key_rules import KeyLimits, MeteredKeys
-from skep.spend.ledger import LatencyBy, Ledger, ReportBy
+from skep.spend.ledger import Ledger, ReportBy, report_csv
 from skep.spend.memory import MemoryMeter
 from skep.spend.meter import MeterOptions
 from skep.spend.models import (
@@ -29,18 +30,20 @@ from skep.spend.models import (
     Ask,
     Caller,
     Charge,
-    LatencyLine,
     Metric,
     Mode,
     Outcome,
+    Percentiles,
     Period,
     Price,
     ProcessState,
     Rates,
+    Report,
     ReportLine,
     Rule,
     Settlement,
     Standing,
+    Step,
     Subject,
     Ticket,
     Tier,
@@ -53,6 +56,7 @@ from skep.spend.prices import cost_nusd, make_price, worst_cost_nusd
 from skep.spend.rulebook import Rulebook, RuleKind
 from skep.spend.rules import Rules
 from skep.spend.service import Metering, open_metering
+from skep.spend.spans import parse_since
 from skep.spend.views import IssuedKey, MeteredKey, RuleView, view_of
 
 __all__ = [
@@ -64,12 +68,11 @@ __all__ = [
     "CallNotFoundError",
     "Caller",
     "Charge",
+    "Explanation",
     "ForeignDatabaseError",
     "IssuedKey",
     "JournalUnwritableError",
     "KeyLimits",
-    "LatencyBy",
-    "LatencyLine",
     "Ledger",
     "LimitExceededError",
     "MemoryMeter",
@@ -82,12 +85,14 @@ __all__ = [
     "Metric",
     "Mode",
     "Outcome",
+    "Percentiles",
     "Period",
     "Price",
     "PriceCatalogue",
     "ProcessNotReleasableError",
     "ProcessState",
     "Rates",
+    "Report",
     "ReportBy",
     "ReportLine",
     "Rule",
@@ -101,6 +106,7 @@ __all__ = [
     "Settlement",
     "SpendOptions",
     "Standing",
+    "Step",
     "Subject",
     "Ticket",
     "Tier",
@@ -109,10 +115,13 @@ __all__ = [
     "WindowState",
     "administer",
     "cost_nusd",
+    "explanation_lines",
     "make_price",
     "new_call_id",
     "open_metering",
+    "parse_since",
     "parse_usd",
+    "report_csv",
     "usd_text",
     "usd_to_nusd",
     "view_of",

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
+
 from skep.errors import UnavailableError
 from skep.jobs import end_task
 from skep.observe import event
@@ -20,6 +22,7 @@ from skep.spend.interfaces import ForeignDatabaseError
 from skep.spend.journal import FileJournal
 from skep.spend.meter import LeasedMeter, MeterOptions
 from skep.spend.models import Alert, Rule
+from skep.spend.prices import price_facts
 from skep.spend.rules import rule_of
 from skep.store import Connection, Database, hear
 
@@ -92,6 +95,7 @@ class Feeder:
         self._recalls: dict[int, set[int]] = {}
         """Windows by the process that needs room in them."""
         self._rules: list[Rule] | None = None
+        self._noted_prices: set[str] = set()
         self._said: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.journal = FileJournal(
@@ -268,6 +272,7 @@ class Feeder:
 
     async def _flush_all(self, connection: Connection) -> None:
         async with self._flush_turn:
+            await self._note_prices(connection)
             while (batch := self.journal.next_batch()) is not None:
                 flushed = Flushed()
                 self.meter.flush_begun()
@@ -277,6 +282,15 @@ class Feeder:
                 finally:
                     self.meter.flush_ended(flushed.windows)
                 await self._alert(flushed.crossings)
+
+    async def _note_prices(self, connection: Connection) -> None:
+        """A price is known before the first call that was charged by it: `skep gateway explain` shows its numbers."""
+        new = [price for version, price in self.meter.prices.items() if version not in self._noted_prices]
+        if new:
+            rates = [orjson.dumps(price_facts(price)).decode() for price in new]
+            bound = {"versions": [price.version for price in new], "rates": rates}
+            await connection.execute(queries["note_prices"], bound)
+            self._noted_prices.update(price.version for price in new)
 
     async def _alert(self, crossings: list[Crossing]) -> None:
         for crossing in crossings:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
 import math
-from collections.abc import Mapping
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 from skep.access import Principal, require_role
 from skep.spend.database_bank import queries
+from skep.spend.explaining import CallRow, ChargedRule, Explanation, explain
 from skep.spend.interfaces import CallNotFoundError, ProcessNotReleasableError
-from skep.spend.models import LatencyLine, ProcessState, ReportLine
+from skep.spend.models import Percentiles, ProcessState, ReportLine
+from skep.spend.money import usd_text
 from skep.store import Database
 
 ReportBy = Literal["project", "model", "key", "user", "tier", "provider", "outcome", "tag"]
 DIMENSIONS: tuple[ReportBy, ...] = ("project", "model", "key", "user", "tier", "provider", "outcome", "tag")
-
-LatencyBy = Literal["project", "model", "provider"]
-LATENCY_DIMENSIONS: tuple[LatencyBy, ...] = ("project", "model", "provider")
 
 KEPT_ROLLUP_DAYS = 800
 """Sums are small: they are kept longer than calls."""
@@ -33,6 +38,12 @@ KEPT_WINDOW_DAYS = 40
 """Ended windows are kept for so long, for people who look back at a month."""
 
 _MOST_LINES = 1000
+_SHARES = (0.5, 0.95, 0.99)
+_CSV_COLUMNS = (
+    *("value", "calls", "cost_usd", "unpriced", "estimated", "failed"),
+    *("input_tokens", "cached_input_tokens", "output_tokens"),
+    *("ttft_p50_ms", "ttft_p95_ms", "ttft_p99_ms", "duration_p50_ms", "duration_p95_ms", "duration_p99_ms"),
+)
 _CLOCK_SKEW = timedelta(minutes=10)
 _UUID7_VERSION = 7
 
@@ -47,13 +58,12 @@ class Ledger:
     async def report(
         self, principal: Principal, *, by: ReportBy, since: datetime, until: datetime | None = None
     ) -> list[ReportLine]:
-        """What calls since then cost, by one of their properties, the dearest first; at most 1,000 lines.
+        """What calls since then cost and how long they took, by one of their properties, the dearest first; at most 1,000 lines.
 
         A call with several tags counts for each of them.
         """
         require_role(principal, "reader")
-        return await self._database.fetch_all(
-            ReportLine,
+        rows = await self._database.fetch_tuples(
             queries["report_calls"],
             {
                 "project_id": principal.project_id,
@@ -63,25 +73,7 @@ class Ledger:
                 "limit": _MOST_LINES,
             },
         )
-
-    async def latency(
-        self, principal: Principal, *, by: LatencyBy, since: datetime, until: datetime | None = None
-    ) -> list[LatencyLine]:
-        """How long calls took until the first token and until their end; percentiles are exact to 19 %."""
-        require_role(principal, "reader")
-        rows = await self._database.fetch_tuples(
-            queries["report_latency"],
-            {
-                "project_id": principal.project_id,
-                "by": by,
-                "since": since,
-                "until": until or datetime.now(UTC) + _CLOCK_SKEW,
-            },
-        )
-        buckets: dict[tuple[str | None, str], dict[int, int]] = {}
-        for value, measure, bucket, calls in rows:
-            buckets.setdefault((value, measure), {})[bucket] = calls
-        return [latency_line(value, measure, found) for (value, measure), found in buckets.items()]
+        return [_line(principal.project_name if by == "project" else value, numbers) for value, *numbers in rows]
 
     async def roll_up(self) -> int:
         """Sum up the hours that have ended and to which calls were added since, and their days; how many hours there were."""
@@ -98,12 +90,7 @@ class Ledger:
         async with self._database.transaction() as connection:
             if await (await connection.execute(queries["close_day"], {"day": day})).fetchone() is None:
                 return
-            for statement in (
-                "delete_day_rollups",
-                "delete_day_latencies",
-                "insert_day_rollups",
-                "insert_day_latencies",
-            ):
+            for statement in ("delete_day_rollups", "insert_day_rollups"):
                 await connection.execute(queries[statement], {"day": day})
 
     async def _roll_up_hour(self, hour: datetime) -> None:
@@ -111,25 +98,21 @@ class Ledger:
             await connection.execute(queries["stop_flushes"])
             if await (await connection.execute(queries["delete_due"], {"hour": hour})).fetchone() is None:
                 return
-            for statement in ("reopen_day", "delete_rollups", "delete_latencies"):
+            for statement in ("reopen_day", "delete_rollups"):
                 await connection.execute(queries[statement], {"hour": hour})
             await connection.execute(queries["insert_rollups"], {"hour": hour, "dimensions": list(DIMENSIONS)})
-            await connection.execute(
-                queries["insert_latencies"], {"hour": hour, "dimensions": list(LATENCY_DIMENSIONS)}
-            )
 
-    async def call(self, principal: Principal, call_id: str) -> dict[str, Any]:
+    async def call(self, principal: Principal, call_id: str) -> Explanation:
         """One call with everything that the ledger knows of it. Raises CallNotFoundError."""
         require_role(principal, "reader")
         since, until = _around(call_id)
         bound = {"project_id": principal.project_id, "call_id": call_id, "from": since, "until": until}
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(queries["fetch_call"], bound)
-            row = await cursor.fetchone()
-            names = [column.name for column in cursor.description or ()]
+        row = await self._database.fetch_one(CallRow, queries["fetch_call"], bound)
         if row is None:
             raise CallNotFoundError(call_id=call_id)
-        return dict(zip(names, row, strict=True))
+        bound = {"project_id": principal.project_id, "window_ids": row.holds[::3]}
+        rules = await self._database.fetch_all(ChargedRule, queries["fetch_charged_rules"], bound)
+        return explain(row, rules)
 
     async def processes(self, principal: Principal) -> list[ProcessState]:
         """Who holds leases."""
@@ -159,18 +142,49 @@ class Ledger:
         await self.roll_up()
 
 
-def latency_line(value: str | None, measure: str, buckets: Mapping[int, int]) -> LatencyLine:
-    """Percentiles of calls in buckets: the upper end of the bucket in which each lies."""
-    total = sum(buckets.values())
-    ends: list[float] = []
-    for share in (0.5, 0.95, 0.99):
-        rank, seen = math.ceil(total * share), 0
-        for bucket in sorted(buckets):
-            seen += buckets[bucket]
-            if seen >= rank:
-                ends.append(bucket_end_ms(bucket))
-                break
-    return LatencyLine(value, measure, total, *ends)
+def _line(value: str | None, row: Sequence[Any]) -> ReportLine:
+    """A row of the report, in the order of its statement after the value."""
+    calls, cost, *numbers, ttft, duration = row
+    return ReportLine(*(value, calls, cost, usd_text(cost), *numbers, percentiles(ttft), percentiles(duration)))
+
+
+def report_csv(lines: Iterable[ReportLine]) -> str:
+    """A report as a table of comma-separated values, with a line of names first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for line in lines:
+        counts = [line.calls, line.cost_usd, line.unpriced, line.estimated, line.failed]
+        tokens = [line.input_tokens, line.cached_input_tokens, line.output_tokens]
+        times = [time for found in (line.ttft, line.duration) for time in _times(found)]
+        writer.writerow([_harmless(line.value), *counts, *tokens, *times])
+    return text.getvalue()
+
+
+def _times(found: Percentiles | None) -> tuple[float | str, ...]:
+    return ("", "", "") if found is None else (found.p50_ms, found.p95_ms, found.p99_ms)
+
+
+def _harmless(value: str | None) -> str:
+    """Programs that show tables take what begins like this for a formula, and clients choose their tags and users."""
+    return "" if value is None else f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def percentiles(histogram: bytes | None) -> Percentiles | None:
+    """What a histogram says, as pgvector sends it: two numbers of 16 bits, then 32-bit floats, big-endian.
+
+    The upper end of the bucket in which each percentile lies. None when it is empty.
+    """
+    if histogram is None:
+        return None
+    counts = array("f", histogram[4:])
+    if sys.byteorder == "little":
+        counts.byteswap()
+    below = list(itertools.accumulate(counts))
+    total = below[-1]
+    if not total:
+        return None
+    return Percentiles(*(round(bucket_end_ms(bisect_left(below, math.ceil(total * share))), 2) for share in _SHARES))
 
 
 def bucket_end_ms(bucket: int) -> float:

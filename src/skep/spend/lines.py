@@ -8,9 +8,12 @@ nothing more be heard of the call (outcome ``lost``, charged as reserved); ``E``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
-from skep.spend.models import Ask, Caller, Charge, Settlement, Usage
+import orjson
+
+from skep.spend.models import Ask, Caller, Charge, Settlement, Step, Usage
 from skep.spend.prices import is_plain
 from skep.spend.tickets import HeldTicket
 
@@ -46,6 +49,7 @@ COLUMNS = (
     "price_version",
     "estimated",
     "outcome",
+    "tried",
     "holds",
 )
 """In the order of a line; the ledger's staging table has the same."""
@@ -57,6 +61,7 @@ LONGEST_TEXT = 500
 
 LONGEST_TAG = 100
 MOST_TAGS = 32
+MOST_STEPS = 50
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": "\ufffd"})
 _NO_USAGE = Usage()
@@ -101,7 +106,7 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
         ]
     )
     cost = NULL if cost_nusd is None else cost_nusd
-    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{{{holds}}}\n"
+    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{{{holds}}}\n"
 
 
 def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
@@ -117,7 +122,7 @@ def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged
         f"E\t{ticket.head}\t{cell(settlement.provider)}\t{cell(settlement.model_used)}\t{_number(settlement.status)}"
         f"\t{settlement.attempts}\t{_us(settlement.ttft_ms)}\t{_us(settlement.duration_ms)}\t{_usage(usage)}"
         f"\t{_number(charge.cost_nusd)}\t{charge.price_version or NULL}\t{'t' if charge.estimated else 'f'}"
-        f"\t{settlement.outcome}\t{{{holds}}}\n"
+        f"\t{settlement.outcome}\t{_tried(settlement.tried)}\t{{{holds}}}\n"
     )
 
 
@@ -135,6 +140,18 @@ def _usage(usage: Usage) -> str:
             _number(usage.output_audio_tokens),
         ]
     )
+
+
+def _tried(steps: Sequence[Step]) -> str:
+    if not steps:
+        return NULL
+    shown = [replace(step, what=_plain(step.what), reason=_plain(step.reason)) for step in steps[:MOST_STEPS]]
+    return _escaped(orjson.dumps(shown).decode())
+
+
+def _plain(text: str) -> str:
+    """A text that JSON in the database can hold: whole characters, and no NUL."""
+    return text[:LONGEST_TEXT].encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def _number(value: int | None) -> str:

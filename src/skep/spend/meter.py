@@ -17,7 +17,7 @@ from skep.spend.holdings import NEVER, FlushedWindow, Holding, WindowView
 from skep.spend.interfaces import JournalUnwritableError, Meter, MeterUnavailableError
 from skep.spend.lines import begin_line, caller_columns, end_line, head
 from skep.spend.matching import MOST_NEED, Plan, RuleBook, Seat, is_plausible, needs, use
-from skep.spend.models import Ask, Caller, Charge, Metric, Rule, Settlement, Standing, Ticket
+from skep.spend.models import Ask, Caller, Charge, Metric, Price, Rule, Settlement, Standing, Ticket
 from skep.spend.ports import Bank, Journal, Wish
 from skep.spend.prices import worst_cost_nusd
 from skep.spend.refusing import refusal, unpriced
@@ -83,6 +83,8 @@ class LeasedMeter(Meter):
         self._journal = journal
         self._book = RuleBook()
         self._plans: dict[tuple[object, ...], Plan] = {}
+        self.prices: dict[str, Price] = {}
+        """Those that calls were charged by, by version: for whoever explains a call later."""
         self._knows_rules = False
         self._valid_until = -NEVER
         # What changes our leases goes one by one, so that an answer of the bank can be compared with what we believe.
@@ -178,6 +180,8 @@ class LeasedMeter(Meter):
             settlement = dataclasses.replace(settlement, usage=None, estimated=True)
         used = use(held.ask, settlement)
         price = settlement.price or held.ask.price
+        if price is not None and price.version not in self.prices:
+            self.prices[price.version] = price
         charge = Charge(
             cost_nusd=used.cost_nusd,
             tokens=used.tokens,

@@ -167,6 +167,23 @@ class Ticket:
     is_closed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that was tried for a call, or passed over, before it ended."""
+
+    what: str
+    """A route, or the model asked for where another answers in its stead."""
+    outcome: str
+    """The kind of failure; ``breaker_open`` for a route that was passed over; an `Outcome` for the one that ended the call."""
+    reason: str = ""
+    ms: float | None = None
+    """How long it took; None where nothing was sent."""
+    input_tokens: int | None = None
+    """With ``output_tokens`` and their cost: of an attempt whose answer nobody got and that the provider may bill."""
+    output_tokens: int | None = None
+    cost_nusd: int | None = None
+
+
 @dataclass(slots=True)
 class Settlement:
     """How a call ended and what the provider said it used."""
@@ -185,6 +202,8 @@ class Settlement:
     duration_ms: float | None = None
     price: Price | None = None
     """Of the route that was used."""
+    tried: tuple[Step, ...] = ()
+    """Empty when the first route answered at once."""
     wasted: tuple[tuple[Usage, Price | None], ...] = ()
     """What attempts took whose answers nobody got, each with the price of its route. Part of what the call is charged."""
 
@@ -264,6 +283,15 @@ class WindowState:
 
 
 @dataclass(frozen=True, slots=True)
+class Percentiles:
+    """How long calls took; exact to 19 %, never too low."""
+
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReportLine:
     """What calls with one value of a property cost together."""
 
@@ -272,6 +300,7 @@ class ReportLine:
     calls: int
     cost_nusd: int
     """Of the calls whose cost is known."""
+    cost_usd: str
     unpriced: int
     """Calls whose cost is not known."""
     estimated: int
@@ -280,6 +309,21 @@ class ReportLine:
     cached_input_tokens: int
     output_tokens: int
     failed: int
+    """Calls that ended in another way than by an answer or by the client."""
+    ttft: Percentiles | None
+    """Until the first token of streams; None when there was none."""
+    duration: Percentiles | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What calls of a span cost, by one of their properties."""
+
+    by: str
+    since: datetime
+    until: datetime | None
+    """None: until now."""
+    lines: list[ReportLine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,16 +337,3 @@ class ProcessState:
     is_expired: bool
     windows: int
     """Of the principal's project, of which it holds something."""
-
-
-@dataclass(frozen=True, slots=True)
-class LatencyLine:
-    """How long calls with one value of a property took."""
-
-    value: str | None
-    measure: str
-    """``ttft``: until the first token; ``duration``: until the end."""
-    calls: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float

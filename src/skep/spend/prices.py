@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from skep.spend.models import Price, Rates, Tier, Usage
 
 MTOK = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CostPart:
+    """Tokens that cost the same."""
+
+    what: str
+    tokens: int
+    nusd_per_mtok: int
 
 
 def make_price(rates: Rates, tiers: Iterable[Tier] = (), *, request_nusd: int = 0) -> Price:
@@ -37,6 +49,43 @@ def cost_nusd(price: Price, usage: Usage) -> int | None:
         total += _more(usage.output_audio_tokens, rates.output_audio_nusd_per_mtok, rates.output_nusd_per_mtok)
     # A provider that tells parts larger than the whole must not be owed money.
     return price.request_nusd + max(0, total + MTOK // 2) // MTOK
+
+
+def cost_parts(price: Price, usage: Usage) -> list[CostPart]:
+    """What `cost_nusd` adds up, each kind of token with its rate; those without a rate of their own are part of another."""
+    if usage.input_tokens is None:
+        return []
+    rates = _rates_for(price, usage.input_tokens)
+    entry = [
+        ("cached input", usage.cached_input_tokens, rates.cached_input_nusd_per_mtok),
+        ("cache write", usage.cache_write_tokens, rates.cache_write_nusd_per_mtok),
+        ("input audio", usage.input_audio_tokens, rates.input_audio_nusd_per_mtok),
+    ]
+    exit_ = [
+        ("reasoning", usage.reasoning_tokens, rates.reasoning_nusd_per_mtok),
+        ("output audio", usage.output_audio_tokens, rates.output_audio_nusd_per_mtok),
+    ]
+    found = []
+    for whole, tokens, rate, parts in (
+        ("input", usage.input_tokens, rates.input_nusd_per_mtok, entry),
+        ("output", usage.output_tokens or 0, rates.output_nusd_per_mtok, exit_),
+    ):
+        own = [CostPart(what, part, own_rate) for what, part, own_rate in parts if part and own_rate is not None]
+        found += [CostPart(whole, tokens - sum(part.tokens for part in own), rate), *own]
+    return [part for part in found if part.tokens]
+
+
+def price_facts(price: Price) -> dict[str, Any]:
+    """A price as the ledger keeps it: its numbers, without its version."""
+    facts = dataclasses.asdict(price)
+    del facts["version"]
+    return facts
+
+
+def price_of_facts(facts: Mapping[str, Any]) -> Price:
+    """The price behind what `price_facts` made."""
+    tiers = [Tier(tier["above_input_tokens"], Rates(**tier["rates"])) for tier in facts["tiers"]]
+    return make_price(Rates(**facts["rates"]), tiers, request_nusd=facts["request_nusd"])
 
 
 def worst_cost_nusd(price: Price, input_tokens: int, output_tokens: int, *, has_audio: bool = False) -> int:

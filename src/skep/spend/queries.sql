@@ -120,7 +120,8 @@ create temporary table if not exists call_stage (
     tier text, tags text[], model text, face text, stream boolean, trace_id text, provider text, model_used text,
     status integer, attempts integer, ttft_us bigint, duration_us bigint, input_tokens bigint, cached_input_tokens bigint,
     cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, input_audio_tokens bigint,
-    output_audio_tokens bigint, cost_nusd bigint, price_version text, estimated boolean, outcome text, holds bigint[]
+    output_audio_tokens bigint, cost_nusd bigint, price_version text, estimated boolean, outcome text, tried jsonb,
+    holds bigint[]
 ) on commit delete rows;
 
 -- name: begin_flush
@@ -160,13 +161,13 @@ with fresh as (
         call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
         provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
         output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cost_nusd, price_version, estimated, outcome,
-        holds
+        holds, tried
     )
     select
         call_id, timestamptz 'epoch' + started_us * interval '1 microsecond', project_id, key_id, key_name, user_name, session,
         tier, tags, model, face, stream, trace_id, provider, model_used, status, attempts, ttft_us, duration_us, input_tokens,
         cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens,
-        cost_nusd, price_version, estimated, outcome, holds
+        cost_nusd, price_version, estimated, outcome, holds, tried
     from call_stage
     on conflict do nothing
     returning holds
@@ -262,8 +263,9 @@ where r.project_id = %(project_id)s and w.started_at = period_start(r.period, no
 order by w.rule_id, w.used desc limit %(limit)s;
 
 -- name: report_calls
--- What calls of the principal's project cost, by one of their properties. Whole days and hours that are summed up are taken from the
--- sums; the others, and the pieces at both ends, from the calls. All are of one moment, so that nothing counts twice or not at all.
+-- What calls of the principal's project cost and how long they took, by one of their properties. Whole days and hours that are summed
+-- up are taken from the sums; the others, and the pieces at both ends, from the calls. All are of one moment, so that nothing counts
+-- twice or not at all. Each place is added up by itself: sorted together, a thousand keys would not fit into memory.
 with span as (
     select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
         date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
@@ -282,59 +284,30 @@ with span as (
     from unnest(array[date_trunc('hour', %(since)s::timestamptz, 'UTC'), date_trunc('hour', %(until)s::timestamptz, 'UTC')]) h, span
     where h < first_hour or h >= end_hour
 ), parts as (
-    select value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
-    from days join call_rollup_day r using (day) where r.project_id = %(project_id)s and r.dimension = %(by)s
+    select value, sum(calls) as calls, sum(cost_nusd) as cost_nusd, sum(unpriced) as unpriced, sum(estimated) as estimated,
+        sum(input_tokens) as input_tokens, sum(cached_input_tokens) as cached_input_tokens, sum(output_tokens) as output_tokens,
+        sum(failed) as failed, sum(ttft) as ttft, sum(duration) as duration
+    from days join call_rollup_day r using (day) where r.project_id = %(project_id)s and r.dimension = %(by)s group by value
     union all
-    select value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
-    from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s
+    select value, sum(calls) as calls, sum(cost_nusd) as cost_nusd, sum(unpriced) as unpriced, sum(estimated) as estimated,
+        sum(input_tokens) as input_tokens, sum(cached_input_tokens) as cached_input_tokens, sum(output_tokens) as output_tokens,
+        sum(failed) as failed, sum(ttft) as ttft, sum(duration) as duration
+    from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s group by value
     union all
-    select p.value, 1, coalesce(c.cost_nusd, 0), (c.cost_nusd is null)::integer, c.estimated::integer,
-        coalesce(c.input_tokens, 0), coalesce(c.cached_input_tokens, 0), coalesce(c.output_tokens, 0),
-        (c.outcome not in ('ok', 'cancelled'))::integer
+    select p.value, count(*), coalesce(sum(c.cost_nusd), 0), count(*) filter (where c.cost_nusd is null),
+        count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.cached_input_tokens), 0),
+        coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')),
+        sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
     from looked_through l
     join call c on c.project_id = %(project_id)s and c.started_at >= l.since and c.started_at < l.until,
     lateral call_values(c, %(by)s) p(value)
+    group by p.value
 )
 select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, sum(unpriced)::bigint as unpriced,
     sum(estimated)::bigint as estimated, sum(input_tokens)::bigint as input_tokens,
     sum(cached_input_tokens)::bigint as cached_input_tokens, sum(output_tokens)::bigint as output_tokens,
-    sum(failed)::bigint as failed
+    sum(failed)::bigint as failed, vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
 from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
-
--- name: report_latency
--- How long calls of the principal's project took, as numbers of calls in buckets; from the same places as the costs.
-with span as (
-    select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
-        date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
-), days as materialized (
-    select d.day from rolled_day d, span
-    where d.is_done and d.day >= first_hour and d.day + interval '1 day' <= end_hour
-      and not exists (select from rollup_due r where r.hour >= d.day and r.hour < d.day + interval '1 day')
-), hours as materialized (
-    select h as hour from span, generate_series(first_hour, end_hour - interval '1 hour', interval '1 hour') h
-    where date_trunc('day', h, 'UTC') not in (select day from days) and h not in (select hour from rollup_due)
-), looked_through as (
-    select greatest(d.hour, %(since)s::timestamptz) as since, least(d.hour + interval '1 hour', %(until)s::timestamptz) as until
-    from rollup_due d where d.hour > %(since)s::timestamptz - interval '1 hour' and d.hour < %(until)s
-    union
-    select greatest(h, %(since)s::timestamptz), least(h + interval '1 hour', %(until)s::timestamptz)
-    from unnest(array[date_trunc('hour', %(since)s::timestamptz, 'UTC'), date_trunc('hour', %(until)s::timestamptz, 'UTC')]) h, span
-    where h < first_hour or h >= end_hour
-), parts as (
-    select value, measure, bucket, calls from days join call_latency_day r using (day)
-    where r.project_id = %(project_id)s and r.dimension = %(by)s
-    union all
-    select value, measure, bucket, calls from hours join call_latency r using (hour)
-    where r.project_id = %(project_id)s and r.dimension = %(by)s
-    union all
-    select p.value, m.measure, latency_bucket(m.us), 1
-    from looked_through l
-    join call c on c.project_id = %(project_id)s and c.started_at >= l.since and c.started_at < l.until,
-    lateral call_values(c, %(by)s) p(value),
-    lateral (values ('ttft', c.ttft_us), ('duration', c.duration_us)) m(measure, us)
-    where m.us is not null
-)
-select value, measure, bucket, sum(calls)::bigint as calls from parts group by 1, 2, 3 order by 1, 2, 3;
 
 -- name: fetch_due_hours
 -- Hours that have ended and are to be summed up.
@@ -352,31 +325,22 @@ delete from rollup_due where hour = %(hour)s returning hour;
 -- What was summed up before.
 delete from call_rollup where hour = %(hour)s;
 
--- name: delete_latencies
--- The same for how long calls took.
-delete from call_latency where hour = %(hour)s;
-
 -- name: insert_rollups
--- The sums of an hour.
+-- The sums of an hour. Its calls are read once, whatever they are summed up by.
 insert into call_rollup (
-    hour, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+    hour, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed,
+    ttft, duration
 )
-select %(hour)s, c.project_id, d.dimension, p.value, count(*), coalesce(sum(c.cost_nusd), 0),
-    count(*) filter (where c.cost_nusd is null), count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0),
-    coalesce(sum(c.cached_input_tokens), 0), coalesce(sum(c.output_tokens), 0),
-    count(*) filter (where c.outcome not in ('ok', 'cancelled'))
-from call c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c, d.dimension) p(value)
-where c.started_at >= %(hour)s and c.started_at < %(hour)s::timestamptz + interval '1 hour'
-group by c.project_id, d.dimension, p.value;
-
--- name: insert_latencies
--- How long the calls of an hour took.
-insert into call_latency (hour, project_id, dimension, value, measure, bucket, calls)
-select %(hour)s, c.project_id, d.dimension, p.value, m.measure, latency_bucket(m.us), count(*)
-from call c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c, d.dimension) p(value),
-    lateral (values ('ttft', c.ttft_us), ('duration', c.duration_us)) m(measure, us)
-where m.us is not null and c.started_at >= %(hour)s and c.started_at < %(hour)s::timestamptz + interval '1 hour'
-group by c.project_id, d.dimension, p.value, m.measure, latency_bucket(m.us);
+select %(hour)s, (c.call).project_id, d.dimension, p.value, count(*), coalesce(sum((c.call).cost_nusd), 0),
+    count(*) filter (where (c.call).cost_nusd is null), count(*) filter (where (c.call).estimated),
+    coalesce(sum((c.call).input_tokens), 0), coalesce(sum((c.call).cached_input_tokens), 0),
+    coalesce(sum((c.call).output_tokens), 0), count(*) filter (where (c.call).outcome not in ('ok', 'cancelled')),
+    sum(c.ttft), sum(c.duration)
+from (
+    select call, latency_unit(call.ttft_us) as ttft, latency_unit(call.duration_us) as duration from call
+    where started_at >= %(hour)s and started_at < %(hour)s::timestamptz + interval '1 hour' offset 0
+) c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c.call, d.dimension) p(value)
+group by (c.call).project_id, d.dimension, p.value;
 
 -- name: reopen_day
 -- An hour is summed up anew: its day must be, too. Whoever sums up the day waits here.
@@ -398,38 +362,38 @@ update rolled_day set is_done = true where day = %(day)s and not is_done returni
 -- What was summed up of the day before.
 delete from call_rollup_day where day = %(day)s;
 
--- name: delete_day_latencies
--- The same for how long calls took.
-delete from call_latency_day where day = %(day)s;
-
 -- name: insert_day_rollups
 -- The sums of a day, from those of its hours.
 insert into call_rollup_day (
-    day, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed
+    day, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed,
+    ttft, duration
 )
 select %(day)s, project_id, dimension, value, sum(calls), sum(cost_nusd), sum(unpriced), sum(estimated), sum(input_tokens),
-    sum(cached_input_tokens), sum(output_tokens), sum(failed)
+    sum(cached_input_tokens), sum(output_tokens), sum(failed), sum(ttft), sum(duration)
 from call_rollup where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
 group by project_id, dimension, value;
-
--- name: insert_day_latencies
--- How long the calls of a day took.
-insert into call_latency_day (day, project_id, dimension, value, measure, bucket, calls)
-select %(day)s, project_id, dimension, value, measure, bucket, sum(calls)
-from call_latency where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
-group by project_id, dimension, value, measure, bucket;
 
 -- name: delete_old_rollups
 -- Sums that are older than is to be kept.
 with old_hours as (delete from call_rollup where hour < now() - make_interval(days => %(days)s)),
-    old_latencies as (delete from call_latency where hour < now() - make_interval(days => %(days)s)),
-    old_days as (delete from call_rollup_day where day < now() - make_interval(days => %(days)s)),
-    old_day_latencies as (delete from call_latency_day where day < now() - make_interval(days => %(days)s))
+    old_days as (delete from call_rollup_day where day < now() - make_interval(days => %(days)s))
 delete from rolled_day where day < now() - make_interval(days => %(days)s);
+
+-- name: note_prices
+-- What price versions say, where that is not known yet.
+insert into price (version, rates)
+select * from unnest(%(versions)s::text[], %(rates)s::jsonb[]) on conflict do nothing;
 
 -- name: fetch_call
 -- One call of the principal's project. Its id tells when it was made, which spares looking through all days.
-select call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
-    provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
-    output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cost_nusd, price_version, estimated, outcome, holds
+select call_id, started_at, key_id, key_name, user_name as user, session, tier, tags, model, face, stream, trace_id, provider,
+    model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
+    reasoning_tokens, input_audio_tokens, output_audio_tokens, cost_nusd, price_version, estimated, outcome, holds, tried,
+    (select rates from price where version = price_version) as rates
 from call where project_id = %(project_id)s and call_id = %(call_id)s and started_at between %(from)s and %(until)s;
+
+-- name: fetch_charged_rules
+-- Which rules the windows belong to that a call took of; of those deleted since there is nothing.
+select w.window_id, r.name, r.metric, r.subject, w.subject_value as value, r.period, r.mode, w.started_at, w.ends_at
+from rule_window w join rule r using (rule_id)
+where w.project_id = %(project_id)s and w.window_id = any(%(window_ids)s::bigint[]);

@@ -98,6 +98,7 @@ SCRIPTS: dict[str, Script] = {
     "broken_storm": parts(answer(_error("boom"), status=500)),
     "refused_key": parts(answer(_error("invalid_api_key"), status=401)),
     "refused_key_twice": parts(answer(_error("invalid_api_key"), status=401)),
+    "refused_key_always": parts(answer(_error("invalid_api_key"), status=401)),
     "context": parts(answer(_error("context_length_exceeded"), status=400)),
     "filtered": parts(answer(_error("content_filter"), status=400)),
     "wrong": parts(answer(_error("unknown_parameter", param="x"), status=400)),
@@ -170,6 +171,7 @@ class Served:
     provider: RawProvider
     pid: int
     data: Path
+    database: str
 
     def client(self, **headers: str) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"} | headers, timeout=30)
@@ -205,7 +207,9 @@ def served(scratch_server: ScratchServer, tmp_path_factory: pytest.TempPathFacto
         assert line, (folder / "log").read_text()
         said = json.loads(line)
         try:
-            yield Served(said["url"], Path(said["key_file"]).read_text().strip(), provider, process.pid, data)
+            yield Served(
+                said["url"], Path(said["key_file"]).read_text().strip(), provider, process.pid, data, database_url
+            )
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)

@@ -133,7 +133,9 @@ async def test_reports_add_up(database: Database, who: Principal, database_url: 
         "u1": 1,
         None: 1,
     }
-    assert (await ledger.call(who, ids[1]))["cost_nusd"] == 20
+    assert (await ledger.call(who, ids[1])).cost.cost_nusd == 20
+    (whole,) = await ledger.report(who, by="project", since=since)
+    assert (whole.value, whole.calls, whole.cost_usd) == ("team", 4, "0.00000006")
     for wrong in (new_call_id(), "nonsense", "00000000-0000-0000-0000-000000000000"):
         with pytest.raises(CallNotFoundError):
             await ledger.call(who, wrong)
@@ -205,11 +207,13 @@ async def agree(ledger: Ledger, connection: Connection, who: Principal, since: d
         lines = await ledger.report(who, by=by, since=since, until=until)
         found = [(line.value, line.calls, line.cost_nusd, line.unpriced) for line in lines]
         assert found == connection.execute(SUMS.encode(), [by, since, until]).fetchall()
-    for line in await ledger.latency(who, by="project", since=since, until=until):
-        row = connection.execute(PERCENTILE.encode(), [line.measure, since, until]).fetchone()
-        assert row is not None
-        assert line.calls == row[0]
-        assert float(row[1]) <= line.p95_ms <= float(row[1]) * 1.2 + 0.1
+    for line in await ledger.report(who, by="project", since=since, until=until):
+        for measure, told in (("ttft", line.ttft), ("duration", line.duration)):
+            row = connection.execute(PERCENTILE.encode(), [measure, since, until]).fetchone()
+            assert row is not None
+            assert told is not None
+            assert line.calls == row[0]
+            assert float(row[1]) <= told.p95_ms <= float(row[1]) * 1.2 + 0.1
 
 
 @pytest.mark.parametrize("rolled", [False, True])

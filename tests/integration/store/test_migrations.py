@@ -31,7 +31,7 @@ from tests.postgres import migrate
 print(asyncio.run(migrate(sys.argv[1])))
 """
 
-WITHOUT_PROJECT = {"alembic_version", "installation", "meter_process", "rollup_due", "rolled_day"}
+WITHOUT_PROJECT = {"alembic_version", "installation", "meter_process", "price", "rollup_due", "rolled_day"}
 """Tables of ours that belong to no project."""
 
 UNBOUND = {

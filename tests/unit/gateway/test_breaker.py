@@ -60,6 +60,12 @@ def test_straight_failures_open_at_once_and_everywhere() -> None:
     assert breaker.failed(STRAIGHT_FAILURES * WINDOW_SECONDS, "500")
 
 
+def test_straight_failures_in_one_moment_open_it_everywhere_too() -> None:
+    breaker = Breaker()
+    assert [breaker.failed(1.0, "500") for _ in range(STRAIGHT_FAILURES)] == [False] * (STRAIGHT_FAILURES - 1) + [True]
+    assert not breaker.admits(2.0)
+
+
 def opened() -> Breaker:
     """Open at 0 for the longest time."""
     breaker = Breaker()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.spend import Ask, Caller, Charge, Settlement, Usage
+from skep.spend import Ask, Caller, Charge, Settlement, Step, Usage
 from skep.spend.lines import COLUMNS, begin_line, caller_columns, cell, end_line, head
 from skep.spend.tickets import HeldTicket
 
@@ -42,7 +44,8 @@ def test_lines_have_their_columns(name: str, user: str | None, tags: list[str], 
     caller = Caller(7, "key", name, user, None, None, tuple(tags))
     ask = Ask(caller, model, 1, 2, None, trace_id=name)
     ticket = HeldTicket(ask, 1, holds=[], head=head(ask, 1, caller_columns(caller, model)), worst_nusd=None)
-    settled = Settlement("ok", Usage(1, 2), provider=name, model_used=model, ttft_ms=1.5)
+    steps = (Step(name, "timeout", user or "", 1.5),)
+    settled = Settlement("ok", Usage(1, 2), provider=name, model_used=model, ttft_ms=1.5, tried=steps)
     for line in (begin_line(ticket, None), end_line(ticket, settled, Charge(3, 4, False, None), [])):
         assert line.endswith("\n")
         line.encode()
@@ -53,3 +56,8 @@ def test_lines_have_their_columns(name: str, user: str | None, tags: list[str], 
         assert unescaped(cells["model"]) == kept(model)
         assert unescaped(cells["trace_id"]) == kept(name)
         assert cells["call_id"] == ask.call_id
+    ended = end_line(ticket, settled, Charge(3, 4, False, None), [])
+    tried = unescaped(ended.split("\t")[COLUMNS.index("tried")]) or ""
+    assert [step["outcome"] for step in json.loads(tried)] == ["timeout"]
+    # What jsonb refuses.
+    assert "\\u0000" not in tried.replace("\\\\", "")

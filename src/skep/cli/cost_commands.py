@@ -1,0 +1,92 @@
+"""``skep cost``: what calls of models cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+
+import typer
+
+from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
+from skep.spend import Ledger, Percentiles, Report, ReportBy, ReportLine, parse_since, report_csv
+from skep.terminal import Terminal
+
+_REPORT_EXAMPLES = """\
+\b
+Examples:
+  skep cost report
+  skep cost report --by key --since 30d
+  skep cost report --by tag --since 2026-11-01 --until 2026-11-08 --format csv
+"""
+
+cost_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show what calls of models cost.")
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(cost_app, name="cost")
+
+
+@cost_app.callback()
+def _cost() -> None:
+    # With a callback typer keeps the name of a lone command.
+    return
+
+
+@cost_app.command("report", epilog=_REPORT_EXAMPLES)
+def report(
+    context: typer.Context,
+    by: Annotated[ReportBy, typer.Option("--by", help="What to add up by.")] = "model",
+    since: Annotated[
+        datetime,
+        typer.Option("--since", metavar="WHEN", parser=parse_since, help="A span such as 7d, 24h or 90m, or a date."),
+    ] = "7d",  # type: ignore[assignment]  # typer parses it
+    until: Annotated[
+        datetime | None,
+        typer.Option("--until", metavar="WHEN", parser=parse_since, help="The same; default: now."),
+    ] = None,
+    format_: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="How to show it; json is --json.")
+    ] = "table",
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what calls of the project cost and how long they took, the dearest first. A call with several tags counts for each."""
+    terminal = Terminal(json=json or format_ == "json")
+    lines = with_skep(
+        settings_for(context, terminal, config, data_dir),
+        terminal,
+        lambda skep, who: Ledger(skep.database).report(who, by=by, since=since, until=until),
+    )
+    shown = report_csv(lines).rstrip() if format_ == "csv" else "\n".join(_table(by, lines))
+    terminal.result(Report(by, since, until, lines), shown)
+
+
+def _table(by: ReportBy, lines: Sequence[ReportLine]) -> Iterator[str]:
+    if not lines:
+        yield "no calls in this time"
+        return
+    heads = (
+        by,
+        "calls",
+        "USD",
+        "unpriced",
+        "failed",
+        "tokens in",
+        "out",
+        "first token p50/p95/p99 ms",
+        "whole p50/p95/p99 ms",
+    )
+    rows = [heads, *(_cells(line) for line in lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        yield "  ".join(cells).rstrip()
+
+
+def _cells(line: ReportLine) -> tuple[str, ...]:
+    counts = (line.calls, line.cost_usd, line.unpriced, line.failed, line.input_tokens, line.output_tokens)
+    return (line.value or "(none)", *map(str, counts), _times(line.ttft), _times(line.duration))
+
+
+def _times(found: Percentiles | None) -> str:
+    return "-" if found is None else f"{found.p50_ms:.0f}/{found.p95_ms:.0f}/{found.p99_ms:.0f}"

@@ -1,0 +1,259 @@
+"""One call of the ledger, explained: what was asked, what was tried, what it cost and why, which rules counted it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from skep.spend.models import Metric, Mode, Outcome, Period, Price, Step, Subject, Usage
+from skep.spend.money import usd_text
+from skep.spend.prices import MTOK, CostPart, cost_parts, price_of_facts
+from skep.spend.refusing import amount_text
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call as it stands in the ledger."""
+
+    call_id: UUID
+    started_at: datetime
+    key_id: str
+    key_name: str
+    user: str | None
+    session: str | None
+    tier: str | None
+    tags: list[str]
+    model: str
+    face: str
+    stream: bool
+    trace_id: str
+    provider: str | None
+    model_used: str | None
+    status: int | None
+    attempts: int
+    ttft_us: int | None
+    duration_us: int | None
+    input_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    input_audio_tokens: int | None
+    output_audio_tokens: int | None
+    cost_nusd: int | None
+    price_version: str | None
+    estimated: bool
+    outcome: Outcome
+    holds: list[int]
+    tried: list[dict[str, Any]] | None
+    rates: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedRule:
+    """The rule behind a window."""
+
+    window_id: int
+    name: str
+    metric: Metric
+    subject: Subject
+    value: str
+    period: Period | None
+    mode: Mode
+    started_at: datetime
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCharge:
+    """What a call took of one budget or limit."""
+
+    window_id: int
+    rule: ChargedRule | None
+    """None: it was deleted since, or its window is long over."""
+    reserved: int
+    """Before it left, in the unit of the metric: nano-dollars, calls, tokens."""
+    charged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call cost, and how that comes about."""
+
+    cost_nusd: int | None
+    """None: unknown, since its price or its usage is."""
+    cost_usd: str | None
+    price_version: str | None
+    price: Price | None
+    """None: the version's numbers were not kept."""
+    parts: list[CostPart]
+    """Tokens times nano-dollars for a million of them; their sum is rounded once, half up. Beside them stands what steps wasted."""
+    request_nusd: int
+    estimated: bool
+    """The usage was not told by the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything that is known of one call. What was said in it is not."""
+
+    call_id: str
+    started_at: datetime
+    model: str
+    """That was asked for, or the one that a budget put in its place: then the first step says so."""
+    face: str
+    stream: bool
+    key_id: str
+    key_name: str
+    user: str | None
+    session: str | None
+    tier: str | None
+    tags: list[str]
+    trace_id: str
+    outcome: Outcome
+    status: int | None
+    """The provider's."""
+    provider: str | None
+    model_used: str | None
+    attempts: int
+    steps: list[Step]
+    """What was tried and passed over, in order; the last one ended the call."""
+    ttft_ms: float | None
+    duration_ms: float | None
+    usage: Usage
+    cost: Cost
+    rules: list[RuleCharge]
+
+
+def explain(row: CallRow, rules: Iterable[ChargedRule]) -> Explanation:
+    """A row, in words and sums."""
+    usage = Usage(
+        row.input_tokens,
+        row.cached_input_tokens,
+        row.cache_write_tokens,
+        row.output_tokens,
+        row.reasoning_tokens,
+        row.input_audio_tokens,
+        row.output_audio_tokens,
+    )
+    return Explanation(
+        call_id=str(row.call_id),
+        started_at=row.started_at,
+        model=row.model,
+        face=row.face,
+        stream=row.stream,
+        key_id=row.key_id,
+        key_name=row.key_name,
+        user=row.user,
+        session=row.session,
+        tier=row.tier,
+        tags=row.tags,
+        trace_id=row.trace_id,
+        outcome=row.outcome,
+        status=row.status,
+        provider=row.provider,
+        model_used=row.model_used,
+        attempts=row.attempts,
+        steps=_steps(row),
+        ttft_ms=_ms(row.ttft_us),
+        duration_ms=_ms(row.duration_us),
+        usage=usage,
+        cost=_cost(row, usage),
+        rules=_charges(row.holds, {rule.window_id: rule for rule in rules}),
+    )
+
+
+def _steps(row: CallRow) -> list[Step]:
+    if row.tried is not None:
+        return [Step(**step) for step in row.tried]
+    if row.provider is None:
+        return []
+    return [Step(f"{row.provider}/{row.model_used}", row.outcome, "", _ms(row.duration_us))]
+
+
+def _cost(row: CallRow, usage: Usage) -> Cost:
+    price = None if row.rates is None else price_of_facts(row.rates)
+    # A cost without a usage is that of the reservation: there is nothing to multiply.
+    is_reckoned = price is not None and row.cost_nusd is not None and usage.input_tokens is not None
+    return Cost(
+        cost_nusd=row.cost_nusd,
+        cost_usd=None if row.cost_nusd is None else usd_text(row.cost_nusd),
+        price_version=row.price_version,
+        price=price,
+        parts=cost_parts(price, usage) if price is not None and is_reckoned else [],
+        request_nusd=price.request_nusd if price is not None and is_reckoned else 0,
+        estimated=row.estimated,
+    )
+
+
+def _charges(holds: Sequence[int], rules: Mapping[int, ChargedRule]) -> list[RuleCharge]:
+    return [
+        RuleCharge(window_id, rules.get(window_id), reserved, charged)
+        for window_id, reserved, charged in zip(holds[::3], holds[1::3], holds[2::3], strict=True)
+    ]
+
+
+def _ms(us: int | None) -> float | None:
+    return None if us is None else us / 1000
+
+
+def explanation_lines(call: Explanation) -> Iterator[str]:
+    """An explanation for people."""
+    yield f"call {call.call_id}: {call.outcome}"
+    yield f"  asked: {call.model} by {call.face}{', streamed' if call.stream else ''}, {call.started_at:%Y-%m-%d %H:%M:%S.%f} UTC"
+    by = [f"key {call.key_name or call.key_id}"]
+    by += [f"{word} {value}" for word in ("user", "session", "tier") if (value := getattr(call, word)) is not None]
+    yield f"  by: {', '.join(by + [f'tag {tag}' for tag in call.tags])}"
+    for step in call.steps:
+        took = "" if step.ms is None else f" after {step.ms:.1f} ms"
+        wasted = "" if step.cost_nusd is None else f", which costs {usd_text(step.cost_nusd)} USD"
+        yield f"  tried: {step.what}: {step.outcome}{took}{f' ({step.reason})' if step.reason else ''}{wasted}"
+    times = [
+        f"{ms:.1f} ms {what}" for what, ms in (("to the first token", call.ttft_ms), ("in all", call.duration_ms)) if ms
+    ]
+    yield f"  took: {', '.join(times) or 'not known'}; {call.attempts} attempts"
+    yield from _cost_lines(call)
+    for rule in call.rules:
+        yield f"  counted: {_charge_text(rule)}"
+
+
+def _cost_lines(call: Explanation) -> Iterator[str]:
+    cost = call.cost
+    yield f"  tokens: {_tokens_text(call.usage)}{' (estimated)' if cost.estimated else ''}"
+    for part in cost.parts:
+        yield f"    {part.tokens} {part.what} x {usd_text(part.nusd_per_mtok)} USD per million"
+    if cost.request_nusd:
+        yield f"    {usd_text(cost.request_nusd)} USD for the call itself"
+    price = f", price {cost.price_version}" if cost.price_version else ""
+    if cost.cost_usd is None:
+        yield f"  cost: not known{price}"
+    elif cost.parts or cost.request_nusd:
+        exact = sum(part.tokens * part.nusd_per_mtok for part in cost.parts)
+        rounded = "" if exact % MTOK == 0 else ", rounded to a nano-dollar"
+        yield f"  cost: {cost.cost_usd} USD{price}{rounded}"
+    else:
+        reserved = " as reserved" if call.outcome == "lost" else ""
+        yield f"  cost: {cost.cost_usd} USD{reserved}{price}"
+
+
+def _tokens_text(usage: Usage) -> str:
+    told = [
+        f"{getattr(usage, name)} {name.removesuffix('_tokens').replace('_', ' ')}"
+        for name in Usage.__slots__
+        if getattr(usage, name) is not None
+    ]
+    return ", ".join(told) or "not known"
+
+
+def _charge_text(charge: RuleCharge) -> str:
+    rule = charge.rule
+    if rule is None:
+        return f"window {charge.window_id} of a rule that is gone: {charge.charged} of {charge.reserved} reserved"
+    whose = " ".join(filter(None, [rule.subject, rule.value]))
+    if rule.metric == "concurrent":
+        return f"{rule.name} ({whose}, {rule.mode}): {charge.reserved} at once while it lasted"
+    charged, reserved = amount_text(rule.metric, charge.charged), amount_text(rule.metric, charge.reserved)
+    return f"{rule.name} ({whose}, {rule.mode}): {charged} of {reserved} reserved"
