@@ -52,6 +52,7 @@ _SEARCH_ROWS: Rows = (
 )
 """What stands in a row, ours, and the peer's: figures by name, and how they are rounded."""
 
+_FIELD = re.compile(r"\{([\w.]+)(?::([^}]*))?\}")
 _GATEWAYS = ("skep", "nginx", "portkey", "litellm")
 
 
