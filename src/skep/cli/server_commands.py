@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Annotated
@@ -12,13 +11,13 @@ from typing import Annotated
 import typer
 
 from skep.cli.config_commands import ConfigOption, DataDirOption, JsonOption, command_line
-from skep.observe import configure_logging
 from skep.server import (
     STOP_SECONDS,
     Orders,
     Running,
     Started,
     find_running,
+    log_to_its_place,
     run_examination,
     run_server,
     stop,
@@ -53,7 +52,7 @@ def up(
     own: dict[str, object] = {"server.host": host, "server.port": port, "server.workers": workers}
     said = replace(said, overrides={**said.overrides, **own})
     settings = _settings(said, terminal)
-    configure_logging(settings.log.level, settings.log.format, sys.stderr)
+    log_to_its_place(settings.log, "server")
     asyncio.run(run_server(settings, said, lambda started: terminal.result(started, lambda: _started_lines(started))))
 
 

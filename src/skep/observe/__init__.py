@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from skep.observe.logs import configure_logging, event, masked, render, set_log_level
+from skep.observe.interfaces import LogFolderError
+from skep.observe.logfiles import LogFiles, RotatingFile
+from skep.observe.logs import LogFormat, configure_logging, event, masked, render, set_log_level
 from skep.observe.metrics import (
     BACKENDS,
     NO_METRICS,
@@ -24,11 +26,15 @@ __all__ = [
     "NO_METRICS",
     "OBSERVE_METRICS",
     "Labels",
+    "LogFiles",
+    "LogFolderError",
+    "LogFormat",
     "Metric",
     "Metrics",
     "MetricsMemory",
     "Page",
     "Reading",
+    "RotatingFile",
     "ScrapedMetrics",
     "catalogue",
     "configure_logging",

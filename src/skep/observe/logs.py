@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal, TextIO
+from typing import Literal, Protocol
 
 import orjson
 from typing_extensions import override
@@ -27,7 +27,22 @@ from skep.terminal import printable, printable_lines
 
 LogFormat = Literal["text", "json"]
 
-_FIELDS = "skep_fields"
+
+class Sink(Protocol):
+    """What log lines are written to: a text stream, or a `RotatingFile`."""
+
+    def write(self, text: str, /) -> object:
+        """Take whole lines."""
+        ...
+
+    def flush(self) -> None:
+        """Let them be seen."""
+        ...
+
+
+FIELDS = "skep_fields"
+"""The attribute of a record that holds the facts of an event."""
+
 _MASKS = (
     (re.compile(r"\b(skep_[0-9a-z]{12})_[0-9A-Za-z]+"), r"\1_***"),
     (re.compile(r"\b(sk-|pk-|rk-|xai-|gsk_)[0-9A-Za-z_-]{8,}"), r"\1***"),
@@ -59,6 +74,9 @@ _SUSPICIOUS = (
 """Each of `_MASKS` needs one of these, which no escaping changes: a line without any of them has nothing to mask. Looking for
 them takes a tenth of the time of the patterns themselves."""
 
+_SECRET_NAME = re.compile(r"(?i)(?:.*\W)?(?:password|secret|token|api[_-]key)")
+"""In JSON a name and its value stand apart; as text the last of `_MASKS` sees both."""
+
 _NEEDS_QUOTES = re.compile(r"[\s\"=]")
 _JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
@@ -76,7 +94,7 @@ _WRITE_SECONDS = 0.1
 _LAST_SECONDS = 1.0
 
 
-def configure_logging(level: str, form: LogFormat, stream: TextIO, *, aside: bool = False) -> None:
+def configure_logging(level: str, form: LogFormat, stream: Sink, *, aside: bool = False) -> None:
     """Send every log record of this process to ``stream``; ``level`` is the least important that is written.
 
     With ``aside`` a thread does the writing, for event loops: while a database syncs its log to the same disk, appending
@@ -110,7 +128,7 @@ def event(logger: logging.Logger, level: int, name: str, **fields: object) -> No
         aside.say(level, logger.name, name, fields)
         return
     # `Logger.log` would look for the caller's line, which is not written, for longer than the rest takes.
-    logger.handle(logger.makeRecord(logger.name, level, "", 0, name, (), None, extra={_FIELDS: fields}))
+    logger.handle(logger.makeRecord(logger.name, level, "", 0, name, (), None, extra={FIELDS: fields}))
 
 
 def masked(text: str) -> str:
@@ -124,7 +142,7 @@ def masked(text: str) -> str:
 
 def render(record: logging.LogRecord, form: LogFormat, trace: str = "") -> str:
     """A record as it is written: one line, or for text with an exception that and its trace back."""
-    found: object = getattr(record, _FIELDS, None)
+    found: object = getattr(record, FIELDS, None)
     fields = found if isinstance(found, Mapping) else {}
     failure = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
     head = _head(record.created, record.levelno, record.name, record.getMessage())
@@ -148,7 +166,7 @@ def _line(head: dict[str, object], fields: Mapping[str, object], form: LogFormat
         line = orjson.dumps(everything, default=str, option=_JSON_OPTIONS).decode()
         if not _is_suspicious(line):
             return line
-        return json.dumps({key: _plain(value) for key, value in everything.items()})
+        return json.dumps({key: _plain(key, value) for key, value in everything.items()})
     told = "".join([f" {key}={_shown(value)}" for key, value in facts.items()])
     line = printable(f"{head['time']} {head['level']:<7} {head['logger']} {head['event']}{told}")
     return masked(line + (f"\n{printable_lines(failure)}" if failure else ""))
@@ -170,7 +188,7 @@ class _Aside(logging.Handler):
     Many lines at a time: a thread that is woken for each takes the interpreter from the request that comes next.
     """
 
-    def __init__(self, stream: TextIO, form: LogFormat) -> None:
+    def __init__(self, stream: Sink, form: LogFormat) -> None:
         super().__init__()
         self._stream = stream
         self._form: LogFormat = form
@@ -195,7 +213,7 @@ class _Aside(logging.Handler):
         try:
             line = _line(_head(time.time(), level, logger, name), fields, self._form, current_trace_id())
         except Exception:  # noqa: BLE001 -- as above
-            self.handleError(logging.makeLogRecord({"name": logger, "levelno": level, "msg": name, _FIELDS: fields}))
+            self.handleError(logging.makeLogRecord({"name": logger, "levelno": level, "msg": name, FIELDS: fields}))
             return
         self._lines.append(line)
         self._wake()
@@ -246,8 +264,10 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
-def _plain(value: object) -> object:
+def _plain(name: str, value: object) -> object:
     """A value for JSON. Masked before it is escaped: afterwards a secret could not be told from what stands around it."""
+    if _SECRET_NAME.fullmatch(name):
+        return "***"
     return value if isinstance(value, bool | int | float) else masked(str(value))
 
 

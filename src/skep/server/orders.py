@@ -34,6 +34,13 @@ class Orders:
     metrics_part: int = 0
     """Which part of it is this process's, from 0."""
 
+    @property
+    def log_name(self) -> str:
+        """Of the log file of this process, without its ending; empty for one that only answers its parent."""
+        if self.role in ("examine", "stop"):
+            return ""
+        return f"http-{self.metrics_part + 1}" if self.role == "http" else self.role
+
     @staticmethod
     def for_command(
         role: Task,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from skep.errors import SkepError
-from skep.observe import configure_logging
+from skep.server.log_place import log_to_its_place
 from skep.server.orders import Orders, Task
 from skep.settings import Settings, load_settings
 from skep.terminal import Terminal
@@ -32,7 +32,7 @@ def main(argument: str) -> int:
     terminal = Terminal(json=orders.role in ("examine", "stop"))
     try:
         settings = load_settings(orders.said)
-        configure_logging(settings.log.level, settings.log.format, sys.stderr, aside=orders.role == "http")
+        log_to_its_place(settings.log, orders.log_name, aside=orders.role == "http")
         load(orders.role)(settings, orders)
     except SkepError as error:
         return terminal.show_error(error)

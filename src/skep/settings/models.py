@@ -288,10 +288,20 @@ class SpendSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """What Skep says about its own work, on standard error."""
+    """What Skep says about its own work, and where."""
 
     level: Literal["debug", "info", "warning", "error"] = setting("info", "Least important messages that are written.")
     format: Literal["text", "json"] = setting("text", "One line of text, or one JSON object, for each message.")
+    folder: Path | None = setting(
+        None, "Folder in which each process of the server writes a file of its own.", none="all write to standard error"
+    )
+    max_bytes: int = setting(
+        104_857_600,
+        "A log file that would grow longer is put aside, packed with gzip, and a new one begun.",
+        minimum=65_536,
+        maximum=1_099_511_627_776,
+    )
+    keep: int = setting(10, "So many old log files of each process are kept.", zero="none", minimum=0, maximum=10_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from typing_extensions import override
 
-from skep.observe import configure_logging, event, masked, render, trace_id_of, tracing
+from skep.observe import LogFormat, configure_logging, event, masked, render, trace_id_of, tracing
 
 KEY = "skep_0123456789ab_" + "A" * 49
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -27,7 +27,7 @@ def logging_restored() -> Iterator[None]:
     logging.captureWarnings(capture=False)
 
 
-@pytest.mark.parametrize(
+PLANTED = pytest.mark.parametrize(
     ("text", "shown"),
     [
         (f"key {KEY}.", "key skep_0123456789ab_***."),
@@ -44,8 +44,30 @@ def logging_restored() -> Iterator[None]:
         ("the token bucket", "the token bucket"),
     ],
 )
+
+
+@PLANTED
 def test_secrets_are_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
+
+
+@PLANTED
+def test_secrets_are_masked_in_json(text: str, shown: str) -> None:
+    found = json.loads(render(_record("x", {"said": text, "inside": {"said": [text]}, "n": 1}), "json", TRACE))
+    assert (found["said"], found["n"], found["trace"]) == (shown, 1, TRACE)
+    if text != shown:
+        assert text not in json.dumps(found)
+    assert json.loads(render(_record(text, {}), "json"))["event"] == shown
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("name", ["password", "api_key", "Token", "client.secret", "api-key"])
+@pytest.mark.parametrize("value", ["hunter2hunter2", 20_262_026])
+def test_what_is_named_a_secret_is_masked_whatever_it_looks_like(form: LogFormat, name: str, value: object) -> None:
+    line = render(_record("x", {name: value, "tokens": 17}), form)
+    assert str(value) not in line
+    assert "***" in line
+    assert "17" in line
 
 
 def _record(name: str, fields: dict[str, object], exc_info: object = None) -> logging.LogRecord:
