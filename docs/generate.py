@@ -38,7 +38,7 @@ _GROUPS = {
     "cost": ("report",),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
-    "limit": _RULES,
+    "limit": (*_RULES, "status"),
     "project": ("create", "list"),
 }
 _NOTE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n\n"

@@ -39,6 +39,12 @@ SET_EXAMPLES = """\
 Examples:
   skep limit set calls --amount 1200
 """
+STATUS_EXAMPLES = """\
+\b
+Examples:
+  skep limit status
+  skep limit status --key ci
+"""
 DELETE_EXAMPLES = """\
 \b
 Examples:
@@ -103,6 +109,21 @@ def set_(
     percents = percents_of(alert)
     place = Place(context, config, data_dir, json)
     place.change("limit", name, amount=amount, mode=mode, alert_percents=percents, fallback_model=fallback_model)
+
+
+@limit_app.command("status", epilog=STATUS_EXAMPLES)
+def status(
+    context: typer.Context,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="Of which key, by its name or id; default: your own.")
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show where the budgets and limits stand that count the calls of a key."""
+    place = Place(context, config, data_dir, json)
+    place.show_states(place.ask(lambda book, who: book.states(who, key)))
 
 
 @limit_app.command("delete", epilog=DELETE_EXAMPLES)

@@ -11,7 +11,7 @@ import typer
 
 from skep.access import Principal
 from skep.cli.opening import settings_for, with_skep
-from skep.spend import Mode, Rulebook, RuleKind, RuleView, Subject, administer, usd_text
+from skep.spend import LimitState, Mode, Rulebook, RuleKind, RuleView, Subject, administer, usd_text
 from skep.terminal import Terminal
 
 T = TypeVar("T")
@@ -63,6 +63,11 @@ class Place:
         """Say what was done with a rule."""
         Terminal(json=self.json).result(rule, lambda: f"{done} {rule_line(rule)}")
 
+    def show_states(self, states: Sequence[LimitState]) -> None:
+        """Say where rules stand for a key."""
+        lines = "\n".join(map(state_line, states)) or "no budget or limit counts this key"
+        Terminal(json=self.json).result({"limits": states}, lines)
+
     def list(self, kind: RuleKind) -> None:
         """Show every rule of a kind."""
         rules = self.ask(lambda book, who: book.all(who, kind))
@@ -102,5 +107,14 @@ def rule_line(rule: RuleView) -> str:
     )
 
 
-def _amount(rule: RuleView, amount: int) -> str:
+def state_line(state: LimitState) -> str:
+    """Where a budget or a limit stands for a key, in one line."""
+    resets = "" if state.resets_at is None else f", resets at {state.resets_at:%Y-%m-%d %H:%M:%S} UTC"
+    left, whole = _amount(state, state.remaining), _amount(state, state.amount)
+    return (
+        f"{state.rule}: {left} of {whole}{f' per {state.period}' if state.period else ''} left ({state.mode}){resets}"
+    )
+
+
+def _amount(rule: RuleView | LimitState, amount: int) -> str:
     return f"{usd_text(amount)} USD" if rule.metric == "cost" else f"{amount} {rule.metric}"

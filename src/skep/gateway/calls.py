@@ -15,7 +15,7 @@ from skep.gateway.attempts import Attempts, Next
 from skep.gateway.board import Board
 from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
-from skep.gateway.headers import dollars
+from skep.gateway.headers import dollars, limit_headers
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, Upstream
 from skep.gateway.metrics import CREDIT_USED, MODEL_CALLS, MODEL_TOKENS
 from skep.gateway.models import Model, Route
@@ -185,6 +185,9 @@ class ModelCall:
             found.append((b"x-skep-provider", self.route.provider.name.encode("utf-8")))
         if self.charge is not None and self.charge.cost_nusd is not None:
             found.append((b"x-skep-cost-usd", dollars(self.charge.cost_nusd).encode()))
+        rooms = self.tools.meter.rooms(self.ticket)
+        if rooms:
+            found += limit_headers(rooms)
         if self.ticket.output_tokens_cap is not None:
             found.append((b"x-skep-output-tokens-cap", b"%d" % self.ticket.output_tokens_cap))
         return found

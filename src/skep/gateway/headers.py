@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from skep.spend import Room
+from skep.web import span_text
+
 _CONNECTION = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding"
     b" upgrade expect content-length content-encoding".split()
@@ -90,6 +93,18 @@ def header(headers: Sequence[tuple[str, str]], name: str) -> str:
         if found == name:
             return value
     return ""
+
+
+def limit_headers(rooms: Iterable[Room]) -> list[tuple[bytes, bytes]]:
+    """What limits have left, under OpenAI's names (https://platform.openai.com/docs/guides/rate-limits)."""
+    found = []
+    for room in rooms:
+        kind = room.metric.encode()
+        found.append((b"x-ratelimit-limit-" + kind, b"%d" % room.limit))
+        found.append((b"x-ratelimit-remaining-" + kind, b"%d" % room.remaining))
+        if room.reset_seconds is not None:
+            found.append((b"x-ratelimit-reset-" + kind, span_text(room.reset_seconds).encode()))
+    return found
 
 
 def dollars(nusd: int) -> str:

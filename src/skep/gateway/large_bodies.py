@@ -69,9 +69,14 @@ def is_quick(body: bytes) -> bool:
     size = len(body)
     if size <= QUICK_BYTES:
         return True
-    if size > MIDDLING_BYTES or body.count(b"\\") > _QUICK_ESCAPES:
+    if size > MIDDLING_BYTES:
         return False
-    return body.count(b",") + body.count(b"[") + body.count(b"{") <= QUICK_VALUES
+    np = _tables().np
+    data = np.frombuffer(body, np.uint8)
+    if np.count_nonzero(data == _BACKSLASH) > _QUICK_ESCAPES:
+        return False
+    # A tenth of what `bytes.count` takes for bytes that are frequent.
+    return sum(int(np.count_nonzero(data == byte)) for byte in b",[{") <= QUICK_VALUES
 
 
 def prepare() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
+from skep.gateway.headers import limit_headers
 from skep.gateway.interfaces import LocalEmbedder, RequestInvalidError
 from skep.gateway.large_bodies import Unread
 from skep.gateway.models import LOCAL_MODEL
@@ -83,6 +84,7 @@ async def answer_locally(
         (b"x-skep-model", LOCAL_MODEL.encode()),
         (b"x-skep-provider", LOCAL_MODEL.encode()),
         (b"x-skep-cost-usd", b"0"),
+        *limit_headers(meter.rooms(ticket)),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -10,6 +10,7 @@ import orjson
 
 from skep.gateway.interfaces import RequestInvalidError
 from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, read_top_level
+from skep.gateway.naming import Names
 from skep.gateway.profiles import Face
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
 
@@ -20,7 +21,6 @@ FILE_TOKENS = 1_000_000
 """The same for a file or a recording that is named by its id."""
 
 _MOST_TOKENS = 1 << 40
-_PIECE_BYTES = 1 << 20
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
 """What some provider takes as the bound of its output (``n_predict``: llama.cpp, where it counts more than ``max_tokens``)."""
 
@@ -56,8 +56,9 @@ class Known:
 
 def read_request(face: Face, body: bytes) -> Known:
     """Read a request's body. Raises RequestInvalidError, which names the field. In a thread, unless the body `is_quick`."""
+    names = Names(body)
     try:
-        values, spans = _whole_body(body) if is_quick(body) else _large_body(face, body)
+        values, spans = _whole_body(body, names) if is_quick(body) else _large_body(face, body)
     except DuplicateKeyError as error:
         raise RequestInvalidError(reason=f"the body says {error.key} twice", param=error.key) from error
     except NestedTooDeepError as error:
@@ -84,20 +85,20 @@ def read_request(face: Face, body: bytes) -> Known:
         choices=choices,
         user=_user(values),
         wants_usage=stream and _wants_usage(values),
-        input_tokens_at_most=_input_tokens(body),
-        has_audio="audio" in values or _count(body, b'"input_audio"') > 0,
+        input_tokens_at_most=_input_tokens(body, names),
+        has_audio="audio" in values or names.count(b'"input_audio"') > 0,
         spans=spans,
     )
 
 
-def _whole_body(body: bytes) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
+def _whole_body(body: bytes, names: Names) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
     try:
         values = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestInvalidError(reason=f"the body is not JSON ({error})", param=None) from error
     if not isinstance(values, dict):
         raise RequestInvalidError(reason="the body must be a JSON object", param=None)
-    return values, check_keys(body, values, _KEYS)
+    return values, check_keys(body, values, _KEYS, names)
 
 
 def _large_body(face: Face, body: bytes) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
@@ -218,23 +219,15 @@ def _whole(values: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
-def _input_tokens(body: bytes) -> int:
+def _input_tokens(body: bytes, names: Names) -> int:
     """A bound: no tokenizer makes more tokens of a text than it has bytes, and the JSON around it outweighs the marks
     that models put between messages. What is only named, and not there, is counted by the most it may be.
     """
     bound = len(body)
-    if any(_count(body, word) for word in _NAMING):
+    if any(names.count(word) for word in _NAMING):
         for name, tokens in _NAMED:
-            bound += tokens * _count(body, name)
+            bound += tokens * names.count(name)
     return bound
-
-
-def _count(body: bytes, name: bytes) -> int:
-    """How often a name stands in a body. Of a large one piece by piece: other threads go on between them."""
-    if len(body) <= _PIECE_BYTES:
-        return body.count(name)
-    more = len(name) - 1
-    return sum(body.count(name, at, at + _PIECE_BYTES + more) for at in range(0, len(body), _PIECE_BYTES))
 
 
 _NAMED: tuple[tuple[bytes, int], ...] = (

@@ -14,6 +14,8 @@ from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs do not know it
 from typing import Any
 
+from skep.gateway.naming import Names
+
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
@@ -41,7 +43,9 @@ class Span:
     end: int
 
 
-def check_keys(body: bytes, values: Mapping[str, object], keys: Collection[str]) -> Mapping[str, Span] | None:
+def check_keys(
+    body: bytes, values: Mapping[str, object], keys: Collection[str], names: Names
+) -> Mapping[str, Span] | None:
     """Where the values of the keys stand, if that had to be found out; None when a key's name stands in one place only.
 
     ``values`` is what the whole body was read as. Raises DuplicateKeyError when one of the keys is said twice at the top level,
@@ -50,7 +54,7 @@ def check_keys(body: bytes, values: Mapping[str, object], keys: Collection[str])
     # The first half is looked for in C, many bytes at a time; the pattern is not.
     if b"\\u00" not in body or _ESCAPED_LETTER.search(body) is None:
         for key in keys:
-            if key in values and body.count(_quoted(key)) > 1:
+            if key in values and names.count(_quoted(key)) > 1:
                 break
         else:
             return None

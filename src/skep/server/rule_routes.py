@@ -19,6 +19,7 @@ from skep.access import (
 )
 from skep.server.key_routes import Administer
 from skep.spend import (
+    LimitState,
     Mode,
     Period,
     Rule,
@@ -154,7 +155,24 @@ def rule_endpoints(administer: Administer) -> tuple[Endpoint, ...]:
     return (
         *_kind(administer, "budget", BudgetBody, BudgetChangeBody, _BUDGET),
         *_kind(administer, "limit", LimitBody, LimitChangeBody, _LIMIT),
+        _states(administer),
         *_projects(administer),
+    )
+
+
+def _states(administer: Administer) -> Endpoint:
+    async def states(call: Call) -> ASGIApp:
+        return json_answer({"limits": await administer().rulebook.states(call.principal)})
+
+    return Endpoint(
+        method="GET",
+        path="/api/v1/rate-limit/status",
+        caller="reader",
+        handle=states,
+        summary="Where the budgets and limits stand that count the calls of the key that asks",
+        description="Those of single sessions, models and tags are not among them. Answers of /v1 say the same of limits of requests and tokens in"
+        " x-ratelimit-* headers.",
+        answer=dict[Literal["limits"], list[LimitState]],
     )
 
 

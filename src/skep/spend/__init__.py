@@ -22,6 +22,7 @@ from skep.spend.interfaces import (
 )
 from skep.spend.key_rules import KeyLimits, MeteredKeys
 from skep.spend.ledger import Ledger, ReportBy, report_csv
+from skep.spend.limiting import LimitState, Room
 from skep.spend.memory import MemoryMeter
 from skep.spend.meter import MeterOptions
 from skep.spend.models import (
@@ -75,6 +76,7 @@ __all__ = [
     "KeyLimits",
     "Ledger",
     "LimitExceededError",
+    "LimitState",
     "MemoryMeter",
     "Meter",
     "MeterOptions",
@@ -95,6 +97,7 @@ __all__ = [
     "Report",
     "ReportBy",
     "ReportLine",
+    "Room",
     "Rule",
     "RuleExistsError",
     "RuleInvalidError",

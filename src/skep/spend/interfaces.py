@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from skep.errors import ConflictError, NotFoundError, RefusedError, UnavailableError, UsageError
+from skep.spend.limiting import Room
 from skep.spend.models import Ask, Caller, Charge, Settlement, Standing, Ticket
 
 
@@ -142,6 +143,9 @@ class Meter(Protocol):
 
     def cancel(self, ticket: Ticket) -> None:
         """Give everything back: the call was admitted but never left. No row is written."""
+
+    def rooms(self, ticket: Ticket) -> tuple[Room, ...]:
+        """What the limits that a call stands under have left, for the headers of its answer. Asks nobody."""
 
     def standing(self, caller: Caller, model: str) -> tuple[Standing, ...]:
         """Where the rules that apply to this caller and model stand; those this process has not met yet are left out."""

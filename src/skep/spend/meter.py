@@ -15,6 +15,7 @@ from skep.errors import UnavailableError
 from skep.spend.asking import Asking
 from skep.spend.holdings import NEVER, FlushedWindow, Holding, WindowView
 from skep.spend.interfaces import JournalUnwritableError, Meter, MeterUnavailableError
+from skep.spend.limiting import Room, rooms
 from skep.spend.lines import begin_line, caller_columns, end_line, head
 from skep.spend.matching import MOST_NEED, Plan, RuleBook, Seat, is_plausible, needs, use
 from skep.spend.models import Ask, Caller, Charge, Metric, Price, Rule, Settlement, Standing, Ticket
@@ -202,6 +203,10 @@ class LeasedMeter(Meter):
         held = _held(ticket)
         if not held.is_closed:
             self.give_up(held)
+
+    @override
+    def rooms(self, ticket: Ticket) -> tuple[Room, ...]:
+        return rooms(_held(ticket).holds, self.clock())
 
     @override
     def standing(self, caller: Caller, model: str) -> tuple[Standing, ...]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from skep.access import Keys, Principal
 from skep.spend.interfaces import RuleInvalidError, RuleNotFoundError
+from skep.spend.limiting import LimitState, states
 from skep.spend.models import EVERY, Rule
 from skep.spend.rules import Rules
 from skep.spend.views import RuleView, view_of
@@ -30,6 +31,18 @@ class Rulebook:
         """All of a kind, by name."""
         rules, windows = await self._rules.all(principal), await self._rules.windows(principal)
         return [view_of(rule, windows) for rule in rules if kind_of(rule) == kind]
+
+    async def states(self, principal: Principal, key: str | None = None) -> list[LimitState]:
+        """Where the budgets and limits stand that count the principal's key, or another of the project, by its id or name.
+
+        Raises KeyNotFoundError.
+        """
+        key_id, user, tier = principal.key_id, principal.user, principal.tier
+        if key is not None:
+            found = await self._keys.get(principal, key)
+            key_id, user, tier = found.id, found.user, found.tier
+        rules, windows = await self._rules.all(principal), await self._rules.windows(principal)
+        return list(states(rules, windows, {"project": "", "key": key_id, "user": user, "tier": tier}))
 
     async def get(self, principal: Principal, kind: RuleKind, name: str) -> RuleView:
         """One of them. Raises RuleNotFoundError."""

@@ -10,6 +10,7 @@ from skep.web.openai_errors import (
     openai_error_bytes,
     openai_error_headers,
     openai_status,
+    span_text,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "openai_error_bytes",
     "openai_error_headers",
     "openai_status",
+    "span_text",
 ]

@@ -76,10 +76,32 @@ def openai_error_headers(error: SkepError) -> dict[str, str]:
         headers["retry-after"] = str(max(1, math.ceil(wait)))
     elif error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = str(_USUAL_WAIT_SECONDS)
+    metric, amount = error.fields.get("metric"), error.fields.get("amount")
+    if metric in ("requests", "tokens") and isinstance(amount, int):
+        headers[f"x-ratelimit-limit-{metric}"] = str(amount)
+        headers[f"x-ratelimit-remaining-{metric}"] = str(
+            max(0, amount - _count(error, "used") - _count(error, "reserved"))
+        )
+        if isinstance(wait, int | float):
+            headers[f"x-ratelimit-reset-{metric}"] = span_text(wait)
     if error.http_status == HTTPStatus.PAYMENT_REQUIRED:
         # OpenAI's clients heed it; a budget does not come back within their few seconds.
         headers["x-should-retry"] = "false"
     return headers
+
+
+def span_text(seconds: float) -> str:
+    """A span as OpenAI writes it in its headers: ``120ms``, ``17s``, ``6m0s``, ``1h2m3s``."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{rest}s"
+
+
+def _count(error: SkepError, name: str) -> int:
+    value = error.fields.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _plain(text: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skep.gateway.naming import Names
 from skep.gateway.splicing import DuplicateKeyError, Span, check_keys, splice, top_level_spans, value_span
 
 KEYS = ("model", "stream", "stream_options", "max_tokens", "n", "user")
@@ -101,7 +102,7 @@ def test_the_model_is_changed_and_nothing_else(body: bytes, expected: bytes) -> 
 )
 def test_a_key_said_twice_is_refused(body: bytes) -> None:
     with pytest.raises(DuplicateKeyError) as caught:
-        check_keys(body, orjson.loads(body), KEYS)
+        check_keys(body, orjson.loads(body), KEYS, Names(body))
     assert caught.value.key == "model"
 
 
@@ -115,7 +116,7 @@ def test_a_key_said_twice_is_refused(body: bytes) -> None:
     ],
 )
 def test_a_key_said_once_passes_whatever_stands_deeper(body: bytes) -> None:
-    check_keys(body, orjson.loads(body), KEYS)
+    check_keys(body, orjson.loads(body), KEYS, Names(body))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_a_megabyte_takes_milliseconds(filler: str, again: str) -> None:
     # As in the server, which looks for garbage so rarely that it does not count.
     gc.disable()
     began = time.process_time()
-    spans = check_keys(body, values, KEYS)
+    spans = check_keys(body, values, KEYS, Names(body))
     changed = splice(body, {"model": b'"b"', "max_tokens": b"5"}, values, spans)
     took = time.process_time() - began
     gc.enable()

@@ -67,6 +67,7 @@ INVENTORY = {
     "GET /v1/models": "member",
     "GET /api/v1/gateway/status": "reader",
     "GET /api/v1/cost/report": "reader",
+    "GET /api/v1/rate-limit/status": "reader",
     "GET /api/v1/calls/{call_id}": "reader",
     "POST /api/v1/gateway/reload": "admin",
     "POST /mcp": "reader",
