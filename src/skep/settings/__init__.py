@@ -29,6 +29,7 @@ from skep.settings.models import (
     Secret,
     ServerSettings,
     Settings,
+    TracingSettings,
     WatchSettings,
 )
 from skep.settings.rows import Row, all_rows, nearest_word, shown
@@ -66,6 +67,7 @@ __all__ = [
     "SettingsFileMissingError",
     "SettingsFileUnreadableError",
     "SettingsFileUnwritableError",
+    "TracingSettings",
     "WatchSettings",
     "all_rows",
     "commented_file",
