@@ -20,8 +20,9 @@ from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, No
 from skep.gateway.metrics import CREDIT_USED, MODEL_CALLS, MODEL_TOKENS
 from skep.gateway.models import Model, Route
 from skep.gateway.requests import Known, adapted
+from skep.gateway.spans import Attributes, CallSpans
 from skep.gateway.usage import counted
-from skep.observe import NO_METRICS, Metrics
+from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import Charge, Meter, Outcome, Price, Settlement, Step, Ticket, Usage, cost_nusd
 from skep.web import Notes
 
@@ -59,6 +60,8 @@ class Tools:
     options: GatewayOptions
     deadlines: Deadlines = field(default_factory=Deadlines)
     metrics: Metrics = NO_METRICS
+    tracer: Tracer | None = None
+    """None: no call is recorded."""
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +101,8 @@ class ModelCall:
     """Whether the client has been sent the head of its answer."""
     is_stopped: bool = False
     """Whether the server, which stops, has broken it off."""
+    spans: CallSpans | None = None
+    """None: it is not recorded."""
 
     def stop(self) -> None:
         """Break it off because the server stops."""
@@ -141,6 +146,8 @@ class ModelCall:
             self.charge = self.tools.meter.settle(self.ticket, settlement)
             self._note(outcome, usage)
             self._count(outcome, usage, self.charge.cost_nusd)
+            if self.spans is not None:
+                self._finish_spans(self.spans, outcome, usage, status)
         return self.charge
 
     def settle_counted(self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None) -> Charge:
@@ -158,6 +165,8 @@ class ModelCall:
         route = self.route
         assert route is not None, "an attempt has a route"
         step = Step(route.name, failure.kind, failure.reason, _ms(time.monotonic() - self.attempt_began))
+        if self.spans is not None:
+            self.spans.end_attempt(failure.kind, failure.status)
         if failure.may_be_billed:
             usage = failure.usage or self._untold()
             self.wasted.append((usage, route.price))
@@ -201,6 +210,16 @@ class ModelCall:
             add(MODEL_TOKENS, (kind, "output"), usage.output_tokens or 0)
         if cost_nusd:
             add(CREDIT_USED, (kind,), cost_nusd / NUSD)
+
+    def _finish_spans(self, spans: CallSpans, outcome: Outcome, usage: Usage | None, status: int | None) -> None:
+        told: Attributes = {"gen_ai.request.model": self.model.name, "skep.call.id": self.ticket.ask.call_id}
+        if self.known.stream:
+            told["gen_ai.request.stream"] = True
+        if self.first_byte is not None:
+            told["gen_ai.response.time_to_first_chunk"] = self.first_byte - self.started
+        if outcome == "ok" and spans.attempts:
+            spans.end_attempt("", status)
+        spans.finish(self.known.face, told, usage, "" if outcome == "ok" else outcome)
 
     def _note(self, outcome: Outcome, usage: Usage | None) -> None:
         """What the request's line in the log says about the call."""
@@ -261,6 +280,8 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
     while True:
         route = call.route = model.routes[index]
         call.attempts = attempts.count
+        if call.spans is not None:
+            call.passed_headers = call.spans.begin_attempt(route, attempts.count, call.passed_headers)
         began = call.attempt_began = time.monotonic()
         call.is_out = True
         try:

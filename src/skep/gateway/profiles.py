@@ -40,6 +40,8 @@ class Profile:
     """The same for completions."""
     price_id: str | None = None
     """Its name in the price list; None when it has none there."""
+    trace_name: str = ""
+    """Its name in OpenTelemetry's conventions (``gen_ai.provider.name``); empty: that of its kind."""
 
 
 PROFILES: tuple[Profile, ...] = (
@@ -58,12 +60,14 @@ PROFILES: tuple[Profile, ...] = (
         key_prefix="",
         cap_fields=("max_completion_tokens", "max_tokens"),
         price_id="azure",
+        trace_name="azure.ai.openai",
     ),
     Profile(
         kind="gemini",
         summary="Google Gemini, by its OpenAI-compatible address",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         price_id="google",
+        trace_name="gcp.gemini",
         cap_fields=("max_tokens", "max_completion_tokens"),
     ),
     Profile(
@@ -72,6 +76,7 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.mistral.ai/v1",
         takes_include_usage=False,
         price_id="mistral",
+        trace_name="mistral_ai",
     ),
     Profile(
         kind="groq",
@@ -86,6 +91,7 @@ PROFILES: tuple[Profile, ...] = (
         summary="xAI",
         base_url="https://api.x.ai/v1",
         price_id="x-ai",
+        trace_name="x_ai",
         cap_fields=("max_tokens", "max_completion_tokens"),
     ),
     Profile(

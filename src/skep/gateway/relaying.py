@@ -101,6 +101,8 @@ async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
     answer, usage = await attempt_routes(call, _fetch_whole)
     # From here on nothing takes long, and nothing must come between: what is used is charged.
     watch.stop()
+    if call.spans is not None:
+        call.spans.answered(answer.body)
     outcome: Outcome = "cancelled" if watch.is_gone else "ok"
     if usage is None:
         call.settle_counted(outcome, output_bytes(answer.body), 0, answer.status)
@@ -187,6 +189,8 @@ async def _relay_stream(call: ModelCall, watch: ClientWatch) -> None:
     watch.start()
     opened = await attempt_routes(call, _open_stream)
     call.first_byte = time.monotonic()
+    if call.spans is not None:
+        call.spans.answered(opened.first[0])
     try:
         await _pass_on(call, opened, watch)
     except (asyncio.CancelledError, _ClientStalledError):

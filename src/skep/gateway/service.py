@@ -23,8 +23,9 @@ from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
+from skep.gateway.spans import CallSpans
 from skep.gateway.turns import Turns
-from skep.observe import NO_METRICS, Metrics
+from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
 from skep.spend import (
     Ask,
     BudgetExceededError,
@@ -75,11 +76,12 @@ class Gateway:
         *,
         embedder: LocalEmbedder | None = None,
         metrics: Metrics = NO_METRICS,
+        tracer: Tracer | None = None,
     ) -> None:
         self.config = config
         self.options = options
         self.board = Board()
-        self._tools = Tools(meter, upstream, self.board, options, metrics=metrics)
+        self._tools = Tools(meter, upstream, self.board, options, metrics=metrics, tracer=tracer)
         self._served = {name: serve(model) for name, model in config.models.items()}
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
@@ -207,6 +209,9 @@ class Gateway:
                 self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
             )
             call.steps = steps
+            if (tracer := self._tools.tracer) is not None:
+                recorded = tracer.recorded(current_trace_id(), headers)
+                call.spans = None if recorded is None else CallSpans(recorded, tracer.sink)
             call.task = asyncio.current_task()
             self._calls.add(call)
             try:

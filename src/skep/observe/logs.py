@@ -83,6 +83,7 @@ _JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orj
 _QUIET = {
     **dict.fromkeys(("alembic", "asyncio", "procrastinate", "uvicorn.error"), logging.WARNING),
     "psycopg.pool": logging.ERROR,
+    "opentelemetry": logging.CRITICAL,
 }
 """Libraries that say below these levels what we say ourselves."""
 

@@ -9,7 +9,7 @@ from skep.app import Skep, make_database, open_skep
 from skep.gateway.routes import gateway_endpoints
 from skep.knowledge import ReportNotice
 from skep.knowledge.routes import knowledge_endpoints
-from skep.observe import NO_METRICS, Metrics
+from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.server.change_routes import change_endpoints
 from skep.server.docs import docs_endpoints
 from skep.server.gate import Gate
@@ -39,7 +39,12 @@ _KEEP_ALIVE_SECONDS = 10.0
 
 
 def make_opening(
-    settings: Settings, *, notice: ReportNotice, metrics: Metrics = NO_METRICS, followed: Followed | None = None
+    settings: Settings,
+    *,
+    notice: ReportNotice,
+    metrics: Metrics = NO_METRICS,
+    followed: Followed | None = None,
+    tracer: Tracer | None = None,
 ) -> Opening:
     """The server's Skep, not opened. ``notice`` takes sentences for whoever runs the server; ``followed`` are the settings
     that count when the gateway is opened.
@@ -65,7 +70,7 @@ def make_opening(
     followed = followed or Followed(settings)
     # What is wrong with the providers stays wrong however often one tries: whoever starts the server is told at once.
     gateway_config(settings)
-    return Opening(opened, probe, lambda skep: open_gateway(skep, followed.settings, metrics))
+    return Opening(opened, probe, lambda skep: open_gateway(skep, followed.settings, metrics, tracer))
 
 
 def all_endpoints(

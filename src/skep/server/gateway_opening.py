@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from skep import __version__
 from skep.app import Skep, make_embedder
 from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared
-from skep.observe import NO_METRICS, Metrics
+from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.settings import GatewaySettings, Settings
 from skep.spend import Meter, PriceCatalogue, SpendOptions, open_metering
 
 
 @asynccontextmanager
-async def open_gateway(skep: Skep, settings: Settings, metrics: Metrics = NO_METRICS) -> AsyncIterator[Gateway]:
+async def open_gateway(
+    skep: Skep, settings: Settings, metrics: Metrics = NO_METRICS, tracer: Tracer | None = None
+) -> AsyncIterator[Gateway]:
     """What calls models: its meter, connections and health checks, until the block ends.
 
     ``settings``: those that count now, which may be newer than Skep's own.
@@ -24,7 +26,7 @@ async def open_gateway(skep: Skep, settings: Settings, metrics: Metrics = NO_MET
     async with AsyncExitStack() as stack:
         options = SpendOptions(data_folder=skep.settings.data_folder, node=skep.node)
         metering = await stack.enter_async_context(open_metering(skep.database, options))
-        gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings), metrics)
+        gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings), metrics, tracer)
         stack.push_async_callback(gateway.close)
         await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names))
         gateway.foreign_journals = lambda: metering.foreign_journals
@@ -33,12 +35,22 @@ async def open_gateway(skep: Skep, settings: Settings, metrics: Metrics = NO_MET
 
 
 def make_gateway(
-    settings: Settings, meter: Meter, embedder: LocalEmbedder | None, metrics: Metrics = NO_METRICS
+    settings: Settings,
+    meter: Meter,
+    embedder: LocalEmbedder | None,
+    metrics: Metrics = NO_METRICS,
+    tracer: Tracer | None = None,
 ) -> Gateway:
     """The gateway that the settings describe; it has no connection yet. Raises InvalidSettingsError."""
     upstream = HttpUpstream(max_answer_bytes=settings.gateway.max_answer_bytes, agent=f"skep/{__version__}")
     return Gateway(
-        gateway_config(settings), meter, upstream, gateway_options(settings.gateway), embedder=embedder, metrics=metrics
+        gateway_config(settings),
+        meter,
+        upstream,
+        gateway_options(settings.gateway),
+        embedder=embedder,
+        metrics=metrics,
+        tracer=tracer,
     )
 
 

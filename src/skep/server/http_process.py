@@ -16,7 +16,7 @@ import uvicorn
 import uvloop
 from typing_extensions import override
 
-from skep.observe import Metrics, MetricsMemory, event, open_metrics
+from skep.observe import Metrics, MetricsMemory, OtlpSpans, Tracer, event, open_metrics
 from skep.server.application import make_application, make_opening
 from skep.server.http_protocol import HttpProtocol
 from skep.server.interfaces import NotReadyError
@@ -140,8 +140,13 @@ def _allow_connections() -> None:
 async def _serve(settings: Settings, orders: Orders) -> None:
     metrics = _open_metrics(settings, orders)
     followed = Followed(settings)
+    tracer = _open_tracer(settings, metrics)
     opening = make_opening(
-        settings, notice=lambda text: event(_log, logging.INFO, text), metrics=metrics, followed=followed
+        settings,
+        notice=lambda text: event(_log, logging.INFO, text),
+        metrics=metrics,
+        followed=followed,
+        tracer=tracer,
     )
     reloader = Reloader(orders.said, followed, opening, _spread if orders.supervised else lambda: None)
     certificate, key = settings.server.tls_certificate, settings.server.tls_key
@@ -179,6 +184,8 @@ async def _serve(settings: Settings, orders: Orders) -> None:
             opening.end()
             telling.cancel()
             await asyncio.gather(holding, telling, return_exceptions=True)
+            if tracer is not None:
+                await asyncio.to_thread(tracer.sink.close)
 
 
 def _open_metrics(settings: Settings, orders: Orders) -> Metrics:
@@ -187,6 +194,13 @@ def _open_metrics(settings: Settings, orders: Orders) -> Metrics:
         memory = MetricsMemory.inherited(orders.metrics_memory, orders.metrics_part)
         os.close(orders.metrics_memory)
     return open_metrics(settings.metrics.backend, ALL_METRICS, memory)
+
+
+def _open_tracer(settings: Settings, metrics: Metrics) -> Tracer | None:
+    tracing = settings.tracing
+    if tracing.endpoint is None:
+        return None
+    return Tracer(tracing.samples_per_thousand, OtlpSpans(tracing.endpoint, metrics))
 
 
 def _spread() -> None:

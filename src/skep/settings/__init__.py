@@ -30,6 +30,7 @@ from skep.settings.models import (
     ServerSettings,
     Settings,
     SpendSettings,
+    TracingSettings,
     WatchSettings,
 )
 from skep.settings.rows import Row, all_rows, nearest_word, shown
@@ -68,6 +69,7 @@ __all__ = [
     "SettingsFileUnreadableError",
     "SettingsFileUnwritableError",
     "SpendSettings",
+    "TracingSettings",
     "WatchSettings",
     "all_rows",
     "commented_file",

@@ -331,6 +331,24 @@ class MetricsSettings:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracingSettings:
+    """OpenTelemetry spans of calls of models."""
+
+    endpoint: str | None = setting(
+        None,
+        "Address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; /v1/traces is added.",
+        none="nothing is recorded",
+    )
+    samples_per_thousand: int = setting(
+        100,
+        "Of a thousand traces that begin here, so many are recorded; where a caller sends a traceparent, its flag decides.",
+        zero="only those that callers began",
+        minimum=0,
+        maximum=1000,
+    )
+
+
 class OpenSection:
     """A section that another capability checks: its content as plain values, ``${VAR}`` filled in, with its places.
 
@@ -384,6 +402,7 @@ class Settings:
     spend: SpendSettings = SpendSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     file: Path | None = None
     """The settings file that was read; None when there is none."""
