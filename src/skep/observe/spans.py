@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -153,8 +152,10 @@ class OtlpSpans:
             while self._waiting and not (ending and time.monotonic() > until):
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
                 is_taken = False
-                with suppress(Exception):  # whatever it is, the batch is lost, and that is counted and told
+                try:
                     is_taken = exporter.export([translate.span(each) for each in batch]) is SpanExportResult.SUCCESS
+                except Exception as error:  # noqa: BLE001 -- whatever it is, the batch is lost, and the next may not be
+                    event(_log, logging.WARNING, "spans could not be sent", reason=str(error))
                 self._note(len(batch), is_taken=is_taken)
         exporter.shutdown()  # type: ignore[no-untyped-call]
 
