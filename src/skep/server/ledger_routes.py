@@ -58,6 +58,7 @@ def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
             description="A call with several tags counts for each of them. Percentiles are exact to 19 %, never too low.",
             query=ReportQuery,
             answer=Report,
+            other_media_types=("text/csv",),
             answer_example=_REPORT,
         ),
         Endpoint(

@@ -110,7 +110,8 @@ def _answer(endpoint: Endpoint, schema: dict[str, Any] | None) -> dict[str, obje
     content: dict[str, object] = {} if schema is None else {"schema": schema}
     if endpoint.answer_example is not None:
         content["example"] = endpoint.answer_example
-    return {"description": endpoint.status.phrase, "content": {endpoint.media_type: content}}
+    others = {media_type: {"schema": {"type": "string"}} for media_type in endpoint.other_media_types}
+    return {"description": endpoint.status.phrase, "content": {endpoint.media_type: content, **others}}
 
 
 def _others(endpoint: Endpoint) -> dict[str, object]:

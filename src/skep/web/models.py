@@ -118,6 +118,8 @@ class Endpoint:
     """The type of the JSON answer; None when it is no JSON."""
     status: HTTPStatus = HTTPStatus.OK
     media_type: str = "application/json"
+    other_media_types: tuple[str, ...] = ()
+    """Of texts that it answers with instead, when it is asked to."""
     body_example: object = None
     answer_example: object = None
     socket: SocketHandler | None = None

@@ -109,7 +109,7 @@ async def test_an_index_that_misses_passages_shows_in_the_recall(
 ) -> None:
     monkeypatch.setattr(vectors, "EXACT_PASSAGES", 0)
     monkeypatch.setattr(recall, "_LOOK_SECONDS", 0.01)
-    worse = queries["nearest_passages"].replace(b"limit %(limit)s", b"limit %(limit)s offset 4")
+    worse = queries["nearest_passages"].replace(b"limit :limit", b"limit :limit offset 4")
     assert worse != queries["nearest_passages"]
     monkeypatch.setattr(vectors, "queries", {**queries, "nearest_passages": worse})
     noted = Noted()
