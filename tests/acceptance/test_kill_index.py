@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -137,7 +138,9 @@ def only_a_parser(sandbox: Sandbox, run: subprocess.Popen[bytes]) -> None:
 def the_postmaster(sandbox: Sandbox, run: subprocess.Popen[bytes]) -> None:
     pid = sandbox.server.status().pid
     if pid is not None:
-        os.kill(pid, signal.SIGKILL)
+        # One that is only starting ends by itself while processes of the one before still have its memory, and is started again.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _children(run: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -214,12 +217,14 @@ def test_an_interrupted_run_says_so_and_loses_nothing(sandbox: Sandbox) -> None:
         time.sleep(sandbox.seconds * share / 2)
         os.killpg(run.pid, signal.SIGINT)
         out, err = run.communicate(timeout=50)
-        codes.append(run.returncode)
+        # Python ends by the signal, which a shell tells as 130 too, when it came while the code of a module was made.
+        code = 130 if run.returncode == -signal.SIGINT else run.returncode
+        codes.append(code)
         # Enough was deleted by now that the index may be built anew, which it says.
         said = [line for line in err.splitlines() if not line.startswith(b"The lexical index of project is built anew")]
-        if run.returncode == 130:
+        if code == 130:
             assert (out, said) == (b"", [b"interrupted; nothing is lost, run it again to go on"]), share
         else:
-            assert (run.returncode, said) == (0, []), share
+            assert (code, said) == (0, []), share
     assert 130 in codes
     sandbox.assert_whole()
