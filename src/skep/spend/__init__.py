@@ -25,6 +25,7 @@ from skep.spend.ledger import Ledger, ReportBy, report_csv
 from skep.spend.limiting import LimitState, Room
 from skep.spend.memory import MemoryMeter
 from skep.spend.meter import MeterOptions
+from skep.spend.metrics import SPEND_METRICS
 from skep.spend.models import (
     EVERY,
     Alert,
@@ -59,9 +60,11 @@ from skep.spend.rules import Rules
 from skep.spend.service import Metering, open_metering
 from skep.spend.spans import parse_since
 from skep.spend.views import IssuedKey, MeteredKey, RuleView, view_of
+from skep.spend.webhooks import Webhook
 
 __all__ = [
     "EVERY",
+    "SPEND_METRICS",
     "Administration",
     "Alert",
     "Ask",
@@ -115,6 +118,7 @@ __all__ = [
     "Tier",
     "UnpricedError",
     "Usage",
+    "Webhook",
     "WindowState",
     "administer",
     "cost_nusd",
