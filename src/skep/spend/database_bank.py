@@ -92,8 +92,9 @@ class DatabaseTeller(Bank):
 
 
 def _view(row: Sequence[Any]) -> WindowView:
-    *told, ends_in_seconds = row
-    return WindowView(*told, ends_in_seconds=NEVER if ends_in_seconds is None else ends_in_seconds)
+    window_id, rule_id, value, granted, used, others, starts_at, starts_in, ends_at, ends_in = row
+    ends_in = NEVER if ends_in is None else ends_in
+    return WindowView(window_id, rule_id, value, granted, used, others, starts_at, starts_in, ends_at, ends_in)
 
 
 _MOST_IN_PAYLOAD = 300

@@ -60,6 +60,10 @@ class Seat:
         elif self.holding.ends <= holding.ends:
             self.holding, self.coming = holding, None
 
+    def holdings(self) -> list[Holding]:
+        """What is held, now and of the window to come."""
+        return [holding for holding in (self.holding, self.coming) if holding is not None]
+
     def forget(self, holding: Holding) -> None:
         """It is of no more use."""
         if self.holding is holding:
@@ -106,9 +110,8 @@ class RuleBook:
             elif now != seat.rule:
                 seat.rule, seat.is_hard = now, now.mode == "hard"
                 changed.append(seat)
-                for holding in (seat.holding, seat.coming):
-                    if holding is not None:
-                        holding.rule = now
+                for holding in seat.holdings():
+                    holding.rule = now
         return changed
 
     def rule(self, rule_id: int) -> Rule | None:

@@ -297,9 +297,8 @@ class LeasedMeter(Meter):
         self._knows_rules = True
         self._plans.clear()
         for seat in self._book.replace(rules):
-            for holding in (seat.holding, seat.coming):
-                if holding is not None:
-                    holding.last_taken = -NEVER
+            for holding in seat.holdings():
+                holding.last_taken = -NEVER
         for window_id in [
             window_id for window_id, each in self.windows.items() if self._book.rule(each.rule.rule_id) is None
         ]:
