@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from skep.spend.address_windows import AddressWindow, AddressWindows, address_group
 from skep.spend.administering import Administration, administer
 from skep.spend.catalogue import PriceCatalogue
 from skep.spend.explaining import Explanation, explanation_lines
 from skep.spend.feeding import SpendOptions
 from skep.spend.interfaces import (
+    AddressLimitError,
     BudgetExceededError,
     CallNotFoundError,
     ForeignDatabaseError,
@@ -62,6 +64,9 @@ from skep.spend.views import IssuedKey, MeteredKey, RuleView, view_of
 
 __all__ = [
     "EVERY",
+    "AddressLimitError",
+    "AddressWindow",
+    "AddressWindows",
     "Administration",
     "Alert",
     "Ask",
@@ -116,6 +121,7 @@ __all__ = [
     "UnpricedError",
     "Usage",
     "WindowState",
+    "address_group",
     "administer",
     "cost_nusd",
     "explanation_lines",
