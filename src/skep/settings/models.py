@@ -300,6 +300,16 @@ class SpendSettings:
     retention_days: int = setting(
         400, "How long single calls are kept; their sums by hour and day stay for 800 days.", minimum=1, maximum=36_500
     )
+    alert_webhook_url: str | None = setting(
+        None,
+        "Where alerts of budgets and limits are sent to, as signed webhooks; needs alert_webhook_secret too.",
+        none="they are told in the log and in the metrics only",
+    )
+    alert_webhook_secret: Secret | None = setting(
+        None,
+        "What webhooks are signed with: whsec_ and 24 to 64 random bytes in base64; two of them with a blank between both sign.",
+        none="no webhooks",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from skep.settings.rows import (
     rows_by_name,
     sections,
 )
+from skep.settings.webhooks import webhook_faults
 from skep.settings.yamlfile import Broken, ListNode, MapNode, Node, Scalar, plain_value, read_yaml
 
 OTHER_VARIABLES = (CONFIG_VARIABLE, "SKEP_PYTHON", "SKEP_VENV")
@@ -292,6 +293,10 @@ def _contradictions(
         said = next((name for name in names if name in origins), names[0])
         reason = f"search.default_top_k ({usual}) must not be more than search.max_top_k ({most})"
         yield names, Problem(origins.get(said, DEFAULT), said, reason)
+    webhook = ("spend.alert_webhook_url", "spend.alert_webhook_secret")
+    for is_url, reason in webhook_faults(*map(value, webhook)):
+        name = webhook[0] if is_url else webhook[1]
+        yield webhook, Problem(origins.get(name, DEFAULT), name, reason)
 
 
 def _wrong_networks(addresses: object, origins: Mapping[str, Origin]) -> Iterator[tuple[tuple[str, ...], Problem]]:

@@ -27,6 +27,7 @@ from skep.spend.ledger import Ledger, ReportBy, report_csv
 from skep.spend.limiting import LimitState, Room
 from skep.spend.memory import MemoryMeter
 from skep.spend.meter import MeterOptions
+from skep.spend.metrics import SPEND_METRICS
 from skep.spend.models import (
     EVERY,
     Alert,
@@ -61,9 +62,11 @@ from skep.spend.rules import Rules
 from skep.spend.service import Metering, open_metering
 from skep.spend.spans import parse_since
 from skep.spend.views import IssuedKey, MeteredKey, RuleView, view_of
+from skep.spend.webhooks import Webhook
 
 __all__ = [
     "EVERY",
+    "SPEND_METRICS",
     "AddressLimitError",
     "AddressWindow",
     "AddressWindows",
@@ -120,6 +123,7 @@ __all__ = [
     "Tier",
     "UnpricedError",
     "Usage",
+    "Webhook",
     "WindowState",
     "address_group",
     "administer",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from skep.store.migrations import run_sql
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
     """Add them."""
-    run_sql("0006_gateway.sql")
+    run_sql("0007_gateway.sql")
