@@ -138,6 +138,11 @@ class ServerSettings:
     allow_remote: bool = setting(
         False, "Permits listening beyond this machine without TLS, for example behind a proxy that does TLS."
     )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses or networks of proxies that are believed, in X-Forwarded-For, whom they ask for: the allowed addresses of keys and the"
+        " limit of calls without a key go by that.",
+    )
     drain_seconds: int = setting(
         20,
         "How long requests and calls of models may go on when the server is told to stop; then streams end with an error event.",
@@ -274,6 +279,17 @@ class GatewaySettings:
     drain_seconds: int = setting(60, "How long a provider is heard out at most.", minimum=1, maximum=3600)
     client_stall_seconds: int = setting(
         60, "A client that takes nothing of its stream for so long counts as gone.", minimum=1, maximum=3600
+    )
+    keyless_key: Secret | None = setting(
+        None,
+        "The key that calls of models without a key are made as: its models, faces, budgets and limits are theirs.",
+        none="every call needs a key",
+    )
+    keyless_requests_per_minute: int = setting(
+        20,
+        "Calls without a key that one address may make in a minute (UTC); of IPv6 one /64. More are refused with 429.",
+        minimum=1,
+        maximum=1_000_000,
     )
 
 

@@ -286,6 +286,7 @@ def _contradictions(
     for one, other in (pair, pair[::-1]):
         if value(one) is not None and value(other) is None:
             yield pair, Problem(origins.get(one, DEFAULT), one, f"needs {other} too")
+    yield from _wrong_networks(value("server.trusted_proxies"), origins)
     usual, most = value("search.default_top_k"), value("search.max_top_k")
     if isinstance(usual, int) and isinstance(most, int) and usual > most:
         names = ("search.default_top_k", "search.max_top_k")
@@ -296,6 +297,19 @@ def _contradictions(
     for is_url, reason in webhook_faults(*map(value, webhook)):
         name = webhook[0] if is_url else webhook[1]
         yield webhook, Problem(origins.get(name, DEFAULT), name, reason)
+
+
+def _wrong_networks(addresses: object, origins: Mapping[str, Origin]) -> Iterator[tuple[tuple[str, ...], Problem]]:
+    name = "server.trusted_proxies"
+    if not isinstance(addresses, tuple) or not addresses:
+        return
+    from ipaddress import ip_network  # lazy: most settings name none
+
+    for address in addresses:
+        try:
+            ip_network(address)
+        except ValueError as error:
+            yield (name,), Problem(origins.get(name, DEFAULT), name, f"expected addresses or networks: {error}")
 
 
 def _build(values: Mapping[str, object]) -> Settings:
