@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from skep.settings import InvalidSettingsError, OpenSection, Secret, SettingsFileUnreadableError, load_settings
+from skep.settings import (
+    InvalidSettingsError,
+    OpenSection,
+    Secret,
+    SettingsFileUnreadableError,
+    load_settings,
+    signing_keys,
+)
 from skep.settings.locate import MAX_FILE_BYTES
 from tests.unit.settings_reading import PASSWORD, dig, load, problems
 
@@ -136,10 +143,55 @@ class TestFile:
                 "search:\n  max_top_k: 5\n",
                 [("search.max_top_k", 2, 14, "search.default_top_k (10) must not be more than search.max_top_k (5)|")],
             ),
+            (
+                f"spend: {{alert_webhook_secret: {PASSWORD}}}\n",
+                [
+                    ("spend.alert_webhook_secret", 1, 31, "needs spend.alert_webhook_url too|"),
+                    ("spend.alert_webhook_secret", 1, 31, "must be whsec_ and a key in base64|"),
+                ],
+            ),
+            *(
+                (
+                    f"spend:\n  alert_webhook_url: {url}\n  alert_webhook_secret: whsec_{'A' * 32}\n",
+                    [("spend.alert_webhook_url", 2, 22, f"{reason}|")],
+                )
+                for url, reason in (
+                    ("ftp://example.com/", "must be an address such as https://example.com/hook"),
+                    ("https:///hook", "must be an address such as https://example.com/hook"),
+                    ('"https://example.com/a b"', "must be an address such as https://example.com/hook"),
+                    ("https://example.com:port/", "is no address of the web"),
+                    (
+                        "https://me:pw@example.com/",
+                        "must not contain a user name or a password; the signature says who sends",
+                    ),
+                    ("https://example.com/#x", "must not end with a fragment (#...)"),
+                )
+            ),
+            *(
+                (
+                    f"spend:\n  alert_webhook_url: https://x/\n  alert_webhook_secret: {secret}\n",
+                    [("spend.alert_webhook_secret", 3, 25, f"{reason}|")],
+                )
+                for secret, reason in (
+                    ("whsec_AAAA", "must stand for 24 to 64 bytes, not 3"),
+                    (f"whsec_{'A' * 32} whsec_x", "must be whsec_ and a key in base64"),
+                )
+            ),
+            (
+                "spend:\n  alert_webhook_url: https://x/\n",
+                [("spend.alert_webhook_url", 2, 22, "needs spend.alert_webhook_secret too|")],
+            ),
         ],
     )
     def test_errors(self, tmp_path: Path, text: str, expected: list[tuple[str, int, int, str]]) -> None:
         assert problems(tmp_path, text) == expected
+
+    def test_a_webhook_may_have_two_secrets(self, tmp_path: Path) -> None:
+        text = "spend: {alert_webhook_url: 'http://[::1]:8080/a?b=c', alert_webhook_secret: '${ONE} ${OTHER}'}\n"
+        one, other = f"whsec_{'A' * 32}", f"whsec_{'B' * 32}"
+        secret = load(tmp_path, text, ONE=one, OTHER=other).spend.alert_webhook_secret
+        assert secret is not None
+        assert signing_keys(secret) == (bytes(24), bytes([4, 16, 65]) * 8)
 
     def test_all_problems_are_told_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidSettingsError) as caught:

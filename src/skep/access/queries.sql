@@ -7,6 +7,20 @@ select p.project_id, p.name as project_name, k.key_id, k.name as key_name, k.rol
 from api_key k join project p using (project_id)
 where k.key_id = %(key_id)s and k.revoked_at is null;
 
+-- name: fetch_newest_keys
+-- The ids of keys that were made or rotated last and are not over. Needs no principal, like fetch_key.
+select key_id from api_key where revoked_at is null and (expires_at is null or expires_at > now())
+order by coalesce(rotated_at, created_at) desc limit %(limit)s;
+
+-- name: fetch_living_keys
+-- Several keys as fetch_key tells one.
+select p.project_id, p.name as project_name, k.key_id, k.name as key_name, k.role, k.models, k.faces, k.addresses,
+    k.user_name, k.tier, k.secret_hmac, k.previous_hmac, p.key_pepper,
+    extract(epoch from k.expires_at - now())::float8 as seconds_left,
+    extract(epoch from k.previous_until - now())::float8 as previous_seconds_left
+from api_key k join project p using (project_id)
+where k.key_id = any(%(key_ids)s) and k.revoked_at is null;
+
 -- name: listen_access
 -- Hear of every key that changes.
 listen skep_access;

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import logging
-import math
 import os
 import secrets
 import stat
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from skep.access.allowing import networks_of
 from skep.access.interfaces import (
     KeyFileUnreadableError,
     KeyFileUnsafeError,
@@ -27,6 +22,9 @@ from skep.access.interfaces import (
 )
 from skep.access.keys import ParsedKey, key_hmac, new_key, parse_key
 from skep.access.models import Principal, Role
+from skep.access.remembering import CACHE_SECONDS, Remembered
+from skep.access.rows import KeyRow
+from skep.errors import UnavailableError
 from skep.store import Database, Queries, hear
 
 DEFAULT_PROJECT = "default"
@@ -34,67 +32,18 @@ DEFAULT_PROJECT = "default"
 PROOF_SECONDS = 0.4
 """How often the connection that tells of changed keys shows that it still does."""
 
-CACHE_SECONDS = 1.0
-"""How long a verified key is believed without asking again, or since it is certain that every change has been heard: a revoked key
-works at most this much longer, also when the network falls silent."""
-
 STALE_SECONDS = 30.0
-"""The same while the database cannot be asked."""
+"""How long a verified key is believed while the database cannot be asked."""
 
-_CACHE_SIZE = 10_000
-"""Bound of the cache of verified keys, in entries."""
+MOST_READ_AHEAD = 5_000
+"""Keys that are read before somebody sends them: the newest. The others are asked for one by one, when they are first sent."""
+
+_READ_AT_ONCE = 200
+"""So few that the loop is held up for some milliseconds only."""
 
 queries = Queries("skep.access")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _KeyRow:
-    project_id: int
-    project_name: str
-    key_id: str
-    key_name: str
-    role: Role
-    models: list[str] | None
-    faces: list[str] | None
-    addresses: list[str] | None
-    user_name: str | None
-    tier: str | None
-    secret_hmac: bytes
-    previous_hmac: bytes | None
-    key_pepper: bytes
-    seconds_left: float | None
-    previous_seconds_left: float | None
-    """By the clock of the database; None: it never ends."""
-
-    @property
-    def has_expired(self) -> bool:
-        return self.seconds_left is not None and self.seconds_left <= 0
-
-    @property
-    def principal(self) -> Principal:
-        return Principal(
-            project_id=self.project_id,
-            project_name=self.project_name,
-            key_id=self.key_id,
-            key_name=self.key_name,
-            role=self.role,
-            models=None if self.models is None else tuple(self.models),
-            faces=None if self.faces is None else tuple(self.faces),
-            networks=None if self.addresses is None else networks_of(self.addresses),
-            user=self.user_name,
-            tier=self.tier,
-        )
-
-    def seconds_of(self, hmac_of_key: bytes) -> float | None:
-        """How long a secret is good from now on, infinite for one that never ends; None when it is not of this key."""
-        whole = math.inf if self.seconds_left is None else self.seconds_left
-        if hmac.compare_digest(hmac_of_key, self.secret_hmac):
-            return whole
-        if self.previous_hmac is not None and hmac.compare_digest(hmac_of_key, self.previous_hmac):
-            return min(whole, self.previous_seconds_left or 0.0)
-        return None
 
 
 class Access:
@@ -106,16 +55,10 @@ class Access:
     def __init__(self, database: Database, *, key_file: Path) -> None:
         self._database = database
         self._key_file = key_file
-        # Keyed by the whole key's text, hashed: never by a part of it (CVE-2026-35030 was a truncated cache key).
-        self._verified: dict[bytes, tuple[float, float, Principal]] = {}
-        """When it was asked for, and until when it is good at most, by the monotonic clock."""
+        self._remembered = Remembered()
         self._asking: dict[bytes, tuple[float, asyncio.Task[Principal]]] = {}
         """Since when, and what is asked."""
-        self._heard_since: float | None = None
-        """Since when no change of a key can have been missed, but for those that have been heeded; None: one can."""
-        self._cache_secret = secrets.token_bytes(32)
-        self._confirmed_at = -math.inf
-        """Everything that was told until then has been heard: keys that were known then are known anew."""
+        self._reading: asyncio.Task[None] | None = None
 
     @property
     def key_file(self) -> Path:
@@ -127,22 +70,14 @@ class Access:
 
         Without a time it is as long as may be while the database can be asked: for ever, as long as every change is heard.
         """
-        known = self._verified.get(self._entry(text))
-        if known is None:
-            return None
-        asked_at, good_until, principal = known
-        now = time.monotonic()
-        if self._is_heard(asked_at):
-            asked_at = max(asked_at, self._confirmed_at)
-        if within_seconds is None:
-            within_seconds = CACHE_SECONDS
-        return None if now - asked_at > within_seconds or now >= good_until else principal
+        return self._remembered.recall(text, within_seconds)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Hear of every key that changes, in whichever process, until the end of the block.
 
-        Meanwhile a verified key is believed for longer, and one that was revoked is forgotten at once.
+        Meanwhile a verified key is believed for longer, one that was revoked is forgotten at once, and the newest keys are
+        read ahead.
         """
         task = asyncio.create_task(self._listen(), name="skep-access-listen")
         try:
@@ -165,14 +100,15 @@ class Access:
         known = self.recall(key.text)
         if known is not None:
             return known
-        entry = self._entry(key.text)
+        entry = self._remembered.entry(key.text)
         asked_at, asking = self._asking.get(entry, (0.0, None))
-        if asking is None or time.monotonic() - asked_at > CACHE_SECONDS:
+        is_old = time.monotonic() - asked_at > CACHE_SECONDS or self._remembered.has_changed(key.key_id, asked_at)
+        if asking is None or is_old:
             # One question for all who come with the key meanwhile: under load that is everybody, once a second. One that
             # hangs is left to itself, and asked anew.
             asked_at = time.monotonic()
             asking = asyncio.create_task(self._ask(key, entry, asked_at), name="skep-key")
-            asking.add_done_callback(_heed)
+            asking.add_done_callback(_drop_error)
             self._asking[entry] = asked_at, asking
         return await asyncio.shield(asking)
 
@@ -181,7 +117,7 @@ class Access:
 
         Raises KeyInvalidError when it was revoked meanwhile.
         """
-        row = await self._database.fetch_one(_KeyRow, queries["fetch_key"], {"key_id": principal.key_id})
+        row = await self._database.fetch_one(KeyRow, queries["fetch_key"], {"key_id": principal.key_id})
         if row is None or row.project_id != principal.project_id or row.has_expired:
             raise KeyInvalidError(
                 reason=f"the key {principal.key_name} was revoked or expired since this was asked for"
@@ -229,26 +165,19 @@ class Access:
         try:
             principal, seconds = await self._verify(key)
         except KeyInvalidError:
-            self._verified.pop(entry, None)
+            self._remembered.forget_entry(entry)
             raise
         finally:
             if self._asking.get(entry, (0.0, None))[0] == asked_at:
                 del self._asking[entry]
-        if len(self._verified) >= _CACHE_SIZE:
-            self._verified.clear()
         # It counts from before the question: an answer on its way is as old as that.
-        self._verified[entry] = (asked_at, asked_at + seconds, principal)
+        self._remembered.keep(entry, asked_at, asked_at + seconds, principal)
         return principal
-
-    def _entry(self, text: str) -> bytes:
-        """What the whole of a key is remembered by. Keyed BLAKE2b, which is a tenth of the work of an HMAC."""
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._cache_secret, digest_size=32).digest()
 
     async def _verify(self, key: ParsedKey) -> tuple[Principal, float]:
         """The principal, and how many seconds the key is good at most."""
-        row = await self._database.fetch_one(_KeyRow, queries["fetch_key"], {"key_id": key.key_id})
-        # The HMAC is computed for unknown ids too, so that the time taken does not tell whether an id exists.
-        sent = key_hmac(key, self._cache_secret if row is None else row.key_pepper)
+        row = await self._database.fetch_one(KeyRow, queries["fetch_key"], {"key_id": key.key_id})
+        sent = self._remembered.hmac_for_nobody(key) if row is None else key_hmac(key, row.key_pepper)
         seconds = None if row is None else row.seconds_of(sent)
         if row is None or seconds is None:
             raise KeyInvalidError(reason="this database does not know it, or it was revoked")
@@ -262,39 +191,46 @@ class Access:
             await hear(
                 self._database,
                 queries["listen_access"],
-                self._heed_change,
-                self._grow_deaf,
-                prove=self._note_proof,
+                self._heed,
+                self._remembered.note_deafness,
+                prove=self._remembered.note_proof,
                 alive_seconds=PROOF_SECONDS,
             )
         except Exception:  # noqa: BLE001 -- the cause is logged, and the server goes on
             # Keys are asked for every second then, as before.
             _log.exception("hearing of changed keys has ended")
         finally:
-            self._grow_deaf()
+            self._remembered.note_deafness()
+            if self._reading is not None:
+                self._reading.cancel()
 
-    def _is_heard(self, asked_at: float) -> bool:
-        """Whether no change since then can have been missed."""
-        return self._heard_since is not None and asked_at >= self._heard_since
-
-    def _heed_change(self, key_id: str) -> None:
-        """A key has changed, or (empty) it is heard from now on. An answer still on its way may be of before."""
-        self._heard_since = time.monotonic()
+    def _heed(self, key_id: str) -> None:
+        """A key has changed, or (empty) it is heard from now on."""
         if key_id:
-            self._verified.clear()
-            self._asking.clear()
+            self._remembered.note_change(key_id)
+            return
+        self._remembered.note_hearing()
+        if self._reading is not None:
+            self._reading.cancel()
+        self._reading = asyncio.create_task(self._read_ahead(), name="skep-keys-ahead")
 
-    def _note_proof(self, until: float) -> None:
-        self._confirmed_at = until
+    async def _read_ahead(self) -> None:
+        """Read the newest keys before somebody sends them, so that the first call of each need not wait for that."""
+        try:
+            found = await self._database.fetch_tuples(queries["fetch_newest_keys"], {"limit": MOST_READ_AHEAD})
+            newest = [key_id for (key_id,) in found]
+            for first in range(0, len(newest), _READ_AT_ONCE):
+                asked_at, some = time.monotonic(), newest[first : first + _READ_AT_ONCE]
+                rows = await self._database.fetch_all(KeyRow, queries["fetch_living_keys"], {"key_ids": some})
+                self._remembered.keep_rows(asked_at, rows)
+        except UnavailableError as error:
+            # They are read when the database is back: it is heard anew then.
+            _log.warning("keys are not read ahead: %s", error)
+        except Exception:  # noqa: BLE001 -- the cause is logged; keys are asked for when they are sent
+            _log.exception("reading keys ahead has ended")
 
-    def _grow_deaf(self) -> None:
-        for entry, (asked_at, good_until, principal) in list(self._verified.items()):
-            if self._is_heard(asked_at):
-                self._verified[entry] = max(asked_at, self._confirmed_at), good_until, principal
-        self._heard_since = None
 
-
-def _heed(asking: asyncio.Task[Principal]) -> None:
+def _drop_error(asking: asyncio.Task[Principal]) -> None:
     """Who asked may have gone away before the answer was an error; then it is nobody's."""
     if not asking.cancelled():
         asking.exception()

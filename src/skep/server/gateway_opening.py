@@ -9,8 +9,8 @@ from skep import __version__
 from skep.app import Skep, make_embedder
 from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared
 from skep.observe import NO_METRICS, Metrics, Tracer
-from skep.settings import GatewaySettings, Settings
-from skep.spend import Meter, PriceCatalogue, SpendOptions, open_metering
+from skep.settings import GatewaySettings, Settings, signing_keys
+from skep.spend import AddressWindows, Meter, PriceCatalogue, SpendOptions, Webhook, open_metering
 
 
 @asynccontextmanager
@@ -24,14 +24,25 @@ async def open_gateway(
     Raises InvalidSettingsError when the sections providers and models cannot be used, JournalUnwritableError.
     """
     async with AsyncExitStack() as stack:
-        options = SpendOptions(data_folder=skep.settings.data_folder, node=skep.node)
+        options = spend_options(skep, metrics)
         metering = await stack.enter_async_context(open_metering(skep.database, options))
         gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings), metrics, tracer)
         stack.push_async_callback(gateway.close)
+        gateway.windows = AddressWindows(skep.database)
+        stack.push_async_callback(gateway.windows.close)
         await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names))
         gateway.foreign_journals = lambda: metering.foreign_journals
         gateway.start()
         yield gateway
+
+
+def spend_options(skep: Skep, metrics: Metrics) -> SpendOptions:
+    """What the settings say about spending."""
+    said = skep.settings
+    webhook = None
+    if said.spend.alert_webhook_url is not None and said.spend.alert_webhook_secret is not None:
+        webhook = Webhook(said.spend.alert_webhook_url, signing_keys(said.spend.alert_webhook_secret))
+    return SpendOptions(data_folder=said.data_folder, node=skep.node, webhook=webhook, metrics=metrics)
 
 
 def make_gateway(

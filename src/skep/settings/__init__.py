@@ -35,6 +35,7 @@ from skep.settings.models import (
 )
 from skep.settings.rows import Row, all_rows, nearest_word, shown
 from skep.settings.service import load_settings, value_of, with_overrides
+from skep.settings.webhooks import signing_keys
 from skep.settings.yamlfile import Broken, Fault, ListNode, MapNode, Node, Scalar, plain_value, read_yaml
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "read_yaml",
     "settings_reference",
     "shown",
+    "signing_keys",
     "value_of",
     "with_overrides",
     "write_commented_file",

@@ -147,6 +147,11 @@ class ServerSettings:
     allow_remote: bool = setting(
         False, "Permits listening beyond this machine without TLS, for example behind a proxy that does TLS."
     )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses or networks of proxies that are believed, in X-Forwarded-For, whom they ask for: the allowed addresses of keys and the"
+        " limit of calls without a key go by that.",
+    )
     drain_seconds: int = setting(
         20,
         "How long requests and calls of models may go on when the server is told to stop; then streams end with an error event.",
@@ -284,6 +289,17 @@ class GatewaySettings:
     client_stall_seconds: int = setting(
         60, "A client that takes nothing of its stream for so long counts as gone.", minimum=1, maximum=3600
     )
+    keyless_key: Secret | None = setting(
+        None,
+        "The key that calls of models without a key are made as: its models, faces, budgets and limits are theirs.",
+        none="every call needs a key",
+    )
+    keyless_requests_per_minute: int = setting(
+        20,
+        "Calls without a key that one address may make in a minute (UTC); of IPv6 one /64. More are refused with 429.",
+        minimum=1,
+        maximum=1_000_000,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +308,16 @@ class SpendSettings:
 
     retention_days: int = setting(
         400, "How long single calls are kept; their sums by hour and day stay for 800 days.", minimum=1, maximum=36_500
+    )
+    alert_webhook_url: str | None = setting(
+        None,
+        "Where alerts of budgets and limits are sent to, as signed webhooks; needs alert_webhook_secret too.",
+        none="they are told in the log and in the metrics only",
+    )
+    alert_webhook_secret: Secret | None = setting(
+        None,
+        "What webhooks are signed with: whsec_ and 24 to 64 random bytes in base64; two of them with a blank between both sign.",
+        none="no webhooks",
     )
 
 

@@ -30,6 +30,7 @@ from skep.settings.rows import (
     rows_by_name,
     sections,
 )
+from skep.settings.webhooks import webhook_faults
 from skep.settings.yamlfile import Broken, ListNode, MapNode, Node, Scalar, plain_value, read_yaml
 
 OTHER_VARIABLES = (CONFIG_VARIABLE, "SKEP_PYTHON", "SKEP_VENV")
@@ -301,12 +302,30 @@ def _contradictions(
     for one, other in (pair, pair[::-1]):
         if value(one) is not None and value(other) is None:
             yield pair, Problem(origins.get(one, DEFAULT), one, f"needs {other} too")
+    yield from _wrong_networks(value("server.trusted_proxies"), origins)
     usual, most = value("search.default_top_k"), value("search.max_top_k")
     if isinstance(usual, int) and isinstance(most, int) and usual > most:
         names = ("search.default_top_k", "search.max_top_k")
         said = next((name for name in names if name in origins), names[0])
         reason = f"search.default_top_k ({usual}) must not be more than search.max_top_k ({most})"
         yield names, Problem(origins.get(said, DEFAULT), said, reason)
+    webhook = ("spend.alert_webhook_url", "spend.alert_webhook_secret")
+    for is_url, reason in webhook_faults(*map(value, webhook)):
+        name = webhook[0] if is_url else webhook[1]
+        yield webhook, Problem(origins.get(name, DEFAULT), name, reason)
+
+
+def _wrong_networks(addresses: object, origins: Mapping[str, Origin]) -> Iterator[tuple[tuple[str, ...], Problem]]:
+    name = "server.trusted_proxies"
+    if not isinstance(addresses, tuple) or not addresses:
+        return
+    from ipaddress import ip_network  # lazy: most settings name none
+
+    for address in addresses:
+        try:
+            ip_network(address)
+        except ValueError as error:
+            yield (name,), Problem(origins.get(name, DEFAULT), name, f"expected addresses or networks: {error}")
 
 
 def _build(values: Mapping[str, object]) -> Settings:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from skep.spend.address_windows import AddressWindow, AddressWindows, address_group
 from skep.spend.administering import Administration, administer
 from skep.spend.catalogue import PriceCatalogue
 from skep.spend.explaining import Explanation, explanation_lines
 from skep.spend.feeding import SpendOptions
 from skep.spend.interfaces import (
+    AddressLimitError,
     BudgetExceededError,
     CallNotFoundError,
     ForeignDatabaseError,
@@ -25,6 +27,7 @@ from skep.spend.ledger import Ledger, ReportBy, report_csv
 from skep.spend.limiting import LimitState, Room
 from skep.spend.memory import MemoryMeter
 from skep.spend.meter import MeterOptions
+from skep.spend.metrics import SPEND_METRICS
 from skep.spend.models import (
     EVERY,
     Alert,
@@ -59,9 +62,14 @@ from skep.spend.rules import Rules
 from skep.spend.service import Metering, open_metering
 from skep.spend.spans import parse_since
 from skep.spend.views import IssuedKey, MeteredKey, RuleView, view_of
+from skep.spend.webhooks import Webhook
 
 __all__ = [
     "EVERY",
+    "SPEND_METRICS",
+    "AddressLimitError",
+    "AddressWindow",
+    "AddressWindows",
     "Administration",
     "Alert",
     "Ask",
@@ -115,7 +123,9 @@ __all__ = [
     "Tier",
     "UnpricedError",
     "Usage",
+    "Webhook",
     "WindowState",
+    "address_group",
     "administer",
     "cost_nusd",
     "explanation_lines",

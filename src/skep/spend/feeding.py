@@ -14,16 +14,18 @@ import orjson
 
 from skep.errors import UnavailableError
 from skep.jobs import end_task
-from skep.observe import event
+from skep.observe import NO_METRICS, Metrics, event
 from skep.spend.adopting import LeftJournal, left_journals
+from skep.spend.alerting import Alerts
 from skep.spend.database_bank import DatabaseTeller, parse_recall, queries
-from skep.spend.flushing import Crossing, Flushed, flush, prepare
+from skep.spend.flushing import Flushed, flush, prepare
 from skep.spend.interfaces import ForeignDatabaseError
 from skep.spend.journal import FileJournal
 from skep.spend.meter import LeasedMeter, MeterOptions
-from skep.spend.models import Alert, Rule
+from skep.spend.models import Rule
 from skep.spend.prices import price_facts
 from skep.spend.rules import rule_of
+from skep.spend.webhooks import Webhook
 from skep.store import Connection, Database, hear
 
 JOURNAL_FOLDER = "journal"
@@ -38,6 +40,9 @@ ADOPT_SECONDS = 3.0
 RULES_SECONDS = 5.0
 """How often the rules are read though nobody told of a change: some poolers lose notifications."""
 
+ALERTS_SECONDS = 5.0
+"""How often it is looked for alerts that others noticed and had no time to tell, and for webhooks to try again."""
+
 _START_SECONDS = 2.0
 """How long a start waits for the database."""
 
@@ -45,21 +50,6 @@ _AGAIN_SECONDS = 0.5
 """After the database did not answer."""
 
 _log = logging.getLogger(__name__)
-
-
-def log_alert(alert: Alert) -> None:
-    """Tell an alert in the log."""
-    event(
-        _log,
-        logging.WARNING,
-        "budget or limit nearly used up",
-        rule=alert.rule.name,
-        value=alert.value,
-        percent=alert.percent,
-        used=alert.used,
-        amount=alert.rule.amount,
-        resets_at=str(alert.resets_at),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +66,9 @@ class SpendOptions:
     """Whether a call waits until its line in the journal is safe from power loss."""
     close_seconds: float = 5.0
     """How long closing waits for the database; what is not in the ledger by then stays in the journal."""
-    on_alert: Callable[[Alert], None] = log_alert
-    """Called once for each alert percent that a window passes, in the process that noticed."""
+    webhook: Webhook | None = None
+    """Where alerts are sent to; None: nowhere."""
+    metrics: Metrics = NO_METRICS
 
 
 class Feeder:
@@ -109,6 +100,9 @@ class Feeder:
         """Journals in our folder that belong to another database, by name, with their bytes: they are left alone."""
         self._teller = DatabaseTeller(database, self.process_id, options.node)
         self.meter = LeasedMeter(self._teller, self.journal, options.meter)
+        self._alerts = Alerts(database, options.webhook, options.metrics)
+        self._alerts_noticed = asyncio.Event()
+        self._webhooks_due = asyncio.Event()
 
     async def start(self) -> None:
         """Begin. A database that is away is waited for: until it is there, calls are refused with the reason.
@@ -128,6 +122,8 @@ class Feeder:
             "recalls": self._loop("recalls", self._give_back, None, self._recalled),
             "adopt": self._loop("adopting", self.adopt, ADOPT_SECONDS),
             "flush": self._loop("ledger", self._flush_through, 0.0),
+            "alerts": self._loop("alerts", self._tell_alerts, ALERTS_SECONDS, self._alerts_noticed),
+            "webhooks": self._loop("webhooks", self._alerts.deliver, ALERTS_SECONDS, self._webhooks_due),
             "hear": hear(self._database, queries["listen_spend"], self._hear),
         }
         self._tasks = [asyncio.create_task(loop, name=f"skep-spend-{name}") for name, loop in loops.items()]
@@ -195,6 +191,7 @@ class Feeder:
 
     async def _finish(self) -> None:
         await self.flush()
+        await self._alerts.tell()
         if not self.journal.open_calls:
             await self._database.execute(queries["release_process"], {"process_id": self.process_id})
 
@@ -203,7 +200,7 @@ class Feeder:
         async with self._connected() as connection:
             for lines in left.batches():
                 flushed = await flush(connection, left.process_id, lines, rejects=self.folder / REJECTS_FILE)
-                await self._alert(flushed.crossings)
+                self._note_alerts(flushed)
                 calls += lines.count(b"\n")
                 lost += lines.count(b"\tlost\t")
             await connection.execute(queries["release_process"], {"process_id": left.process_id})
@@ -281,7 +278,7 @@ class Feeder:
                     self.journal.done(batch)
                 finally:
                     self.meter.flush_ended(flushed.windows)
-                await self._alert(flushed.crossings)
+                self._note_alerts(flushed)
 
     async def _note_prices(self, connection: Connection) -> None:
         """A price is known before the first call that was charged by it: `skep gateway explain` shows its numbers."""
@@ -292,13 +289,13 @@ class Feeder:
             await connection.execute(queries["note_prices"], bound)
             self._noted_prices.update(price.version for price in new)
 
-    async def _alert(self, crossings: list[Crossing]) -> None:
-        for crossing in crossings:
-            rows = await self._database.fetch_tuples(queries["fetch_alert"], {"window_id": crossing.window_id})
-            for rule_id, value, used, resets_at in rows:
-                rule = next((rule for rule in self._rules or () if rule.rule_id == rule_id), None)
-                if rule is not None:
-                    self._options.on_alert(Alert(rule, value, crossing.percent, used, resets_at))
+    def _note_alerts(self, flushed: Flushed) -> None:
+        if flushed.has_alerts:
+            self._alerts_noticed.set()
+
+    async def _tell_alerts(self) -> None:
+        if await self._alerts.tell():
+            self._webhooks_due.set()
 
     def _hear(self, payload: str) -> None:
         recall = parse_recall(payload)

@@ -16,28 +16,20 @@ from skep.store import Connection
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """A window has passed an alert percent for the first time."""
-
-    window_id: int
-    percent: int
-
-
 @dataclass(slots=True)
 class Flushed:
     """What copying lines into the ledger did."""
 
     windows: list[FlushedWindow] = field(default_factory=list)
-    crossings: list[Crossing] = field(default_factory=list)
+    has_alerts: bool = False
+    """Whether there are alerts now that nobody has told."""
 
     def add(self, rows: list[tuple[int, ...]]) -> None:
         """Take over what the statement returned."""
         for row in rows:
-            window_id, seen, charged, moved, used, others, alert = row
+            window_id, seen, charged, moved, used, others, has_alerts = row
             self.windows.append(FlushedWindow(window_id, seen, charged, moved, used, others))
-            if alert:
-                self.crossings.append(Crossing(window_id, alert))
+            self.has_alerts |= bool(has_alerts)
 
 
 async def prepare(connection: Connection) -> None:
@@ -64,7 +56,7 @@ async def flush(connection: Connection, process_id: int, lines: bytes, *, reject
         for half in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
             done = await flush(connection, process_id, b"".join(half), rejects=rejects)
             flushed.windows += done.windows
-            flushed.crossings += done.crossings
+            flushed.has_alerts |= done.has_alerts
     return flushed
 
 

@@ -35,7 +35,7 @@ DAYS_AHEAD = 3
 """Partitions that are made before their day comes."""
 
 KEPT_WINDOW_DAYS = 40
-"""Ended windows are kept for so long, for people who look back at a month."""
+"""Ended windows, and alerts, are kept for so long, for people who look back at a month."""
 
 _MOST_LINES = 1000
 _SHARES = (0.5, 0.95, 0.99)
@@ -137,7 +137,8 @@ class Ledger:
         """A chore: make partitions ahead, sum up hours that have ended, and drop what is old."""
         await self._database.fetch_tuples(queries["open_coming_days"], {"days": DAYS_AHEAD})
         await self._database.fetch_tuples(queries["drop_old_days"], {"days": self._retention_days})
-        await self._database.execute(queries["delete_old_windows"], {"days": KEPT_WINDOW_DAYS})
+        for statement in ("delete_old_windows", "delete_old_alerts"):
+            await self._database.execute(queries[statement], {"days": KEPT_WINDOW_DAYS})
         await self._database.execute(queries["delete_old_rollups"], {"days": KEPT_ROLLUP_DAYS})
         await self.roll_up()
 

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 Metric = Literal["cost", "requests", "tokens", "concurrent"]
 """What a rule counts: nano-dollars, calls, tokens (in and out), or calls under way at the same moment."""
@@ -258,13 +259,27 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A rule's window has passed one of the rule's alert percents, for the first time."""
+    """A rule's window has passed one of the rule's alert percents, for the first time. The rule as it was then."""
 
-    rule: Rule
+    alert_id: UUID
+    """Also that of its webhook, at each attempt."""
+    project: str
+    rule_id: int
+    rule: str
+    metric: Metric
+    subject: Subject
     value: str
+    period: Period
+    mode: Mode
+    amount: int
     percent: int
     used: int
+    """Right after it was passed."""
+    started_at: datetime
     resets_at: datetime | None
+    noticed_at: datetime
+    attempts: int
+    """How often its webhook was tried, the attempt under way among them."""
 
 
 @dataclass(frozen=True, slots=True)

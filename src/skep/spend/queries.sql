@@ -154,8 +154,8 @@ select distinct date_trunc('hour', timestamptz 'epoch' + started_us * interval '
 on conflict do nothing;
 
 -- name: flush_stage
--- Put the lines that the ledger does not have yet into it, and turn what they took from the process' leases into use: both or
--- neither. A line that is there already changes nothing.
+-- Put the lines that the ledger does not have yet into it, turn what they took from the process' leases into use, and note the alerts
+-- that this causes: all or nothing. A line that is there already changes nothing.
 with fresh as (
     insert into call (
         call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
@@ -176,7 +176,7 @@ with fresh as (
         sum(greatest(f.holds[i + 2] - f.holds[i + 1], 0))::bigint as overage
     from fresh f, generate_series(1, cardinality(f.holds), 3) i group by 1
 ), locked as materialized (
-    select w.window_id, w.rule_id, w.alerted, c.charged, c.overage
+    select w.window_id, w.rule_id, w.subject_value, w.started_at, w.ends_at, w.alerted, c.charged, c.overage
     from rule_window w join charges c using (window_id) order by w.window_id for update of w
 ), mine as materialized (
     select l.window_id, l.amount from lease l join locked using (window_id)
@@ -195,18 +195,55 @@ with fresh as (
         ))
     from moves v join rule r using (rule_id) where w.window_id = v.window_id
     returning w.window_id, w.used, w.leased, w.alerted
+), alerts as (
+    insert into alert (project_id, rule_id, rule_name, metric, subject, subject_value, period, mode, amount, percent, used,
+        started_at, resets_at)
+    select r.project_id, r.rule_id, r.name, r.metric, r.subject, v.subject_value, r.period, r.mode, r.amount, p, c.used,
+        v.started_at, v.ends_at
+    from counted c join moves v using (window_id) join rule r using (rule_id),
+        lateral (select distinct unnest(r.alert_percents) as p) percents
+    where p > v.alerted and p <= c.alerted
 ), seen as (
     select s.holds[i] as window_id, sum(s.holds[i + 2])::bigint as seen
     from call_stage s, generate_series(1, cardinality(s.holds), 3) i group by 1
 )
 select s.window_id, s.seen, coalesce(v.charged, 0) as charged, coalesce(v.moved, 0) as moved, coalesce(c.used, w.used) as used,
     coalesce(c.leased - (v.held - v.moved), w.leased) as others,
-    case when c.alerted > v.alerted then c.alerted else 0 end as alert
+    coalesce(c.alerted > v.alerted, false) as has_alerts
 from seen s join rule_window w using (window_id) left join moves v using (window_id) left join counted c using (window_id);
 
--- name: fetch_alert
--- What an alert says besides its percent.
-select rule_id, subject_value as value, used, ends_at as resets_at from rule_window where window_id = %(window_id)s;
+-- name: tell_alerts
+-- Claim alerts that nobody has told yet, until the end of the transaction: a process that dies before leaves them to others. With a
+-- webhook they are due for it then.
+with untold as materialized (
+    select alert_id from alert where not is_told order by noticed_at, percent limit %(limit)s for update skip locked
+)
+update alert a set is_told = true, due_at = case when %(has_webhook)s then now() end
+from untold u, project p where a.alert_id = u.alert_id and p.project_id = a.project_id
+returning a.alert_id, p.name as project, a.rule_id, a.rule_name as rule, a.metric, a.subject, a.subject_value as value, a.period, a.mode,
+    a.amount, a.percent, a.used, a.started_at, a.resets_at, a.noticed_at, a.attempts;
+
+-- name: claim_webhooks
+-- Alerts whose webhook is due, for this process alone until their time is over; then it is taken for dead, and others try.
+with due as materialized (
+    select alert_id from alert where due_at <= now() order by due_at limit %(limit)s for update skip locked
+)
+update alert a set attempts = a.attempts + 1, due_at = now() + make_interval(secs => %(hold_seconds)s)
+from due d, project p where a.alert_id = d.alert_id and p.project_id = a.project_id
+returning a.alert_id, p.name as project, a.rule_id, a.rule_name as rule, a.metric, a.subject, a.subject_value as value, a.period, a.mode,
+    a.amount, a.percent, a.used, a.started_at, a.resets_at, a.noticed_at, a.attempts;
+
+-- name: note_delivered
+-- A webhook was taken.
+update alert set due_at = null, delivered_at = now() where alert_id = %(alert_id)s;
+
+-- name: note_undelivered
+-- A webhook was not taken; it is tried again after a pause, or, without one, never.
+update alert set due_at = now() + make_interval(secs => %(pause_seconds)s::float8) where alert_id = %(alert_id)s and delivered_at is null;
+
+-- name: delete_old_alerts
+-- Delete alerts that were told long ago.
+delete from alert where noticed_at < now() - make_interval(days => %(days)s) and is_told and due_at is null;
 
 -- name: open_coming_days
 -- Make the ledger's partitions of today and the days after it.
@@ -242,10 +279,21 @@ on conflict (project_id, name) do nothing
 returning rule_id;
 
 -- name: update_rule
--- Change what may change of a rule while its windows go on.
-update rule set amount = %(amount)s, mode = %(mode)s, alert_percents = %(alert_percents)s, fallback_model = %(fallback_model)s,
-    allow_unpriced = %(allow_unpriced)s, changed_at = now()
-where project_id = %(project_id)s and name = %(name)s;
+-- Change what may change of a rule while its windows go on. Where the new amount is so high that an alert percent is not passed any more,
+-- passing it is told again.
+with changed as (
+    update rule set amount = %(amount)s, mode = %(mode)s, alert_percents = %(alert_percents)s, fallback_model = %(fallback_model)s,
+        allow_unpriced = %(allow_unpriced)s, changed_at = now()
+    where project_id = %(project_id)s and name = %(name)s
+    returning rule_id, amount
+), locked as materialized (
+    select w.window_id, w.used, w.alerted, c.amount from rule_window w join changed c using (rule_id)
+    where w.alerted > 0 order by w.window_id for update of w
+), rearmed as (
+    update rule_window w set alerted = div(l.used::numeric * 100, l.amount)::integer from locked l
+    where w.window_id = l.window_id and l.used::numeric * 100 < l.amount::numeric * l.alerted
+)
+select rule_id from changed;
 
 -- name: delete_rule
 -- Delete a rule, with its windows and leases.
@@ -397,3 +445,21 @@ from call where project_id = %(project_id)s and call_id = %(call_id)s and starte
 select w.window_id, r.name, r.metric, r.subject, w.subject_value as value, r.period, r.mode, w.started_at, w.ends_at
 from rule_window w join rule r using (rule_id)
 where w.project_id = %(project_id)s and w.window_id = any(%(window_ids)s::bigint[]);
+
+-- name: count_addresses
+-- Count calls without a key in the present minute of their addresses. Locked in one order, so that two processes do not wait for each
+-- other; a minute that has begun meanwhile in another process is not taken back.
+insert into address_window as w (address, minute, asked)
+select a.address, date_trunc('minute', now(), 'UTC'), a.asked
+from unnest(%(addresses)s::text[], %(asked)s::bigint[]) as a(address, asked)
+order by a.address
+on conflict (address) do update set
+    asked = case when w.minute >= excluded.minute then w.asked else 0 end + excluded.asked,
+    minute = greatest(w.minute, excluded.minute)
+returning address, asked, extract(epoch from minute + interval '1 minute' - clock_timestamp())::float8;
+
+-- name: forget_addresses
+-- Drop addresses that have not come for some minutes; what is being counted at this moment has come.
+delete from address_window where address in (
+    select address from address_window where minute < now() - interval '5 minutes' for update skip locked
+);

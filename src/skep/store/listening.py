@@ -14,7 +14,7 @@ from skep.errors import UnavailableError
 from skep.store.database import Connection, Database
 
 _ALIVE_SECONDS = 20.0
-"""After so long without a word we look whether the connection is still one."""
+"""After so long we look whether the connection is still one."""
 
 _MOST_ANSWER_SECONDS = 10.0
 """So long may the answer take; not longer than the silence was allowed to."""
@@ -46,7 +46,7 @@ async def hear(
     ``tell`` is called with an empty text whenever the connection is made anew: something may have been missed before;
     ``lose`` when it is lost. It is a connection of its own; a database that is away is waited for.
 
-    After ``alive_seconds`` without a word it is asked whether it still is one, since a network can fall silent without an end.
+    Every ``alive_seconds`` it is asked whether it still is one, since a network can fall silent without an end.
     ``prove`` is called with the monotonic time up to which everything that was told has been heard.
     """
     listener = _Listener(listen, tell, prove, alive_seconds)
@@ -77,11 +77,14 @@ class _Listener:
 
     async def hear_through(self, connection: Connection) -> None:
         """Until the connection breaks."""
+        proved_at = time.monotonic()
         while True:
             await self._drain(connection)
-            if await _is_readable(connection.fileno(), self.alive_seconds):
+            # Also where something is told all the time: a word proves only that the one before it was heard.
+            left = proved_at + self.alive_seconds - time.monotonic()
+            if left > 0 and await _is_readable(connection.fileno(), left):
                 continue
-            began = time.monotonic()
+            began = proved_at = time.monotonic()
             await _answers(connection, self.listen, min(_MOST_ANSWER_SECONDS, self.alive_seconds))
             await self._drain(connection)
             self.prove(began)

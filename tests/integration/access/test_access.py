@@ -17,7 +17,7 @@ from skep.access import (
     KeyFileUnwritableError,
     KeyInvalidError,
     KeyMissingError,
-    service,
+    remembering,
 )
 from skep.access.keys import key_hmac, new_key, parse_key
 from skep.store import Database, ExternalServer
@@ -108,7 +108,7 @@ async def test_a_foreign_key_and_one_with_a_known_id_are_equally_unknown(access:
 async def test_a_revoked_key_stops_within_a_second(access: Access, database: Database) -> None:
     await access.authenticate_local(None)
     await database.execute(b"update api_key set revoked_at = now()")
-    await asyncio.sleep(service.CACHE_SECONDS + 0.05)
+    await asyncio.sleep(remembering.CACHE_SECONDS + 0.05)
     with pytest.raises(KeyInvalidError, match="revoked"):
         await access.authenticate_local(None)
 
@@ -128,7 +128,7 @@ async def test_a_key_acts_in_its_own_project(access: Access, database: Database)
 async def test_what_is_remembered_of_keys_is_bounded(
     access: Access, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "_CACHE_SIZE", 3)
+    monkeypatch.setattr(remembering, "_MOST_SECRETS", 3)
     who = await access.authenticate_local(None)
     ((pepper,),) = await database.fetch_tuples(b"select key_pepper from project")
     for number in range(8):
@@ -136,7 +136,7 @@ async def test_what_is_remembered_of_keys_is_bounded(
         values = [key.key_id, who.project_id, str(number), "reader", key_hmac(key, pepper)]
         await database.execute(INSERT_KEY, values)
         assert (await access.authenticate(key.text)).key_name == str(number)
-        assert len(access._verified) <= 3
+        assert len(access._remembered._verified) <= 3
 
 
 async def test_a_key_file_that_others_can_read_is_not_used(access: Access, key_file: Path) -> None:

@@ -29,6 +29,7 @@ from skep.access import (
     Projects,
     ProjectsForeignError,
     RoleTooLowError,
+    remembering,
     service,
 )
 from skep.store import Connection, Database, ExternalServer
@@ -83,7 +84,7 @@ async def is_refused(access: Access, secret: str) -> bool:
 
 
 async def is_listening(access: Access) -> bool:
-    return access._heard_since is not None
+    return access._remembered._heard_since is not None
 
 
 async def test_a_key_carries_what_it_is_for(access: Access, who: Principal, keys: Keys) -> None:
@@ -262,7 +263,7 @@ async def test_a_revoked_key_is_refused_at_once_where_changes_are_heard(
         for process in processes:
             await until(lambda process=process: is_listening(process), 5)  # type: ignore[misc]
             assert (await process.authenticate(made.secret)).key_name == "ci"
-        await asyncio.sleep(service.CACHE_SECONDS + 0.1)
+        await asyncio.sleep(remembering.CACHE_SECONDS + 0.1)
         assert all(process.recall(made.secret) for process in processes), "it is remembered for longer"
         await keys.revoke(who, "ci")
         for process in processes:
@@ -279,7 +280,8 @@ async def test_a_key_is_not_asked_for_again_while_every_change_is_heard(
         for _ in range(5):
             await asyncio.sleep(0.5)
             assert process.recall(made.secret)
-        monkeypatch.setattr(process, "_confirmed_at", process._confirmed_at - service.CACHE_SECONDS)
+        remembered = process._remembered
+        monkeypatch.setattr(remembered, "_confirmed_at", remembered._confirmed_at - remembering.CACHE_SECONDS)
         assert process.recall(made.secret) is None
 
 
@@ -290,7 +292,7 @@ async def test_a_process_that_hears_nothing_more_asks_again(
     async with process.listening():
         await until(lambda: is_listening(process), 5)
         await process.authenticate(made.secret)
-        await asyncio.sleep(service.CACHE_SECONDS + 0.1)
+        await asyncio.sleep(remembering.CACHE_SECONDS + 0.1)
         assert process.recall(made.secret)
         await database.execute(
             b"select pg_terminate_backend(pid) from pg_stat_activity"
@@ -298,10 +300,10 @@ async def test_a_process_that_hears_nothing_more_asks_again(
         )
 
         async def is_deaf() -> bool:
-            return process._heard_since is None
+            return process._remembered._heard_since is None
 
         await until(is_deaf, 5)
-        await asyncio.sleep(service.CACHE_SECONDS)
+        await asyncio.sleep(remembering.CACHE_SECONDS)
         assert process.recall(made.secret) is None
         assert process.recall(made.secret, within_seconds=service.STALE_SECONDS), "for when the database is away"
         await until(lambda: is_listening(process), 5)
@@ -323,20 +325,83 @@ async def test_an_answer_from_before_a_change_is_not_believed_for_long(
         return answer
 
     monkeypatch.setattr(process, "_verify", slowly)
+    monkeypatch.setattr(service, "MOST_READ_AHEAD", 0)
     async with process.listening():
         await until(lambda: is_listening(process), 5)
         asking = asyncio.create_task(process.authenticate(made.secret))
         await read.wait()
-        heard = process._heard_since
         await keys.revoke(who, "ci")
 
         async def has_heard() -> bool:
-            return process._heard_since != heard
+            return process._remembered.has_changed(made.key.id, 0)
 
         await until(has_heard, 5)
         go.set()
         assert (await asking).key_name == "ci"
-        await until(lambda: is_refused(process, made.secret), service.CACHE_SECONDS + 0.5)
+        await until(lambda: is_refused(process, made.secret), remembering.CACHE_SECONDS + 0.5)
+
+
+async def test_keys_are_known_before_they_are_sent_and_a_change_is_of_one_key(
+    access: Access, who: Principal, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_READ_AT_ONCE", 2)
+    made = [await keys.create(who, KeyWish(f"k{number}")) for number in range(5)]
+    process = other(access)
+
+    async def knows_all() -> bool:
+        return all(process.recall(one.secret) for one in made[:4])
+
+    async with process.listening():
+        await until(knows_all, 5)
+        assert process.recall(f"{made[4].secret[:-1]}-") is None
+        new = await keys.rotate(who, "k0", overlap_hours=0)
+        await keys.revoke(who, "k1")
+
+        async def has_heard() -> bool:
+            return process.recall(made[0].secret) is None and process.recall(made[1].secret) is None
+
+        await until(has_heard, 1)
+        assert all(process.recall(one.secret) for one in made[2:]), "of the others nothing has changed"
+        assert await is_refused(process, made[0].secret)
+        assert await is_refused(process, made[1].secret)
+        assert (await process.authenticate(new.secret)).key_name == "k0"
+
+
+async def test_keys_are_read_ahead_anew_when_changes_are_heard_again(
+    access: Access, database: Database, who: Principal, keys: Keys
+) -> None:
+    made, process = await keys.create(who, KeyWish("ci")), other(access)
+
+    async def knows() -> bool:
+        return made.key.id in process._remembered._rows
+
+    async def is_deaf() -> bool:
+        return process._remembered._heard_since is None
+
+    async with process.listening():
+        await until(knows, 5)
+        await database.execute(
+            b"select pg_terminate_backend(pid) from pg_stat_activity"
+            b" where datname = current_database() and query like 'listen skep_access%'"
+        )
+        await until(is_deaf, 5)
+        await until(lambda: is_listening(process), 5)
+        await until(knows, 5)
+        assert process.recall(made.secret)
+
+
+async def test_many_changes_do_not_hide_that_they_are_heard(access: Access, who: Principal, keys: Keys) -> None:
+    """Somebody works through a list of keys for seconds: the others stay known all the while."""
+    made, busy, process = await keys.create(who, KeyWish("ci")), KeyWish("busy"), other(access)
+    await keys.create(who, busy)
+    async with process.listening():
+        await until(lambda: is_listening(process), 5)
+        await process.authenticate(made.secret)
+        ends_at = time.monotonic() + remembering.CACHE_SECONDS + 0.8
+        while time.monotonic() < ends_at:
+            await keys.rotate(who, "busy")
+            await asyncio.sleep(0.05)
+            assert process.recall(made.secret)
 
 
 async def test_a_revocation_is_not_hidden_by_a_network_that_fell_silent(
@@ -351,7 +416,7 @@ async def test_a_revocation_is_not_hidden_by_a_network_that_fell_silent(
         async with process.listening():
             await until(lambda: is_listening(process), 5)
             await process.authenticate(made.secret)
-            await asyncio.sleep(service.CACHE_SECONDS + 0.2)
+            await asyncio.sleep(remembering.CACHE_SECONDS + 0.2)
             assert process.recall(made.secret), "it is remembered as long as the connection is seen to work"
             assert silent.marked == 1
             silent.is_silent = True

@@ -145,16 +145,6 @@ async def test_what_costs_more_than_was_reserved_shows_as_overage(
             await opened.meter.admit(an_ask(who.project_id, 1))
 
 
-async def test_alerts_are_told_once(database_url: str, tmp_path: Path) -> None:
-    who = await make_rules(database_url, a_rule("requests", 10))
-    told: list[int] = []
-    async with metering(database_url, tmp_path, on_alert=lambda alert: told.append(alert.percent)) as opened:
-        for _ in range(10):
-            await call(opened.meter, an_ask(who.project_id, 2), 2)
-            await opened.flush()
-    assert told == [80, 90, 95]
-
-
 async def test_patience_has_an_end(database_url: str, tmp_path: Path) -> None:
     who = await make_rules(database_url, a_rule("cost", 100))
     async with metering(database_url, tmp_path, meter=MeterOptions(patience_seconds=0.3)) as opened:
