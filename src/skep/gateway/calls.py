@@ -15,7 +15,7 @@ from skep.gateway.attempts import Attempts, Next
 from skep.gateway.board import Board
 from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
-from skep.gateway.headers import dollars, limit_headers
+from skep.gateway.headers import dollars, exceeded_headers, limit_headers
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, Upstream
 from skep.gateway.metrics import CREDIT_USED, MODEL_CALLS, MODEL_TOKENS
 from skep.gateway.models import Model, Route
@@ -197,6 +197,7 @@ class ModelCall:
         rooms = self.tools.meter.rooms(self.ticket)
         if rooms:
             found += limit_headers(rooms)
+        found += exceeded_headers(self.ticket.exceeded)
         if self.ticket.output_tokens_cap is not None:
             found.append((b"x-skep-output-tokens-cap", b"%d" % self.ticket.output_tokens_cap))
         return found

@@ -13,11 +13,13 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
-from skep.gateway.headers import limit_headers
+from skep.gateway.admitting import admit
+from skep.gateway.headers import exceeded_headers, limit_headers
 from skep.gateway.interfaces import LocalEmbedder, RequestInvalidError
 from skep.gateway.large_bodies import Unread
 from skep.gateway.models import LOCAL_MODEL
 from skep.gateway.requests import Known
+from skep.observe import Metrics
 from skep.spend import Ask, Caller, Meter, Rates, Settlement, Usage, make_price
 from skep.web import Notes
 
@@ -51,7 +53,7 @@ class LocalModel:
 
 
 async def answer_locally(
-    local: LocalModel, meter: Meter, known: Known, caller: Caller, send: Send, notes: Notes
+    local: LocalModel, meter: Meter, known: Known, caller: Caller, send: Send, notes: Notes, metrics: Metrics
 ) -> None:
     """Embed and answer. It costs nothing, and limits count it like any call.
 
@@ -60,7 +62,7 @@ async def answer_locally(
     texts, form = _read(known, local.embedder.dimensions)
     started = time.monotonic()
     ask = Ask(caller, LOCAL_MODEL, known.input_tokens_at_most, 0, _FREE, face=known.face)
-    ticket = meter.try_admit(ask) or await meter.admit(ask)
+    ticket = await admit(meter, ask, metrics, notes)
     meter.begin(ticket)
     settlement = Settlement("server_error", None, provider=LOCAL_MODEL, model_used=LOCAL_MODEL, price=_FREE)
     try:
@@ -85,6 +87,7 @@ async def answer_locally(
         (b"x-skep-provider", LOCAL_MODEL.encode()),
         (b"x-skep-cost-usd", b"0"),
         *limit_headers(meter.rooms(ticket)),
+        *exceeded_headers(ticket.exceeded),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -25,5 +25,13 @@ CREDIT_USED = Metric(
     help="What calls of models cost, by the kind of the provider, as far as prices are known; the ledger has it exactly",
     labels=("provider",),
 )
+WITHOUT_ROOM = Metric(
+    name="skep_calls_without_room_total",
+    kind="counter",
+    unit="calls",
+    help="Calls that a budget or a limit had no room for, by what it counts (cost, requests, tokens, concurrent) and its mode: hard ones"
+    " refused it or named a cheaper model, soft and shadow ones let it pass",
+    labels=("kind", "mode"),
+)
 
-GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED)
+GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM)

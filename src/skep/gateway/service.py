@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
-from skep.access import Principal, may_call
+from skep.access import Principal, allows_model, may_call
+from skep.errors import SkepError
+from skep.gateway.admitting import admit
 from skep.gateway.board import Board, ProviderView, RouteView
 from skep.gateway.bodies import Bodies
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
@@ -37,6 +38,7 @@ from skep.spend import (
     Rates,
     Step,
     Ticket,
+    UnpricedError,
     make_price,
 )
 from skep.web import Notes
@@ -203,10 +205,10 @@ class Gateway:
         try:
             if served is None:
                 assert local is not None, "either of them was found"
-                await answer_locally(local, self._tools.meter, known, caller, send, notes)
+                await answer_locally(local, self._tools.meter, known, caller, send, notes, self._tools.metrics)
                 return
             steps: list[Step] = []
-            served, ticket = await self._admit(served, caller, known, steps)
+            served, ticket = await self._admit(served, principal, caller, known, steps, notes)
             self._tools.meter.begin(ticket)
             call = ModelCall(
                 self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
@@ -224,27 +226,44 @@ class Gateway:
         finally:
             turns.leave()
 
-    async def _admit(self, served: Served, caller: Caller, known: Known, steps: list[Step]) -> tuple[Served, Ticket]:
-        """The right to make the call, with the model asked for or the cheaper one that a rule names instead.
+    async def _admit(
+        self, served: Served, principal: Principal, caller: Caller, known: Known, steps: list[Step], notes: Notes
+    ) -> tuple[Served, Ticket]:
+        """The right to make the call, with the model asked for or the cheaper one that a rule names instead, if the key is for it.
 
         ``steps`` takes the models that were refused before.
         """
-        meter = self._tools.meter
+        tools = self._tools
         tried: set[str] = set()
         while True:
-            ask = make_ask(served, caller, known)
-            ticket = meter.try_admit(ask)
-            if ticket is not None:
-                return served, ticket
             try:
-                return served, await meter.admit(ask)
-            except (BudgetExceededError, LimitExceededError) as error:
+                ticket = await admit(tools.meter, make_ask(served, caller, known), tools.metrics, notes)
+            except (BudgetExceededError, LimitExceededError, UnpricedError) as error:
                 tried.add(served.model.name)
-                fallback = self._served.get(cast("str", error.fields.get("fallback_model") or ""))
-                if fallback is None or fallback.model.name in tried:
+                fallback = self._fallback(error, tried, principal, notes)
+                if fallback is None:
                     raise
                 steps.append(Step(served.model.name, error.code, str(error)))
                 served = fallback
+            else:
+                return served, ticket
+
+    def _fallback(self, error: SkepError, tried: set[str], principal: Principal, notes: Notes) -> Served | None:
+        """Which model a refusal names instead; None when it names none, or one that cannot be."""
+        name = error.fields.get("fallback_model")
+        if not isinstance(name, str):
+            return None
+        fallback = self._served.get(name)
+        if fallback is None:
+            notes.log["no_fallback"] = f"{name} is not served"
+        elif name in tried or not _is_for(principal, fallback.model):
+            notes.log["no_fallback"] = f"not by {name} either"
+            fallback = None
+        return fallback
+
+
+def _is_for(principal: Principal, model: Model) -> bool:
+    return principal.models is None or allows_model(principal.models, model.name)
 
 
 def caller_of(principal: Principal, user: str | None, session: str | None, tags: tuple[str, ...]) -> Caller:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import orjson
 
-from skep.spend.models import Ask, Caller, Charge, Settlement, Step, Usage
+from skep.spend.models import Ask, Caller, Charge, Exceeded, Settlement, Step, Usage
 from skep.spend.prices import is_plain
 from skep.spend.tickets import HeldTicket
 
@@ -50,6 +50,7 @@ COLUMNS = (
     "estimated",
     "outcome",
     "tried",
+    "exceeded",
     "holds",
 )
 """In the order of a line; the ledger's staging table has the same."""
@@ -106,7 +107,8 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
         ]
     )
     cost = NULL if cost_nusd is None else cost_nusd
-    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{{{holds}}}\n"
+    exceeded = _exceeded(ticket.exceeded)
+    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}\t{{{holds}}}\n"
 
 
 def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
@@ -122,8 +124,15 @@ def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged
         f"E\t{ticket.head}\t{cell(settlement.provider)}\t{cell(settlement.model_used)}\t{_number(settlement.status)}"
         f"\t{settlement.attempts}\t{_us(settlement.ttft_ms)}\t{_us(settlement.duration_ms)}\t{_usage(usage)}"
         f"\t{_number(charge.cost_nusd)}\t{charge.price_version or NULL}\t{'t' if charge.estimated else 'f'}"
-        f"\t{settlement.outcome}\t{_tried(settlement.tried)}\t{{{holds}}}\n"
+        f"\t{settlement.outcome}\t{_tried(settlement.tried)}\t{_exceeded(ticket.exceeded)}"
+        f"\t{{{holds}}}\n"
     )
+
+
+def _exceeded(rules: Sequence[Exceeded]) -> str:
+    if not rules:
+        return NULL
+    return "{" + ",".join([f"{each.window_id},{each.taken},{each.rule.amount}" for each in rules]) + "}"
 
 
 def _usage(usage: Usage) -> str:

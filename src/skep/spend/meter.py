@@ -19,7 +19,7 @@ from skep.spend.leasing import IN_USE_SECONDS
 from skep.spend.limiting import Room, rooms
 from skep.spend.lines import begin_line, caller_columns, end_line, head
 from skep.spend.matching import MOST_NEED, Plan, RuleBook, Seat, is_plausible, needs, use
-from skep.spend.models import Ask, Caller, Charge, Metric, Price, Rule, Settlement, Standing, Ticket
+from skep.spend.models import Ask, Caller, Charge, Exceeded, Metric, Price, Rule, Settlement, Standing, Ticket
 from skep.spend.ports import Bank, Journal, Wish
 from skep.spend.prices import worst_cost_nusd
 from skep.spend.refusing import refusal, unpriced
@@ -221,15 +221,16 @@ class LeasedMeter(Meter):
         tokens, cap = self._output_tokens(ask, plan)
         wanted = needs(plan, ask, tokens)
         holds: list[tuple[Holding, int]] = []
-        exceeded: list[Rule] = []
+        exceeded: list[Exceeded] = []
         for seat in plan.seats:
             holding = seat.holding
             need = wanted[seat.rule.metric]
             if (holding is None or now >= holding.ends) and (holding := seat.present(now)) is None:
                 return None
             if not seat.is_hard:
-                if holding.settled + holding.reserved + need > seat.rule.amount:
-                    exceeded.append(seat.rule)
+                taken = holding.settled + holding.reserved
+                if taken + need > seat.rule.amount:
+                    exceeded.append(Exceeded(seat.rule, holding.window_id, min(taken, MOST_NEED)))
             elif holding.granted - holding.used - holding.reserved < need:
                 return None
             holds.append((holding, need))

@@ -151,6 +151,16 @@ class Ask:
     trace_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A soft or shadow rule that had no room for a call it let pass, as the process that admitted the call knew it."""
+
+    rule: Rule
+    window_id: int
+    taken: int
+    """Used and reserved before this call. Of what calls of other processes take, what is in the ledger."""
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
     """The right to make one call: everything is reserved. Must be given to `settle` or `cancel`, once."""
@@ -162,8 +172,8 @@ class Ticket:
     """What the gateway must put into the request as its bound, because the client named none; None: leave it alone."""
     output_tokens_reckoned: int = 0
     """How many tokens of output the reservation has room for."""
-    exceeded: tuple[Rule, ...] = ()
-    """Soft and shadow rules that are used up: for a warning header (soft) and the metrics."""
+    exceeded: tuple[Exceeded, ...] = ()
+    """Soft and shadow rules without room for it: told in a header (soft), the log, the ledger and the metrics."""
     is_begun: bool = False
     is_closed: bool = False
 
@@ -295,6 +305,8 @@ class WindowState:
     """Held by processes, for calls under way and in store."""
     overage: int
     """What calls took beyond what was reserved for them."""
+    exceeded: int
+    """Calls that passed without room, because the rule is soft or a shadow."""
 
 
 @dataclass(frozen=True, slots=True)
