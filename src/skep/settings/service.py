@@ -57,6 +57,7 @@ def load_settings(
         _read_file(reading, path)
     _read_environment(reading)
     _read_overrides(reading, command_line.overrides)
+    _read_borrowed(reading)
     reading.finish()
     if "data_folder" not in reading.values:
         reading.values["data_folder"] = default_data_folder(around)
@@ -265,6 +266,21 @@ def _read_overrides(reading: _Reading, overrides: Mapping[str, object]) -> None:
     for name, value in overrides.items():
         if value is not None:
             _take(reading, rows_by_name()[name], value, anchor, COMMAND_LINE)
+
+
+def _read_borrowed(reading: _Reading) -> None:
+    """Takes in what variables of other programs say about settings that are said nowhere."""
+    anchor = Anchor(reading.around.folder, reading.around.home)
+    refused = {problem.field for problem in reading.problems}
+    for row in all_rows():
+        if row.name in reading.values or row.name in refused:
+            continue
+        for variable in row.facts.borrowed_variables:
+            if text := reading.around.environ.get(variable, "").strip():
+                # Others take their words in any case.
+                said = text.lower() if row.kind == "choice" else text
+                _take(reading, row, said, anchor, Origin("environment", variable=variable))
+                break
 
 
 def _take(reading: _Reading, row: Row, value: object, anchor: Anchor, origin: Origin) -> None:
