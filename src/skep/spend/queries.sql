@@ -310,10 +310,15 @@ from rule_window w join rule r using (rule_id)
 where r.project_id = %(project_id)s and w.started_at = period_start(r.period, now())
 order by w.rule_id, w.used desc limit %(limit)s;
 
+-- name: spare_compiling
+-- Until the end of the transaction nothing is compiled: the report's pieces look dear to PostgreSQL, and compiling takes longer than they do.
+select set_config('jit', 'off', true);
+
 -- name: report_calls
 -- What calls of the principal's project cost and how long they took, by one of their properties. Whole days and hours that are summed
 -- up are taken from the sums; the others, and the pieces at both ends, from the calls. All are of one moment, so that nothing counts
--- twice or not at all. Each place is added up by itself: sorted together, a thousand keys would not fit into memory.
+-- twice or not at all. Each place is added up by itself: sorted together, a thousand keys would not fit into memory. That a call is
+-- of the whole span is said although its piece is: only this spares planning for every day that the ledger has.
 with span as (
     select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
         date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
@@ -347,7 +352,8 @@ with span as (
         coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')),
         sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
     from looked_through l
-    join call c on c.project_id = %(project_id)s and c.started_at >= l.since and c.started_at < l.until,
+    join call c on c.project_id = %(project_id)s and c.started_at >= %(since)s and c.started_at < %(until)s
+        and c.started_at >= l.since and c.started_at < l.until,
     lateral call_values(c, %(by)s) p(value)
     group by p.value
 )
