@@ -95,7 +95,7 @@ async def measure(url: str, collector: Collector, *, calls: int, repeat: int, ex
 def main() -> None:
     """Measure, print, compare, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, repeat=5)
+    add_options(parser, repeat=7)
     parser.add_argument("--calls", type=int, default=CALLS)
     parser.add_argument("--explain", action="store_true", help="print the plan of the report by key")
     parsed = parser.parse_args()

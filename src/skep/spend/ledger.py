@@ -75,7 +75,7 @@ class Ledger:
                 "until": until or datetime.now(UTC) + _CLOCK_SKEW,
                 "limit": _MOST_LINES,
             },
-            before=(queries["spare_compiling"], None),
+            before=(queries["ready_for_report"], None),
         )
         if by == "project":
             rows = [(principal.project_name, *numbers) for _, *numbers in rows]

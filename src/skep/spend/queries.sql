@@ -310,9 +310,10 @@ from rule_window w join rule r using (rule_id)
 where r.project_id = %(project_id)s and w.started_at = period_start(r.period, now())
 order by w.rule_id, w.used desc limit %(limit)s;
 
--- name: spare_compiling
--- Until the end of the transaction nothing is compiled: the report's pieces look dear to PostgreSQL, and compiling takes longer than they do.
-select set_config('jit', 'off', true);
+-- name: ready_for_report
+-- Until the end of the transaction statements are planned for their values, and not compiled. A plan for any span reads every call
+-- of it; and the report's pieces look dear to PostgreSQL, so that it would compile for longer than they take.
+select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true);
 
 -- name: report_calls
 -- What calls of the principal's project cost and how long they took, by one of their properties. Whole days and hours that are summed
@@ -347,14 +348,16 @@ with span as (
         sum(failed) as failed, sum(ttft) as ttft, sum(duration) as duration
     from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s group by value
     union all
-    select p.value, count(*), coalesce(sum(c.cost_nusd), 0), count(*) filter (where c.cost_nusd is null),
-        count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.cached_input_tokens), 0),
-        coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')),
-        sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
-    from looked_through l
-    join call c on c.project_id = %(project_id)s and c.started_at >= %(since)s and c.started_at < %(until)s
-        and c.started_at >= l.since and c.started_at < l.until,
-    lateral call_values(c, %(by)s) p(value)
+    select p.value, count(*), coalesce(sum((c.call).cost_nusd), 0), count(*) filter (where (c.call).cost_nusd is null),
+        count(*) filter (where (c.call).estimated), coalesce(sum((c.call).input_tokens), 0),
+        coalesce(sum((c.call).cached_input_tokens), 0), coalesce(sum((c.call).output_tokens), 0),
+        count(*) filter (where (c.call).outcome not in ('ok', 'cancelled')),
+        sum(latency_unit((c.call).ttft_us)), sum(latency_unit((c.call).duration_us))
+    from looked_through l, lateral (
+        select call from call
+        where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
+            and started_at >= l.since and started_at < l.until offset 0
+    ) c, lateral call_values(c.call, %(by)s) p(value)
     group by p.value
 )
 select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, sum(unpriced)::bigint as unpriced,

@@ -253,14 +253,18 @@ async def test_a_report_is_planned_for_the_days_of_its_span_alone(
     assert days == {"20260301", "20260302", "20260303"}
 
 
-async def test_a_report_is_not_compiled(database_url: str) -> None:
-    """Where the server would do so. Nor does what is set for the report outlive it."""
+async def test_a_report_is_not_compiled_and_is_planned_for_its_span(database_url: str) -> None:
+    """Also where the server would do otherwise. What is set for the report does not outlive it."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("do $$ begin execute format('alter database %I set jit = on', current_database()); end $$")
-    database, asked = await open_database(database_url), b"select current_setting('jit')"
+    database, asked = (
+        await open_database(database_url),
+        b"select current_setting('jit'), current_setting('plan_cache_mode')",
+    )
     try:
-        assert await database.fetch_tuples(asked) == [("on",)]
-        assert await database.fetch_tuples(asked, before=(queries["spare_compiling"], None)) == [("off",)]
-        assert await database.fetch_tuples(asked) == [("on",)]
+        assert await database.fetch_tuples(asked) == [("on", "auto")]
+        ready = (queries["ready_for_report"], None)
+        assert await database.fetch_tuples(asked, before=ready) == [("off", "force_custom_plan")]
+        assert await database.fetch_tuples(asked) == [("on", "auto")]
     finally:
         await database.close()
