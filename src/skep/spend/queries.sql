@@ -348,17 +348,18 @@ with span as (
         sum(failed) as failed, sum(ttft) as ttft, sum(duration) as duration
     from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s group by value
     union all
-    select p.value, count(*), coalesce(sum((c.call).cost_nusd), 0), count(*) filter (where (c.call).cost_nusd is null),
-        count(*) filter (where (c.call).estimated), coalesce(sum((c.call).input_tokens), 0),
-        coalesce(sum((c.call).cached_input_tokens), 0), coalesce(sum((c.call).output_tokens), 0),
-        count(*) filter (where (c.call).outcome not in ('ok', 'cancelled')),
-        sum(latency_unit((c.call).ttft_us)), sum(latency_unit((c.call).duration_us))
+    select c.value, count(*), coalesce(sum(c.cost_nusd), 0), count(*) filter (where c.cost_nusd is null),
+        count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.cached_input_tokens), 0),
+        coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')),
+        sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
     from looked_through l, lateral (
-        select call from call
+        select p.value, call.cost_nusd, call.estimated, call.input_tokens, call.cached_input_tokens, call.output_tokens,
+            call.outcome, call.ttft_us, call.duration_us
+        from call, lateral call_values(call, %(by)s) p(value)
         where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
             and started_at >= l.since and started_at < l.until offset 0
-    ) c, lateral call_values(c.call, %(by)s) p(value)
-    group by p.value
+    ) c
+    group by c.value
 )
 select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, sum(unpriced)::bigint as unpriced,
     sum(estimated)::bigint as estimated, sum(input_tokens)::bigint as input_tokens,
