@@ -204,7 +204,7 @@ def metrics_page() -> str:
         + _NOTE
         + "What `GET /metrics` answers, see [how to watch it](../how-to/watch-it-with-prometheus.md). "
         + "*As it happens* is counted by each server process, and told as the sum of all. *At a scrape* is read from the "
-        + "database.\n\n"
+        + "database, for a push too. Names are the same wherever they go, [also pushed](../how-to/push-metrics.md).\n\n"
     )
     table = "| name | kind | unit | labels | found out | what it is |\n| --- | --- | --- | --- | --- | --- |\n"
     ends = "\n## Back ends\n\nThe names that `metrics.backend` takes, besides `auto`:\n\n"

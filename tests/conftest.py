@@ -24,7 +24,8 @@ def _isolate_environment() -> str:
     """Forget the user's Skep, home and git settings; return the new home. Child processes inherit all of it."""
     os.environ.setdefault("SKEP_TEST_ORIGINAL_HOME", os.environ.get("HOME", ""))
     for name in list(os.environ):
-        if name == "METRICS_BACKEND" or (name.startswith("SKEP_") and not name.startswith(_KEPT)):
+        ours = name.startswith("SKEP_") and not name.startswith(_KEPT)
+        if ours or name == "METRICS_BACKEND" or name.startswith(("OTEL_", "DD_")):
             del os.environ[name]
     home = tempfile.mkdtemp(prefix="skep-test-home-")
     for name in _HOMES:

@@ -68,8 +68,35 @@ class Skep:
     async def readings(self, principal: Principal | None) -> list[Reading]:
         """The metrics that are read when somebody asks: of the principal's project; of all, without any name, for None."""
         project_id = None if principal is None else principal.project_id
-        fresh = await read_freshness(self.database, node=self.node, model=self.embedding_model, project_id=project_id)
-        return fresh + await read_jobs(self.database, project_id=project_id)
+        return await _read(self.database, self.node, self.embedding_model, project_id)
+
+
+async def _read(database: Database, node: str, model: str, project_id: int | None) -> list[Reading]:
+    fresh = await read_freshness(database, node=node, model=model, project_id=project_id)
+    return fresh + await read_jobs(database, project_id=project_id)
+
+
+@dataclass(slots=True)
+class Readings:
+    """The metrics that are read when somebody asks, for who opens nothing else of Skep. `close` it."""
+
+    settings: Settings
+    node: str
+    database: Database | None = None
+
+    async def read(self) -> list[Reading]:
+        """Of all projects, without any name. Raises the errors of the store."""
+        if self.database is None:
+            database = make_database(self.settings, name="skep metrics")
+            await database.open()
+            self.database = database
+        embedder = make_embedder(self.settings)
+        return await _read(self.database, self.node, "" if embedder is None else embedder.name, None)
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        if self.database is not None:
+            await self.database.close()
 
 
 @asynccontextmanager

@@ -129,10 +129,27 @@ class TestEnvironment:
 
     def test_a_back_end_that_is_not_there_is_named_with_those_that_are(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidSettingsError) as caught:
-            load(tmp_path, METRICS_BACKEND="datadog")
+            load(tmp_path, METRICS_BACKEND="graphite")
         assert str(caught.value.problems[0]) == (
-            "environment variable METRICS_BACKEND: metrics.backend: expected auto, prometheus or noop, got 'datadog'"
+            "environment variable METRICS_BACKEND: metrics.backend:"
+            " expected auto, prometheus, opentelemetry, datadog or noop, got 'graphite'"
         )
+
+    def test_variables_of_other_programs_count_where_nothing_of_ours_says_it(self, tmp_path: Path) -> None:
+        base, whole = "http://base:4318", "http://whole/v1/metrics"
+        both = {"OTEL_EXPORTER_OTLP_ENDPOINT": base, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": whole}
+        assert load(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=base).metrics.otlp_endpoint == base
+        found = load(tmp_path, **both, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="DELTA")
+        assert (found.metrics.otlp_endpoint, found.metrics.otlp_temporality) == (whole, "delta")
+        assert found.origin("metrics.otlp_endpoint").variable == "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+        assert load(tmp_path, **both, SKEP_METRICS_OTLP_ENDPOINT="http://ours").metrics.otlp_endpoint == "http://ours"
+        assert load(tmp_path, "metrics:\n  otlp_endpoint: null\n", **both).metrics.otlp_endpoint is None
+        agent = load(tmp_path, DD_AGENT_HOST="10.0.0.7", DD_DOGSTATSD_PORT="99", DD_TAGS="a:1,b:2").metrics
+        assert (agent.dogstatsd_address, agent.dogstatsd_port, agent.dogstatsd_tags) == ("10.0.0.7", 99, ("a:1", "b:2"))
+
+    def test_a_variable_of_another_program_that_does_not_fit_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidSettingsError, match="DD_DOGSTATSD_PORT: metrics.dogstatsd_port: expected a whole"):
+            load(tmp_path, DD_DOGSTATSD_PORT="tcp://10.0.0.1:8125")
 
 
 class TestCommandLine:

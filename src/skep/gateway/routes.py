@@ -30,6 +30,7 @@ from skep.gateway.interfaces import (
 from skep.gateway.profiles import Face
 from skep.gateway.service import Gateway
 from skep.spend import (
+    AddressLimitError,
     BudgetExceededError,
     JournalUnwritableError,
     LimitExceededError,
@@ -49,6 +50,7 @@ _ERRORS = (
     BudgetExceededError,
     UnpricedError,
     LimitExceededError,
+    AddressLimitError,
     MeterUnavailableError,
     JournalUnwritableError,
     OverloadedError,
@@ -136,6 +138,7 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
             method="GET",
             path="/v1/models",
             caller="member",
+            takes_keyless=True,
             handle=models,
             summary="The models that may be asked for",
             answer=ModelList,
@@ -160,6 +163,7 @@ def _face(gateway: Callable[[], Gateway], face: Face, path: str, summary: str) -
         method="POST",
         path=path,
         caller="member",
+        takes_keyless=True,
         handle=handle,
         summary=summary,
         description="Takes and gives what OpenAI's API does at this address; what Skep does not know passes through"

@@ -27,6 +27,7 @@ from skep.gateway.spans import CallSpans
 from skep.gateway.turns import Turns
 from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
 from skep.spend import (
+    AddressWindows,
     Ask,
     BudgetExceededError,
     Caller,
@@ -91,6 +92,8 @@ class Gateway:
         self._checks: list[asyncio.Task[None]] = []
         self.foreign_journals: Callable[[], Mapping[str, int]] = dict
         """Set by whoever opened the meter."""
+        self.windows: AddressWindows
+        """Of calls without a key. Set by whoever opened the gateway."""
 
     def start(self) -> None:
         """Begin with the health checks that the settings ask for."""

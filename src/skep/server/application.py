@@ -17,6 +17,7 @@ from skep.server.gateway_opening import gateway_config, open_gateway
 from skep.server.health import health_endpoints
 from skep.server.job_routes import job_endpoints
 from skep.server.key_routes import key_endpoints
+from skep.server.keyless import Keyless
 from skep.server.ledger_routes import ledger_endpoints
 from skep.server.mcp_endpoint import mcp_endpoints
 from skep.server.metrics_endpoint import metrics_endpoints
@@ -98,15 +99,22 @@ def all_endpoints(
 
 
 def make_application(
-    opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS, reload: Reload = no_reload
+    opening: Opening,
+    settings: Settings,
+    metrics: Metrics = NO_METRICS,
+    reload: Reload = no_reload,
+    followed: Followed | None = None,
 ) -> Gate:
-    """The ASGI application. It answers whether or not Skep is open."""
+    """The ASGI application. It answers whether or not Skep is open. ``followed`` are the settings that count at each moment."""
     server = settings.server
+    followed = followed or Followed(settings)
+    keyless = Keyless(lambda: followed.settings.gateway, lambda: opening.gateway.windows, opening.authenticate)
     return Gate(
         Router(all_endpoints(opening, settings, metrics, reload)),
-        policy_of(server.host, server.allow_hosts, server.allow_origins),
+        policy_of(server.host, server.allow_hosts, server.allow_origins, server.trusted_proxies),
         opening.authenticate,
         recall=opening.recall,
+        keyless=keyless.admit,
         ending=opening.ending,
         max_body_bytes=max_body_bytes(settings),
         metrics=metrics,

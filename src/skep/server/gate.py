@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket
 from skep.access import Principal, Role, may_call, require_role
 from skep.errors import SkepError, UnavailableError
 from skep.observe import NO_METRICS, Metrics, event, trace_id_of, tracing
+from skep.server.clients import client_address
 from skep.server.credentials import sent_key
 from skep.server.http_protocol import WHOLE
 from skep.server.interfaces import (
@@ -33,6 +34,7 @@ from skep.server.interfaces import (
     ServerStoppingError,
     UnforeseenError,
 )
+from skep.server.keyless import with_window
 from skep.server.metrics import HTTP_IN_FLIGHT, note_request
 from skep.server.origins import (
     PASSED_ON,
@@ -45,12 +47,21 @@ from skep.server.origins import (
 )
 from skep.server.problems import MEDIA_TYPE, problem_bytes, problem_headers
 from skep.server.routing import Match, Router
+from skep.spend import AddressWindow
 from skep.web import OPENAI_PREFIX, WHOLE_ANSWER, Call, Notes, openai_error_bytes, openai_error_headers, openai_status
 
 Authenticate = Callable[[str], Awaitable[Principal]]
 """The principal of a key. Raises the errors of access, or NotReadyError."""
 
 Recall = Callable[[str], Principal | None]
+
+AdmitKeyless = Callable[[str], Awaitable[tuple[Principal, AddressWindow] | None]]
+"""As whom an address may call that sent no key, and what it has left; None: it may not. Raises AddressLimitError, an UnavailableError."""
+
+
+async def no_keyless(_address: str) -> None:
+    """For a server where every call needs a key."""
+
 
 _CLIENT_GONE = 499
 """What nginx logs when a client went away before the answer; never sent."""
@@ -94,6 +105,7 @@ class _Exchange:
         "scope",
         "status",
         "trace_id",
+        "window",
     )
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -118,14 +130,25 @@ class _Exchange:
         self.authorization = None if b"authorization" in doubled else get(b"authorization")
         self.api_key = None if b"x-api-key" in doubled else get(b"x-api-key")
         self.notes = Notes({}, [(b"x-trace-id", self.trace_id.encode()), *_ALWAYS])
+        self.window: AddressWindow | None = None
+        """Where its address stands, when it has no key and needs none."""
         self._send = send
+
+    @property
+    def is_keyless(self) -> bool:
+        """Whether no key was sent at all."""
+        return b"authorization" not in self.headers and b"x-api-key" not in self.headers
 
     @property
     def is_keyless_from_here(self) -> bool:
         """Whether a program of this machine asks, and sent no key at all."""
-        peer = self.scope["client"][0] if self.scope.get("client") else None
-        is_keyless = b"authorization" not in self.headers and b"x-api-key" not in self.headers
-        return is_keyless and is_from_here(self.asked, peer, self.headers)
+        return self.is_keyless and is_from_here(self.asked, self.address or None, self.headers)
+
+    @property
+    def address(self) -> str:
+        """Whose request it is; empty when that is not known."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
@@ -158,7 +181,7 @@ class _Exchange:
                 break
         else:
             headers.append((b"cache-control", b"no-store"))
-        return headers
+        return headers if self.window is None else with_window(headers, self.window)
 
 
 class Gate:
@@ -176,10 +199,12 @@ class Gate:
         max_body_bytes: int,
         metrics: Metrics = NO_METRICS,
         recall: Recall = lambda _: None,
+        keyless: AdmitKeyless = no_keyless,
         ending: asyncio.Event | None = None,
     ) -> None:
         self._router = router
         self._recall = recall
+        self._keyless = keyless
         self._hosts: dict[tuple[str | None, str | None], bool] = {}
         self._policy = policy
         self._authenticate = authenticate
@@ -192,6 +217,9 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             return
         started = time.perf_counter()
+        if self._policy.proxies and scope.get("client"):
+            peer, port = scope["client"]
+            scope["client"] = client_address(peer, scope["headers"], self._policy.proxies), port
         exchange = _Exchange(scope, send)
         self._metrics.add(HTTP_IN_FLIGHT)
         with tracing(exchange.trace_id):
@@ -275,7 +303,7 @@ class Gate:
         principal = await self._principal(exchange, match)
         scope = exchange.scope
         scope["path_params"] = match.parameters
-        call = Call(Request(scope, receive), self._max_body_bytes, principal, exchange.notes)
+        call = Call(Request(scope, receive), self._max_body_bytes, principal, exchange.notes, exchange.window)
         return await match.endpoint.handle(call)
 
     def _check_origin(self, exchange: _Exchange) -> None:
@@ -306,6 +334,11 @@ class Gate:
         needed = match.endpoint.caller
         if needed == "public" or (match.endpoint.keyless_on_loopback and exchange.is_keyless_from_here):
             return None
+        if match.endpoint.takes_keyless and exchange.is_keyless:
+            admitted = await self._keyless(exchange.address)
+            if admitted is not None:
+                principal, exchange.window = admitted
+                return self._checked(exchange, principal, needed)
         key = sent_key(exchange.authorization, exchange.api_key)
         try:
             principal = self._recall(key) or await self._authenticate(key)
@@ -313,12 +346,14 @@ class Gate:
             if match.endpoint.answers_without_database:
                 return None
             raise
+        return self._checked(exchange, principal, needed)
+
+    def _checked(self, exchange: _Exchange, principal: Principal, needed: Role) -> Principal:
+        """The principal, if their key is for this. Raises AddressNotAllowedError, RoleTooLowError."""
         exchange.key_id = principal.key_id
         if principal.networks is not None:
-            client = exchange.scope.get("client")
-            may_call(principal, address=client[0] if client else "")
-        role: Role = needed
-        require_role(principal, role)
+            may_call(principal, address=exchange.address)
+        require_role(principal, needed)
         return principal
 
     def _preflight(self, exchange: _Exchange, path: str) -> ASGIApp:

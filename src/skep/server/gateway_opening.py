@@ -10,7 +10,7 @@ from skep.app import Skep, make_embedder
 from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.settings import GatewaySettings, Settings, signing_keys
-from skep.spend import Meter, PriceCatalogue, SpendOptions, Webhook, open_metering
+from skep.spend import AddressWindows, Meter, PriceCatalogue, SpendOptions, Webhook, open_metering
 
 
 @asynccontextmanager
@@ -28,6 +28,8 @@ async def open_gateway(
         metering = await stack.enter_async_context(open_metering(skep.database, options))
         gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings), metrics, tracer)
         stack.push_async_callback(gateway.close)
+        gateway.windows = AddressWindows(skep.database)
+        stack.push_async_callback(gateway.windows.close)
         await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names))
         gateway.foreign_journals = lambda: metering.foreign_journals
         gateway.start()

@@ -7,7 +7,7 @@ from typing import Final
 from skep.gateway import GATEWAY_METRICS
 from skep.jobs import JOB_METRICS
 from skep.knowledge import KNOWLEDGE_METRICS
-from skep.observe import OBSERVE_METRICS, SPAN_METRICS, Labels, Metric, Metrics, catalogue
+from skep.observe import OBSERVE_METRICS, PUSH_METRICS, SPAN_METRICS, Labels, Metric, Metrics, catalogue
 from skep.spend import SPEND_METRICS
 
 HTTP_REQUESTS = Metric(
@@ -42,7 +42,14 @@ DATABASE_UP = Metric(
 HTTP_METRICS = (HTTP_REQUESTS, HTTP_SECONDS, HTTP_IN_FLIGHT, DATABASE_UP)
 
 ALL_METRICS: Final = catalogue(
-    HTTP_METRICS, GATEWAY_METRICS, SPEND_METRICS, KNOWLEDGE_METRICS, JOB_METRICS, SPAN_METRICS, OBSERVE_METRICS
+    HTTP_METRICS,
+    GATEWAY_METRICS,
+    SPEND_METRICS,
+    KNOWLEDGE_METRICS,
+    JOB_METRICS,
+    SPAN_METRICS,
+    PUSH_METRICS,
+    OBSERVE_METRICS,
 )
 """Everything that is measured: the one list."""
 

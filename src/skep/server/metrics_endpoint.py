@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from skep.access import Principal
 from skep.errors import SkepError
 from skep.observe import Metrics, Reading, ScrapedMetrics, event
 from skep.server.metrics import DATABASE_UP
@@ -29,7 +28,7 @@ def metrics_endpoints(opening: Opening, settings: Settings, metrics: Metrics) ->
         return ()
 
     async def scrape(call: Call) -> ASGIApp:
-        readings = await _read(opening, call.asked_by)
+        readings = await read_or_say_why(lambda: opening.skep.readings(call.asked_by))
         page = await asyncio.to_thread(metrics.page, readings, call.request.headers.get("accept", ""))
         return Response(page.body, headers={"content-type": page.media_type})
 
@@ -48,11 +47,11 @@ def metrics_endpoints(opening: Opening, settings: Settings, metrics: Metrics) ->
     )
 
 
-async def _read(opening: Opening, principal: Principal | None) -> Sequence[Reading]:
+async def read_or_say_why(read: Callable[[], Awaitable[Sequence[Reading]]]) -> Sequence[Reading]:
     """What is read from the database; only that it was not, when it does not answer."""
     try:
         async with asyncio.timeout(_READ_SECONDS):
-            readings = await opening.skep.readings(principal)
+            readings = await read()
     except (SkepError, TimeoutError) as error:
         reason = str(error) or f"the database did not answer within {_READ_SECONDS:g} s"
         event(_log, logging.WARNING, "metrics without the database", reason=reason)

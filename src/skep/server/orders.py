@@ -11,13 +11,13 @@ from typing import Literal
 
 from skep.settings import CommandLine
 
-Task = Literal["http", "worker", "embedder", "watcher", "examine", "stop"]
+Task = Literal["http", "worker", "embedder", "watcher", "pusher", "examine", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """``role``: serve HTTP on the inherited socket ``listener``, do jobs, embed passages, watch folders, examine the
-    installation, or stop the embedded database.
+    """``role``: serve HTTP on the inherited socket ``listener``, do jobs, embed passages, watch folders, push
+    metrics, examine the installation, or stop the embedded database.
     """
 
     role: Task
@@ -33,6 +33,10 @@ class Orders:
     """The inherited memory in which HTTP processes count together; -1 for none."""
     metrics_part: int = 0
     """Which part of it is this process's, from 0."""
+    metrics_since_ns: int = 0
+    """When that memory was made; nanoseconds after 1970."""
+    metrics_told: int = -1
+    """The inherited memory of what was pushed already; -1 for who pushes nothing."""
 
     @property
     def log_name(self) -> str:

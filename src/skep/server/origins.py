@@ -13,6 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from skep.server.clients import Network
+
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1,5}))?")
 PASSED_ON = frozenset(
     {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
@@ -26,6 +28,8 @@ class Policy:
 
     hosts: frozenset[str]
     origins: frozenset[str]
+    proxies: tuple[Network, ...] = ()
+    """Those that are believed whom they ask for."""
 
 
 @dataclass(slots=True)
@@ -41,12 +45,18 @@ class Asked:
     """The address of ours that the connection reached."""
 
 
-def policy_of(bind_host: str, allow_hosts: tuple[str, ...], allow_origins: tuple[str, ...]) -> Policy:
-    """The policy that the settings describe. Listening on every address adds no name."""
+def policy_of(
+    bind_host: str,
+    allow_hosts: tuple[str, ...],
+    allow_origins: tuple[str, ...],
+    trusted_proxies: tuple[str, ...] = (),
+) -> Policy:
+    """The policy that the settings describe. Listening on every address adds no name. Raises ValueError for what is no network."""
     names = {name.lower().rstrip(".") for name in allow_hosts}
     if not is_wildcard(bind_host):
         names.add(bind_host.lower().strip("[]"))
-    return Policy(frozenset(names), frozenset(origin.lower().rstrip("/") for origin in allow_origins))
+    origins = frozenset(origin.lower().rstrip("/") for origin in allow_origins)
+    return Policy(frozenset(names), origins, tuple(ipaddress.ip_network(address) for address in trusted_proxies))
 
 
 def host_is_ours(asked: Asked, policy: Policy) -> bool:

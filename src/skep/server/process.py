@@ -20,6 +20,7 @@ WORK: Mapping[Task, tuple[str, str]] = {
     "worker": ("skep.server.worker_process", "do_jobs"),
     "embedder": ("skep.server.embedding_process", "embed_passages"),
     "watcher": ("skep.server.watch_process", "watch_folders"),
+    "pusher": ("skep.server.push_process", "push_metrics"),
     "examine": ("skep.server.examining", "say_examination"),
     "stop": ("skep.server.stop_process", "stop_own_database"),
 }

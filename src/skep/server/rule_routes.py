@@ -19,6 +19,8 @@ from skep.access import (
 )
 from skep.server.key_routes import Administer
 from skep.spend import (
+    AddressLimitError,
+    AddressWindow,
     LimitState,
     Mode,
     Period,
@@ -150,6 +152,15 @@ class NewProject:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimitStatus:
+    """Where everything stands that counts whoever asks."""
+
+    limits: list[LimitState]
+    address: AddressWindow | None
+    """Of an address that sent no key, where that is allowed; then there are no limits beside it."""
+
+
 def rule_endpoints(administer: Administer) -> tuple[Endpoint, ...]:
     """The routes."""
     return (
@@ -162,17 +173,22 @@ def rule_endpoints(administer: Administer) -> tuple[Endpoint, ...]:
 
 def _states(administer: Administer) -> Endpoint:
     async def states(call: Call) -> ASGIApp:
-        return json_answer({"limits": await administer().rulebook.states(call.principal)})
+        if call.window is not None:
+            # Where the key stands that keyless calls are made as is not everybody's to know.
+            return json_answer(RateLimitStatus([], call.window))
+        return json_answer(RateLimitStatus(await administer().rulebook.states(call.principal), None))
 
     return Endpoint(
         method="GET",
         path="/api/v1/rate-limit/status",
         caller="reader",
+        takes_keyless=True,
         handle=states,
         summary="Where the budgets and limits stand that count the calls of the key that asks",
         description="Those of single sessions, models and tags are not among them. Answers of /v1 say the same of limits of requests and tokens in"
-        " x-ratelimit-* headers.",
-        answer=dict[Literal["limits"], list[LimitState]],
+        " x-ratelimit-* headers. Without a key, where that is allowed: what the address has left; the question counts.",
+        answer=RateLimitStatus,
+        errors=(AddressLimitError,),
     )
 
 

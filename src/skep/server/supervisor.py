@@ -11,11 +11,12 @@ import socket
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from skep.observe import MetricsMemory, event
+from skep.observe import MetricsMemory, choose_backend, event
 from skep.server.binding import bind, require_safe_bind, require_usable_tls, url_of
 from skep.server.interfaces import ServerFailedError, ServerRunningError
 from skep.server.orders import Orders
@@ -29,8 +30,14 @@ _START_SECONDS = 30.0
 _FIRST_LOOK_SECONDS = 15.0
 """How long to wait for the first answer of the database before saying that the server runs without."""
 
-STOP_SECONDS = 20.0
+_CHILDREN_SECONDS = 20.0
 """Beside the time that requests have to be drained, as long as everything else gets to end: jobs (8 s), what must be flushed."""
+
+_LAST_PUSH_SECONDS = 10.0
+"""As long as metrics get to be pushed a last time, when all else has ended: reading (3 s), sending (5 s)."""
+
+STOP_SECONDS = _CHILDREN_SECONDS + _LAST_PUSH_SECONDS
+"""What a stop may take beside the time to drain."""
 
 _PAUSES_SECONDS = (0.1, 0.5, 2.0, 5.0)
 _STEADY_SECONDS = 30.0
@@ -59,11 +66,13 @@ class Started:
 async def run_server(settings: Settings, said: CommandLine, report: Callable[[Started], None]) -> None:
     """Serve until told to end. ``said`` makes the child processes read the same settings; ``report`` is called once.
 
-    Raises RemoteBindRefusedError, TlsFilesError, ServerRunningError, PortTakenError, AddressUnusableError, RunFolderError,
-    ServerFailedError.
+    Raises RemoteBindRefusedError, TlsFilesError, MetricsAddressError, ServerRunningError, PortTakenError,
+    AddressUnusableError, RunFolderError, ServerFailedError.
     """
     require_safe_bind(settings.server)
     require_usable_tls(settings.server)
+    if (check := choose_backend(settings.metrics).check) is not None:
+        check(settings.metrics)
     run_file = claim(settings.data_folder, "server")
     if run_file is None:
         other = next((running for running in find_running(settings.data_folder) if running.role == "server"), None)
@@ -73,13 +82,36 @@ async def run_server(settings: Settings, said: CommandLine, report: Callable[[St
         with bind(settings.server.host, settings.server.port) as listener:
             url = url_of(settings.server, listener)
             run_file.write("server", url)
-            memory = MetricsMemory.make(settings.server.workers)
-            try:
+            with ExitStack() as stack:
+                memory = _Memory.make(settings)
+                stack.callback(memory.close)
                 await _Crew(settings, said, listener, memory).run(url, report)
-            finally:
-                os.close(memory)
     finally:
         run_file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Where processes count together, and where who pushes that notes what was told; as file descriptors."""
+
+    counted: int
+    since_ns: int
+    told: int
+    """-1 when nobody pushes."""
+
+    @staticmethod
+    def make(settings: Settings) -> _Memory:
+        since_ns = time.time_ns()
+        workers = settings.server.workers
+        if choose_backend(settings.metrics).push is None:
+            return _Memory(MetricsMemory.make(workers), since_ns, -1)
+        # Who pushes counts too, in a part of its own.
+        return _Memory(MetricsMemory.make(workers + 1), since_ns, MetricsMemory.make(workers + 1))
+
+    def close(self) -> None:
+        os.close(self.counted)
+        if self.told >= 0:
+            os.close(self.told)
 
 
 class _Child:
@@ -91,7 +123,8 @@ class _Child:
         self._shall_reload = False
         self._is_listening = False
         self._orders = orders
-        self._descriptors = (orders.listener, orders.metrics_memory) if orders.role == "http" else ()
+        inherited = (orders.listener, orders.metrics_memory, orders.metrics_told)
+        self._descriptors = tuple(each for each in inherited if each >= 0)
         self.process: Process | None = None
         self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._has_spoken = False
@@ -158,10 +191,11 @@ class _Child:
 class _Crew:
     """All child processes of one server."""
 
-    def __init__(self, settings: Settings, said: CommandLine, listener: socket.socket, metrics_memory: int) -> None:
+    def __init__(self, settings: Settings, said: CommandLine, listener: socket.socket, memory: _Memory) -> None:
         self._settings = settings
         other = Orders.for_command("worker", said, supervised=True)
-        http = replace(other, role="http", listener=listener.fileno(), metrics_memory=metrics_memory)
+        counting = replace(other, metrics_memory=memory.counted, metrics_since_ns=memory.since_ns)
+        http = replace(counting, role="http", listener=listener.fileno())
         # Each counts in a part of its own, in which the one that is started in its place goes on.
         self._servers = [
             _Child(f"http {part + 1}", replace(http, metrics_part=part), self._reload)
@@ -172,7 +206,10 @@ class _Crew:
             self._others.append(_Child("embedder", replace(other, role="embedder")))
         if settings.watch.enabled:
             self._others.append(_Child("watcher", replace(other, role="watcher")))
+        pusher = replace(counting, role="pusher", metrics_part=settings.server.workers, metrics_told=memory.told)
+        self._pushers = [_Child("pusher", pusher)] if memory.told >= 0 else []
         self._ending = asyncio.Event()
+        self._all_ended = asyncio.Event()
         self._had_terminal = has_terminal()
 
     def _reload(self) -> None:
@@ -195,19 +232,27 @@ class _Crew:
 
     async def run(self, url: str, report: Callable[[Started], None]) -> None:
         keeping: list[asyncio.Task[None]] = []
+        pushing: list[asyncio.Task[None]] = []
         with on_end(self._end, supervised=False, hung_up=self._hang_up):
             try:
                 keeping += [self._keep(child, restart_first=False) for child in self._servers]
                 await self._until_answering(keeping, url, report)
                 # Only now: on a small machine their start would slow down that of the server.
                 keeping += [self._keep(child, restart_first=True) for child in self._others]
-                await self._until_end(keeping)
+                pushing += [self._keep(child, restart_first=True, ending=self._all_ended) for child in self._pushers]
+                await self._until_end(keeping + pushing)
             finally:
-                await self._stop(keeping)
+                self._ending.set()
+                await _end(
+                    [*self._servers, *self._others], keeping, self._settings.server.drain_seconds + _CHILDREN_SECONDS
+                )
+                # Last: it has to tell what the others counted until they ended.
+                self._all_ended.set()
+                await _end(self._pushers, pushing, _LAST_PUSH_SECONDS)
 
-    def _keep(self, child: _Child, *, restart_first: bool) -> asyncio.Task[None]:
+    def _keep(self, child: _Child, *, restart_first: bool, ending: asyncio.Event | None = None) -> asyncio.Task[None]:
         return asyncio.create_task(
-            child.keep_alive(self._ending, restart_first=restart_first), name=f"skep-keep-{child.name}"
+            child.keep_alive(ending or self._ending, restart_first=restart_first), name=f"skep-keep-{child.name}"
         )
 
     async def _until_answering(
@@ -260,20 +305,19 @@ class _Crew:
         for task in done:
             task.result()
 
-    async def _stop(self, keeping: list[asyncio.Task[None]]) -> None:
-        self._ending.set()
-        children = [*self._servers, *self._others]
+
+async def _end(children: list[_Child], keeping: list[asyncio.Task[None]], seconds: float) -> None:
+    """Tell children to end, and after so many seconds make them."""
+    for child in children:
+        child.end()
+    if not keeping:
+        return
+    _, late = await asyncio.wait(keeping, timeout=seconds)
+    if late:
+        event(_log, logging.WARNING, "processes killed", seconds=seconds)
         for child in children:
-            child.end()
-        if not keeping:
-            return
-        seconds = self._settings.server.drain_seconds + STOP_SECONDS
-        _, late = await asyncio.wait(keeping, timeout=seconds)
-        if late:
-            event(_log, logging.WARNING, "processes killed", seconds=seconds)
-            for child in children:
-                child.end(signal.SIGKILL)
-        await asyncio.gather(*keeping, return_exceptions=True)
+            child.end(signal.SIGKILL)
+    await asyncio.gather(*keeping, return_exceptions=True)
 
 
 async def _wait(ending: asyncio.Event, seconds: float) -> None:

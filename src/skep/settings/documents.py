@@ -33,7 +33,8 @@ file over the default.
 **Environment variables.** Every setting has one: `SKEP_`, its section and its name, such as `SKEP_SERVER_PORT` for
 `server.port`; `SKEP_HOME` is short for `SKEP_DATA_FOLDER`, and `METRICS_BACKEND` for `SKEP_METRICS_BACKEND`. Lists are written
 with commas between their parts or as a JSON array. An empty variable counts as unset. A variable that starts with `SKEP_` and
-means nothing is a warning in `skep config check`.
+means nothing is a warning in `skep config check`. A few settings that are said nowhere are taken from variables of other programs,
+such as `OTEL_EXPORTER_OTLP_ENDPOINT`; they stand with the setting.
 
 **In the file**, `${{NAME}}` stands for an environment variable, and `${{NAME:-default}}` for the default when the variable is
 unset or empty; `$$` is a `$`. Relative paths start from the folder of the file. Names that do not exist, names said twice,
@@ -107,7 +108,9 @@ def write_commented_file(path: Path, *, force: bool = False) -> Path:
 
 def _reference_entry(row: Row) -> str:
     variables = " or ".join(f"`{variable}`" for variable in row.variables)
-    facts = f"Expected: {row.expected}. Default: `{row.default_text}`. Environment: {variables}."
+    borrowed = ", then ".join(f"`{variable}`" for variable in row.facts.borrowed_variables)
+    otherwise = f"; where none says it, {borrowed}" if borrowed else ""
+    facts = f"Expected: {row.expected}. Default: `{row.default_text}`. Environment: {variables}{otherwise}."
     return f"\n### `{row.name}`\n\n{row.facts.sentence}{_meanings(row)}\n\n{facts}\n"
 
 

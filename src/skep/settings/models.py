@@ -78,6 +78,8 @@ class Facts:
     maximum: int | None = None
     variable: str = ""
     """A short environment variable besides the derived one."""
+    borrowed_variables: tuple[str, ...] = ()
+    """Variables of other programs, the first that is set counts; only where the setting is said nowhere."""
     default_words: str = ""
     """The default in words, when it depends on the machine."""
     example: str = ""
@@ -85,10 +87,17 @@ class Facts:
 
 
 def setting(
-    default: T, sentence: str, *, zero: str = "", none: str = "", minimum: int | None = None, maximum: int | None = None
+    default: T,
+    sentence: str,
+    *,
+    zero: str = "",
+    none: str = "",
+    minimum: int | None = None,
+    maximum: int | None = None,
+    borrowed: tuple[str, ...] = (),
 ) -> T:
-    """A row of the table. Bounds include both ends; None means unbounded."""
-    facts = Facts(sentence, zero=zero, none=none, minimum=minimum, maximum=maximum)
+    """A row of the table. Bounds include both ends; None means unbounded. ``borrowed``: see `Facts.borrowed_variables`."""
+    facts = Facts(sentence, zero=zero, none=none, minimum=minimum, maximum=maximum, borrowed_variables=borrowed)
     return field(default=default, metadata={FACTS: facts})
 
 
@@ -137,6 +146,11 @@ class ServerSettings:
     )
     allow_remote: bool = setting(
         False, "Permits listening beyond this machine without TLS, for example behind a proxy that does TLS."
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses or networks of proxies that are believed, in X-Forwarded-For, whom they ask for: the allowed addresses of keys and the"
+        " limit of calls without a key go by that.",
     )
     drain_seconds: int = setting(
         20,
@@ -275,6 +289,17 @@ class GatewaySettings:
     client_stall_seconds: int = setting(
         60, "A client that takes nothing of its stream for so long counts as gone.", minimum=1, maximum=3600
     )
+    keyless_key: Secret | None = setting(
+        None,
+        "The key that calls of models without a key are made as: its models, faces, budgets and limits are theirs.",
+        none="every call needs a key",
+    )
+    keyless_requests_per_minute: int = setting(
+        20,
+        "Calls without a key that one address may make in a minute (UTC); of IPv6 one /64. More are refused with 429.",
+        minimum=1,
+        maximum=1_000_000,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,14 +343,49 @@ class LogSettings:
 class MetricsSettings:
     """What Skep counts and measures of its own work, and who may read it."""
 
-    backend: Literal["auto", "prometheus", "noop"] = field(
+    backend: Literal["auto", "prometheus", "opentelemetry", "datadog", "noop"] = field(
         default="auto",
         metadata={
             FACTS: Facts(
-                "prometheus: the server answers scrapes at /metrics. noop: nothing is measured. auto: prometheus.",
+                "prometheus: the server answers scrapes at /metrics. opentelemetry, datadog: the same, and pushes to a collector"
+                " or an agent. noop: nothing is measured. auto: opentelemetry where otlp_endpoint is known, else datadog where"
+                " dogstatsd_address is, else prometheus.",
                 variable="METRICS_BACKEND",
             )
         },
+    )
+    push_seconds: int = setting(
+        10, "How often metrics are pushed, by opentelemetry and datadog.", minimum=1, maximum=3600
+    )
+    otlp_endpoint: str | None = setting(
+        None,
+        "Address of a collector that takes metrics as OTLP over HTTP, such as http://127.0.0.1:4318; /v1/metrics is added"
+        " where it does not end so.",
+        none="http://127.0.0.1:4318, and no reason for auto to push there",
+        borrowed=("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    )
+    otlp_temporality: Literal["cumulative", "delta", "lowmemory"] = setting(
+        "cumulative",
+        "Whether counters and histograms are told as what they came to since the server was started, or as what was added since"
+        " the last push. cumulative survives what is lost on the way; lowmemory means delta here.",
+        borrowed=("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",),
+    )
+    dogstatsd_address: str | None = setting(
+        None,
+        "Where a Datadog agent takes DogStatsD: a host, udp://host:port, or the path of a Unix datagram socket, also as"
+        " unix:///path.",
+        none="127.0.0.1, and no reason for auto to push there",
+        borrowed=("DD_DOGSTATSD_URL", "DD_DOGSTATSD_SOCKET", "DD_AGENT_HOST"),
+    )
+    dogstatsd_port: int = setting(
+        8125,
+        "UDP port of the agent, where its address names none.",
+        minimum=1,
+        maximum=65_535,
+        borrowed=("DD_DOGSTATSD_PORT",),
+    )
+    dogstatsd_tags: tuple[str, ...] = setting(
+        (), "Tags of every metric that the agent gets, such as env:production.", borrowed=("DD_TAGS",)
     )
     open_to_loopback: bool = setting(
         False,

@@ -57,6 +57,7 @@ def load_settings(
         _read_file(reading, path)
     _read_environment(reading)
     _read_overrides(reading, command_line.overrides)
+    _read_borrowed(reading)
     reading.finish()
     if "data_folder" not in reading.values:
         reading.values["data_folder"] = default_data_folder(around)
@@ -267,6 +268,21 @@ def _read_overrides(reading: _Reading, overrides: Mapping[str, object]) -> None:
             _take(reading, rows_by_name()[name], value, anchor, COMMAND_LINE)
 
 
+def _read_borrowed(reading: _Reading) -> None:
+    """Takes in what variables of other programs say about settings that are said nowhere."""
+    anchor = Anchor(reading.around.folder, reading.around.home)
+    refused = {problem.field for problem in reading.problems}
+    for row in all_rows():
+        if row.name in reading.values or row.name in refused:
+            continue
+        for variable in row.facts.borrowed_variables:
+            if text := reading.around.environ.get(variable, "").strip():
+                # Others take their words in any case.
+                said = text.lower() if row.kind == "choice" else text
+                _take(reading, row, said, anchor, Origin("environment", variable=variable))
+                break
+
+
 def _take(reading: _Reading, row: Row, value: object, anchor: Anchor, origin: Origin) -> None:
     try:
         reading.keep(row, from_object(row, value, anchor), origin)
@@ -286,6 +302,7 @@ def _contradictions(
     for one, other in (pair, pair[::-1]):
         if value(one) is not None and value(other) is None:
             yield pair, Problem(origins.get(one, DEFAULT), one, f"needs {other} too")
+    yield from _wrong_networks(value("server.trusted_proxies"), origins)
     usual, most = value("search.default_top_k"), value("search.max_top_k")
     if isinstance(usual, int) and isinstance(most, int) and usual > most:
         names = ("search.default_top_k", "search.max_top_k")
@@ -296,6 +313,19 @@ def _contradictions(
     for is_url, reason in webhook_faults(*map(value, webhook)):
         name = webhook[0] if is_url else webhook[1]
         yield webhook, Problem(origins.get(name, DEFAULT), name, reason)
+
+
+def _wrong_networks(addresses: object, origins: Mapping[str, Origin]) -> Iterator[tuple[tuple[str, ...], Problem]]:
+    name = "server.trusted_proxies"
+    if not isinstance(addresses, tuple) or not addresses:
+        return
+    from ipaddress import ip_network  # lazy: most settings name none
+
+    for address in addresses:
+        try:
+            ip_network(address)
+        except ValueError as error:
+            yield (name,), Problem(origins.get(name, DEFAULT), name, f"expected addresses or networks: {error}")
 
 
 def _build(values: Mapping[str, object]) -> Settings:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from skep.spend.address_windows import AddressWindow, AddressWindows, address_group
 from skep.spend.administering import Administration, administer
 from skep.spend.catalogue import PriceCatalogue
 from skep.spend.explaining import Explanation, explanation_lines
 from skep.spend.feeding import SpendOptions
 from skep.spend.interfaces import (
+    AddressLimitError,
     BudgetExceededError,
     CallNotFoundError,
     ForeignDatabaseError,
@@ -65,6 +67,9 @@ from skep.spend.webhooks import Webhook
 __all__ = [
     "EVERY",
     "SPEND_METRICS",
+    "AddressLimitError",
+    "AddressWindow",
+    "AddressWindows",
     "Administration",
     "Alert",
     "Ask",
@@ -120,6 +125,7 @@ __all__ = [
     "Usage",
     "Webhook",
     "WindowState",
+    "address_group",
     "administer",
     "cost_nusd",
     "explanation_lines",

@@ -3,6 +3,7 @@
 RefusedError
 ├── BudgetExceededError       a money rule has no room for the call (402)
 ├── LimitExceededError        another rule has none (429)
+├── AddressLimitError         an address has made all the calls without a key that it may make in this minute (429)
 └── UnpricedError             the call has no known price, and a money rule applies (402)
 UnavailableError
 ├── ForeignDatabaseError      the database is not the one that this process began with
@@ -39,6 +40,13 @@ class LimitExceededError(RefusedError):
 
     http_status = 429
     fix = "Wait as long as Retry-After says, or let an administrator raise the limit {rule}."
+
+
+class AddressLimitError(RefusedError):
+    """Calls without a key from {address} are limited to {amount} a minute, and they are used up; the next minute begins in {seconds} s."""
+
+    http_status = 429
+    fix = "Wait as long as Retry-After says, or send a key; an administrator makes one: skep key create"
 
 
 class UnpricedError(RefusedError):

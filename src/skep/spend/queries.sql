@@ -455,3 +455,21 @@ from call where project_id = %(project_id)s and call_id = %(call_id)s and starte
 select w.window_id, r.name, r.metric, r.subject, w.subject_value as value, r.period, r.mode, w.started_at, w.ends_at
 from rule_window w join rule r using (rule_id)
 where w.project_id = %(project_id)s and w.window_id = any(%(window_ids)s::bigint[]);
+
+-- name: count_addresses
+-- Count calls without a key in the present minute of their addresses. Locked in one order, so that two processes do not wait for each
+-- other; a minute that has begun meanwhile in another process is not taken back.
+insert into address_window as w (address, minute, asked)
+select a.address, date_trunc('minute', now(), 'UTC'), a.asked
+from unnest(%(addresses)s::text[], %(asked)s::bigint[]) as a(address, asked)
+order by a.address
+on conflict (address) do update set
+    asked = case when w.minute >= excluded.minute then w.asked else 0 end + excluded.asked,
+    minute = greatest(w.minute, excluded.minute)
+returning address, asked, extract(epoch from minute + interval '1 minute' - clock_timestamp())::float8;
+
+-- name: forget_addresses
+-- Drop addresses that have not come for some minutes; what is being counted at this moment has come.
+delete from address_window where address in (
+    select address from address_window where minute < now() - interval '5 minutes' for update skip locked
+);

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 
 from skep.access import Principal, Role
 from skep.errors import SkepError
+from skep.spend import AddressWindow
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
 
 WHOLE_ANSWER: Final = "skep.whole_answer"
@@ -47,6 +48,8 @@ class Call:
     asked_by: Principal | None
     """None on a public route, or where one may answer without the database or without a key."""
     notes: Notes = field(default_factory=Notes)
+    window: AddressWindow | None = None
+    """Where the address stands that asks, when it sent no key; None when it sent one."""
 
     @property
     def principal(self) -> Principal:
@@ -128,6 +131,8 @@ class Endpoint:
     """Whether it is called, by nobody known, when a key cannot be looked up; then ``Call.asked_by`` is None too."""
     keyless_on_loopback: bool = False
     """Whether programs of this machine may call it without a key; then ``Call.asked_by`` is None too."""
+    takes_keyless: bool = False
+    """Whether it is called, for the key that the settings name for that, also when no key was sent; then ``Call.window`` is there."""
     other_answers: Mapping[int, str] = field(default_factory=dict)
     """Answers that a protocol behind the route gives by itself, mostly in JSON: what they mean, by status."""
     errors: Sequence[type[SkepError]] = ()

@@ -49,6 +49,7 @@ class MetricsMemory:
 
     view: memoryview
     part: int = 0
+    part_bytes: int = PART_BYTES
 
     @staticmethod
     def make(parts: int) -> int:
@@ -70,6 +71,12 @@ class MetricsMemory:
         return MetricsMemory(memoryview(mmap.mmap(descriptor, 0)), part)
 
     @staticmethod
+    def undivided(descriptor: int) -> MetricsMemory:
+        """What `make` made, as one large part for one process."""
+        view = memoryview(mmap.mmap(descriptor, 0))
+        return MetricsMemory(view, 0, len(view))
+
+    @staticmethod
     def alone() -> MetricsMemory:
         """Memory of this process only."""
         return MetricsMemory(memoryview(bytearray(PART_BYTES)))
@@ -77,7 +84,8 @@ class MetricsMemory:
     @property
     def parts(self) -> tuple[memoryview, ...]:
         """Every process's."""
-        return tuple(self.view[start : start + PART_BYTES] for start in range(0, len(self.view), PART_BYTES))
+        size = self.part_bytes
+        return tuple(self.view[start : start + size] for start in range(0, len(self.view), size))
 
 
 class SharedSeries:
@@ -127,6 +135,20 @@ class SharedSeries:
                     sums = found[metric].setdefault(labels, [0.0] * len(values))
                     found[metric][labels] = [one + other for one, other in zip(sums, values, strict=True)]
         return found
+
+    def own(self, metric: Metric, labels: Labels) -> list[float] | None:
+        """What this process keeps of a series, made if it is new; None when there is no room for it."""
+        place = self._place(metric, labels)
+        if place == self._lost and metric is not DROPPED:
+            return None
+        return [self._cells[each] for each in range(place, place + metric.cells)]
+
+    def put(self, metric: Metric, labels: Labels, values: Sequence[float]) -> None:
+        """Replace what this process keeps of a series that `own` knows."""
+        place = self._places[metric, labels]
+        with self._lock:
+            for number, value in enumerate(values):
+                self._cells[place + number] = value
 
     def _take_over(self) -> None:
         """Go on with what the process before us in this part counted; only what it had under way is over."""
