@@ -32,6 +32,7 @@ from skep.gateway.service import Gateway
 from skep.spend import (
     AddressLimitError,
     BudgetExceededError,
+    DearFieldError,
     JournalUnwritableError,
     LimitExceededError,
     MeterUnavailableError,
@@ -49,6 +50,7 @@ _ERRORS = (
     ModelNotFoundError,
     BudgetExceededError,
     UnpricedError,
+    DearFieldError,
     LimitExceededError,
     AddressLimitError,
     MeterUnavailableError,
