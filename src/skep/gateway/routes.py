@@ -41,6 +41,7 @@ from skep.gateway.statuses import (
 from skep.spend import (
     AddressLimitError,
     BudgetExceededError,
+    DearFieldError,
     JournalUnwritableError,
     LimitExceededError,
     MeterUnavailableError,
@@ -58,6 +59,7 @@ _ERRORS = (
     ModelNotFoundError,
     BudgetExceededError,
     UnpricedError,
+    DearFieldError,
     LimitExceededError,
     AddressLimitError,
     MeterUnavailableError,
