@@ -8,13 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from skep.spend.interfaces import BudgetExceededError, LimitExceededError, UnpricedError
+from skep.spend.interfaces import BudgetExceededError, DearFieldError, LimitExceededError, UnpricedError
 from skep.spend.models import Metric, Mode, Outcome, Period, Price, Step, Subject, Usage
 from skep.spend.money import usd_text
 from skep.spend.prices import MTOK, CostPart, cost_parts, price_of_facts
 from skep.spend.refusing import amount_text
 
-_REFUSALS = frozenset(error().code for error in (BudgetExceededError, LimitExceededError, UnpricedError))
+_REFUSALS = frozenset(
+    error().code for error in (BudgetExceededError, LimitExceededError, UnpricedError, DearFieldError)
+)
 
 
 @dataclass(frozen=True, slots=True)
