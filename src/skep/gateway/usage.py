@@ -19,8 +19,10 @@ _BYTES_PER_TOKEN = 4
 """A usual mean of English text and code for today's vocabularies (OpenAI's own rule of thumb)."""
 
 _TEXTS = re.compile(
-    rb'"(?:content|arguments|reasoning_content|reasoning|refusal|text)"[ ]?:[ ]?"((?:[^"\\]|\\.)*+)"', re.DOTALL
+    rb'"(?:content|arguments|reasoning_content|reasoning|refusal|text)"[ ]?:[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"',
+    re.DOTALL,
 )
+"""Runs without a backslash are taken whole: a choice at each byte takes four times as long, and this runs in the loop."""
 
 _In = tuple[tuple[str, str], ...]
 """Where a part may stand: the name of the object inside the usage, and the name in it; the former empty: in the usage itself."""

@@ -113,6 +113,12 @@ def test_counting_never_says_less_than_the_pieces() -> None:
     assert output_bytes(b'{"delta":{"content":"abc"},"x":{"arguments":"{\\"a\\":1}"}}') == 3 + 9
 
 
+@given(st.text(), st.text())
+def test_a_text_counts_as_it_is_written_in_json(text: str, arguments: str) -> None:
+    written = orjson.dumps({"content": text, "x": {"arguments": arguments}, "other": text})
+    assert output_bytes(written) == len(orjson.dumps(text)) + len(orjson.dumps(arguments)) - 4
+
+
 def _chunk(**values: Any) -> bytes:
     return b"data: " + orjson.dumps({"choices": [{"delta": {"content": "hi"}}], **values}) + b"\n\n"
 
