@@ -20,7 +20,7 @@ from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, No
 from skep.gateway.metrics import CREDIT_USED, MODEL_CALLS, MODEL_TOKENS
 from skep.gateway.models import Model, Route
 from skep.gateway.requests import Known, adapted
-from skep.gateway.spans import Attributes, CallSpans
+from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.usage import counted
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import Charge, Meter, Outcome, Price, Settlement, Step, Ticket, Usage, cost_nusd
@@ -213,13 +213,17 @@ class ModelCall:
 
     def _finish_spans(self, spans: CallSpans, outcome: Outcome, usage: Usage | None, status: int | None) -> None:
         told: Attributes = {"gen_ai.request.model": self.model.name, "skep.call.id": self.ticket.ask.call_id}
+        if self.ticket.ask.caller.tags:
+            told["skep.tags"] = masked_tags(self.ticket.ask.caller.tags)
         if self.known.stream:
             told["gen_ai.request.stream"] = True
         if self.first_byte is not None:
             told["gen_ai.response.time_to_first_chunk"] = self.first_byte - self.started
         if outcome == "ok" and spans.attempts:
             spans.end_attempt("", status)
-        spans.finish(self.known.face, told, usage, "" if outcome == "ok" else outcome)
+        # Where nobody was asked, every route is closed.
+        failed = outcome if spans.attempts else "no_route"
+        spans.finish(self.known.face, told, usage, "" if outcome == "ok" else failed)
 
     def _note(self, outcome: Outcome, usage: Usage | None) -> None:
         """What the request's line in the log says about the call."""
