@@ -10,6 +10,7 @@ from typing import Protocol
 
 from skep.errors import UnavailableError
 from skep.observe import event
+from skep.spend.ahead import AHEAD
 from skep.spend.holdings import NEVER, WindowView
 from skep.spend.interfaces import MeterUnavailableError
 from skep.spend.leasing import STORE_CALLS, Verdict, judge
@@ -27,8 +28,8 @@ ANSWER_SECONDS = 3.0
 AWAY_SECONDS = 0.5
 """For so long after that, calls that need the bank are refused at once."""
 
-AHEAD, AHEAD_OF_WAITING = 16, 4
-"""So many windows that no call waits for are asked for at once; while calls wait for others, so many beside theirs."""
+AHEAD_OF_WAITING = 4
+"""While calls wait, so many windows that none waits for are asked for beside theirs; else `AHEAD`."""
 
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.08
@@ -75,7 +76,7 @@ class Desk(Protocol):
         """Give back what nobody waits for any more."""
 
     def ended_in_use(self, now: float) -> Iterable[Seat]:
-        """Seats whose window has ended and was in use lately."""
+        """Seats that are in use and hold nothing of the present window."""
 
     async def renew(self) -> None:
         """Make the leases valid again. Raises an UnavailableError."""
@@ -245,7 +246,7 @@ class Asking:
 
     def _look_ahead(self, lacks: dict[Seat, _Lack], now: float) -> None:
         """Add some of what nobody waits for yet. The rest follows in the next askings: who waits does so for these too."""
-        if any(seat.holding is not None and now >= seat.holding.ends for seat in (*lacks, *self.low)):
+        if any(seat.holding is not None and seat.present(now) is None for seat in (*lacks, *self.low)):
             # A minute is over, and with it the windows of all keys with a limit by the minute: those that will be wanted are
             # asked for many at a time, instead of each when its call waits.
             self.low.update(self.desk.ended_in_use(now))
@@ -259,8 +260,8 @@ class Asking:
         recalled: set[int] = set()
         for waiter in list(self.waiters):
             for seat, need in waiter.lacks(now):
-                holding = seat.holding
-                if holding is None or now >= holding.ends or seat not in denied or seat not in waiter.asked:
+                holding = seat.present(now)
+                if holding is None or seat not in denied or seat not in waiter.asked:
                     self.wake()  # it came meanwhile, or a new window began: that is asked for next, and at once
                     continue
                 waiter.since = now if waiter.since is None else waiter.since
@@ -281,7 +282,7 @@ class Asking:
 
 def _wish(seat: Seat, lack: _Lack, now: float) -> Wish:
     """What to ask for one seat; a holding whose window has ended does not count."""
-    holding = seat.holding if seat.holding is not None and now < seat.holding.ends else None
+    holding = seat.present(now)
     free = holding.free if holding is not None and seat.is_hard else 0
     want = holding.make_wish(now) if holding is not None and seat.is_hard else 0
     if seat.is_hard and not want:
@@ -295,4 +296,5 @@ def _wish(seat: Seat, lack: _Lack, now: float) -> Wish:
         least=max(1, lack.least - free) if lack.need else 0,
         want=want,
         is_new=holding is None,
+        starts_at=None if holding is None else holding.starts_at,
     )

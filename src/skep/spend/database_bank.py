@@ -33,7 +33,7 @@ class DatabaseTeller(Bank):
     async def acquire(self, wishes: Sequence[Wish]) -> list[WindowView]:
         views = await self._acquire(wishes, [wish for wish in wishes if wish.is_new])
         if len(views) < len(wishes):
-            # A window has ended between the two, or somebody's rule is gone.
+            # A window has ended meanwhile, or somebody's rule is gone.
             known = {(view.rule_id, view.value) for view in views}
             new = [wish for wish in wishes if (wish.rule_id, wish.value) not in known]
             views += await self._acquire(new, new)
@@ -66,7 +66,11 @@ class DatabaseTeller(Bank):
 
     async def _acquire(self, wishes: Sequence[Wish], new: Sequence[Wish]) -> list[WindowView]:
         # A call waits for the answer: windows that may not be there are opened on the same way to the database.
-        opening = {"rule_ids": [wish.rule_id for wish in new], "values": [wish.value for wish in new]}
+        opening = {
+            "rule_ids": [wish.rule_id for wish in new],
+            "values": [wish.value for wish in new],
+            "starts": [wish.starts_at for wish in new],
+        }
         try:
             rows = await self._database.fetch_tuples(
                 queries["acquire_leases"],
@@ -74,6 +78,7 @@ class DatabaseTeller(Bank):
                     "process_id": self._process_id,
                     "rule_ids": [wish.rule_id for wish in wishes],
                     "values": [wish.value for wish in wishes],
+                    "starts": [wish.starts_at for wish in wishes],
                     "needs": [wish.need for wish in wishes],
                     "leasts": [wish.least for wish in wishes],
                     "wants": [wish.want for wish in wishes],
@@ -87,9 +92,9 @@ class DatabaseTeller(Bank):
 
 
 def _view(row: Sequence[Any]) -> WindowView:
-    window_id, rule_id, value, granted, used, others, ends_at, ends_in_seconds = row
-    ends_in = NEVER if ends_in_seconds is None else ends_in_seconds
-    return WindowView(window_id, rule_id, value, granted, used, others, ends_at, ends_in)
+    window_id, rule_id, value, granted, used, others, starts_at, starts_in, ends_at, ends_in = row
+    ends_in = NEVER if ends_in is None else ends_in
+    return WindowView(window_id, rule_id, value, granted, used, others, starts_at, starts_in, ends_at, ends_in)
 
 
 _MOST_IN_PAYLOAD = 300

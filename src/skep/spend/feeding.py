@@ -36,6 +36,7 @@ RENEW_SECONDS = 10.0
 
 TIDY_SECONDS = 2.0
 ADOPT_SECONDS = 3.0
+AHEAD_STEP_SECONDS = 1.0
 
 RULES_SECONDS = 5.0
 """How often the rules are read though nobody told of a change: some poolers lose notifications."""
@@ -117,6 +118,7 @@ class Feeder:
                     await self._try(name, step)
         loops = {
             "renew": self._loop("leases", self._renew, RENEW_SECONDS),
+            "ahead": self._loop("windows to come", self.meter.look_ahead, AHEAD_STEP_SECONDS),
             "tidy": self._loop("tidying", self.meter.tidy, TIDY_SECONDS),
             "rules": self._loop("rules", self._read_rules, RULES_SECONDS, self._rules_changed),
             "recalls": self._loop("recalls", self._give_back, None, self._recalled),

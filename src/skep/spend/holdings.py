@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from skep.spend.leasing import Shortage, wanted
+from skep.spend.leasing import IN_USE_SECONDS, Shortage, wanted
 from skep.spend.models import Rule, Standing
 
 NEVER = float("inf")
@@ -27,6 +27,9 @@ class WindowView:
     used: int
     others: int
     """Leased by other processes."""
+    starts_at: datetime
+    starts_in_seconds: float
+    """From the database's now; not above 0 in a window that has begun."""
     ends_at: datetime | None
     ends_in_seconds: float
     """From the database's now; infinite when it never ends."""
@@ -63,6 +66,8 @@ class Holding:
     ends: float
     """On the meter's clock."""
     ends_at: datetime | None
+    starts_at: datetime | None = None
+    """As the bank told it."""
     granted: int = 0
     used: int = 0
     reserved: int = 0
@@ -92,13 +97,22 @@ class Holding:
         """Used for good, as far as known here."""
         return self.known_used + self.used
 
+    def follow(self, before: Holding | None, now: float) -> None:
+        """What was in use in the window before is in use in this one."""
+        self.last_taken = now if before is None else max(before.last_taken, now - IN_USE_SECONDS)
+        self.last_need = 0 if before is None else before.last_need
+
     def is_beyond(self, need: int) -> bool:
         """Whether it is certain that ``need`` does not fit any more, whatever others give back."""
         return self.settled + need > self.rule.amount
 
+    def demand(self, now: float) -> int:
+        """What to have in store, by what was reserved since the last asking."""
+        return wanted(self.taken, self.calls, now - self.taken_since)
+
     def make_wish(self, now: float) -> int:
         """What to have in store, by the demand since the last asking; which starts anew."""
-        want = wanted(self.taken, self.calls, now - self.taken_since)
+        want = self.demand(now)
         self.taken, self.calls, self.taken_since, self.low = 0, 0, now, -NEVER_LOW
         return want
 

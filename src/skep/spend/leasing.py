@@ -18,6 +18,10 @@ STORE_CALLS = 64
 """And it covers at least so many calls: of a thousand keys each has few calls in a few seconds, and for each of them the
 database would be asked after every second call."""
 
+IN_USE_SECONDS = 300.0
+"""Who made a call so short a time ago is expected to make another: its leases stay, and windows that begin are asked for. Of a thousand
+keys many come by every few minutes only, and each would wait for the database."""
+
 _SETTLING: frozenset[Metric] = frozenset({"cost", "tokens"})
 """Metrics whose reservations are worst cases: calls under way will give some of it back."""
 

@@ -31,15 +31,45 @@ class Seat:
     value: str
     is_hard: bool
     holding: Holding | None = None
+    coming: Holding | None = None
+    """Of the window after it, asked for before that begins."""
     waiting: int = 0
     """Calls that wait for room here: those that come later wait behind them, or large ones would never have their turn."""
 
     def lacks(self, need: int, now: float) -> bool:
         """Whether so much cannot be reserved here now."""
-        holding = self.holding
-        if holding is None or now >= holding.ends:
-            return True
-        return self.is_hard and holding.free < need
+        holding = self.present(now)
+        return holding is None or (self.is_hard and holding.free < need)
+
+    def present(self, now: float) -> Holding | None:
+        """The holding of the present window, which may be the one that was asked for ahead; None when nothing is held of it."""
+        if self.holding is not None and now >= self.holding.ends:
+            if self.coming is None:
+                return None
+            # What was held before stays known to the meter until its calls are in the ledger.
+            self.holding, self.coming = self.coming, None
+        return None if self.holding is None or now >= self.holding.ends else self.holding
+
+    def take(self, holding: Holding, starts: float, now: float) -> None:
+        """A holding that the bank told of, of a window that starts at ``starts``. Of two, the older may be told of last."""
+        if self.holding is None or self.holding is holding:
+            self.holding = holding
+        elif starts > now:
+            # Told a moment ago: clocks that differ have no time to drift apart until then.
+            self.coming, self.holding.ends = holding, starts
+        elif self.holding.ends <= holding.ends:
+            self.holding, self.coming = holding, None
+
+    def holdings(self) -> list[Holding]:
+        """What is held, now and of the window to come."""
+        return [holding for holding in (self.holding, self.coming) if holding is not None]
+
+    def forget(self, holding: Holding) -> None:
+        """It is of no more use."""
+        if self.holding is holding:
+            self.holding = None
+        elif self.coming is holding:
+            self.coming = None
 
 
 @dataclass(slots=True, eq=False)
@@ -80,8 +110,8 @@ class RuleBook:
             elif now != seat.rule:
                 seat.rule, seat.is_hard = now, now.mode == "hard"
                 changed.append(seat)
-                if seat.holding is not None:
-                    seat.holding.rule = now
+                for holding in seat.holdings():
+                    holding.rule = now
         return changed
 
     def rule(self, rule_id: int) -> Rule | None:

@@ -60,12 +60,12 @@ class MemoryBank:
         self.processes += 1
         return MemoryTeller(self, self.processes)
 
-    def window(self, rule_id: int, value: str) -> MemoryWindow | None:
-        """The present window; None when the rule is gone."""
+    def window(self, rule_id: int, value: str, starts_at: datetime | None = None) -> MemoryWindow | None:
+        """The window that starts then, or the present one; None when the rule is gone."""
         rule = self.rules.get(rule_id)
         if rule is None:
             return None
-        key = (rule_id, value, window_start(rule.period, self.now()))
+        key = (rule_id, value, starts_at or window_start(rule.period, self.now()))
         if key not in self.windows:
             self.windows[key] = MemoryWindow(next(self._ids), rule, value, key[2])
         return self.windows[key]
@@ -106,7 +106,7 @@ class MemoryTeller(Bank):
             raise self.bank.failure
 
     def _acquire(self, wish: Wish) -> WindowView | None:
-        window = self.bank.window(wish.rule_id, wish.value)
+        window = self.bank.window(wish.rule_id, wish.value, wish.starts_at)
         if window is None:
             return None
         rule = self.bank.rules[wish.rule_id]
@@ -121,6 +121,8 @@ class MemoryTeller(Bank):
             granted=granted,
             used=window.used,
             others=window.leased - mine,
+            starts_at=window.started_at,
+            starts_in_seconds=(window.started_at - self.bank.now()).total_seconds(),
             ends_at=ends_at,
             ends_in_seconds=NEVER if ends_at is None else (ends_at - self.bank.now()).total_seconds(),
         )

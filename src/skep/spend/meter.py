@@ -7,14 +7,15 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from typing_extensions import override
 
 from skep.errors import UnavailableError
+from skep.spend.ahead import coming_wish, ended_in_use, lots_ahead
 from skep.spend.asking import Asking
 from skep.spend.holdings import NEVER, FlushedWindow, Holding, WindowView
 from skep.spend.interfaces import JournalUnwritableError, Meter, MeterUnavailableError
+from skep.spend.leasing import IN_USE_SECONDS
 from skep.spend.limiting import Room, rooms
 from skep.spend.lines import begin_line, caller_columns, end_line, head
 from skep.spend.matching import MOST_NEED, Plan, RuleBook, Seat, is_plausible, needs, use
@@ -24,22 +25,8 @@ from skep.spend.prices import worst_cost_nusd
 from skep.spend.refusing import refusal, unpriced
 from skep.spend.tickets import HeldTicket
 
-IDLE_SECONDS = 60.0
-"""A lease of which nothing was reserved for so long goes back; sooner where another process needs it, which recalls it. Of a thousand
-keys many come by every few seconds only, and each would ask the database again."""
-
-IN_USE_SECONDS = 60.0
-"""A window that has ended, and of which something was reserved so short a time ago, is wanted again in the next one: of a
-thousand keys each has a call now and then, and the first in each minute would wait for the database."""
-
-FORGET_SECONDS = 60.0
-"""A window of which nothing is held and nothing was reserved for so long is forgotten; the next call asks for it again."""
-
 _MOST_PLANS = 20_000
 """Bound of the plans that are remembered; of more all are made anew."""
-
-_MOST_AT_ONCE = 2_000
-"""Windows that are asked for ahead in one statement."""
 
 _NOTHING = Charge(None, None, estimated=False, price_version=None)
 
@@ -165,7 +152,7 @@ class LeasedMeter(Meter):
         for (holding, _), need in zip(held.holds, held.once, strict=True):
             if now < holding.ends and _is_short(holding, need):
                 lack = need - holding.free
-                wishes.append(Wish(holding.rule.rule_id, holding.value, need=lack, least=lack, want=0))
+                wishes.append(Wish(holding.rule.rule_id, holding.value, lack, lack, 0, starts_at=holding.starts_at))
         if wishes:
             await self.acquire(wishes)
 
@@ -211,8 +198,9 @@ class LeasedMeter(Meter):
 
     @override
     def standing(self, caller: Caller, model: str) -> tuple[Standing, ...]:
-        holdings = (seat.holding for seat in self._plan(caller, model).seats)
-        return tuple(holding.standing() for holding in holdings if holding is not None and self.clock() < holding.ends)
+        now = self.clock()
+        holdings = (seat.present(now) for seat in self._plan(caller, model).seats)
+        return tuple(holding.standing() for holding in holdings if holding is not None)
 
     # What the asking needs (`asking.Desk`).
 
@@ -237,7 +225,7 @@ class LeasedMeter(Meter):
         for seat in plan.seats:
             holding = seat.holding
             need = wanted[seat.rule.metric]
-            if holding is None or now >= holding.ends:
+            if (holding is None or now >= holding.ends) and (holding := seat.present(now)) is None:
                 return None
             if not seat.is_hard:
                 if holding.settled + holding.reserved + need > seat.rule.amount:
@@ -269,16 +257,8 @@ class LeasedMeter(Meter):
         self._rouse()
 
     def ended_in_use(self, now: float) -> Iterable[Seat]:
-        """Seats whose window has ended and was in use lately; of very many some."""
-        ended = (
-            seat
-            for seat in self._book.seats.values()
-            if (holding := seat.holding) is not None
-            and now >= holding.ends
-            and holding.last_need  # one that was asked for ahead and never used is not asked for again
-            and now - holding.last_taken < IN_USE_SECONDS
-        )
-        return islice(ended, _MOST_AT_ONCE)
+        """Seats that are in use and hold nothing of the present window; of very many some."""
+        return ended_in_use(self._book.seats.values(), now)
 
     async def acquire(self, wishes: Sequence[Wish]) -> Sequence[WindowView]:
         """Ask the bank, and take over what it answers. Raises an UnavailableError."""
@@ -302,12 +282,13 @@ class LeasedMeter(Meter):
             if rule is None:
                 return  # deleted since we asked, and its leases with it
             holding = Holding(
-                rule, view.value, view.window_id, NEVER, view.ends_at, taken_since=sent_at, last_taken=sent_at
+                rule, view.value, view.window_id, NEVER, view.ends_at, view.starts_at, taken_since=sent_at
             )
+            holding.follow(None if seat is None else seat.holding, sent_at)
             self.windows[view.window_id] = holding
         holding.heard(view, sent_at, is_flushing=is_flushing)
         if seat is not None:
-            seat.holding = holding
+            seat.take(holding, sent_at + view.starts_in_seconds, sent_at)
 
     # How it learns of the world.
 
@@ -316,8 +297,8 @@ class LeasedMeter(Meter):
         self._knows_rules = True
         self._plans.clear()
         for seat in self._book.replace(rules):
-            if seat.holding is not None:
-                seat.holding.last_taken = -NEVER
+            for holding in seat.holdings():
+                holding.last_taken = -NEVER
         for window_id in [
             window_id for window_id, each in self.windows.items() if self._book.rule(each.rule.rule_id) is None
         ]:
@@ -347,16 +328,25 @@ class LeasedMeter(Meter):
         )
 
     async def tidy(self) -> None:
-        """Give back what is idle for a while, and what is left of past windows. Raises an UnavailableError."""
+        """Give back what is not in use any more, and what is left of past windows. Raises an UnavailableError.
+
+        Another process that needs it recalls it sooner.
+        """
         now = self.clock()
         done = []
         for holding in list(self.windows.values()):
             idle_seconds = NEVER if now >= holding.ends else now - holding.last_taken
-            if idle_seconds > FORGET_SECONDS and not (holding.used or holding.reserved or holding.granted):
+            if idle_seconds > IN_USE_SECONDS and not (holding.used or holding.reserved or holding.granted):
                 self._forget(holding)
-            elif idle_seconds == NEVER or (idle_seconds > IDLE_SECONDS and not holding.reserved):
+            elif idle_seconds == NEVER or (idle_seconds > IN_USE_SECONDS and not holding.reserved):
                 done.append(holding)
         await self._give_back(done)
+
+    async def look_ahead(self) -> None:
+        """Ask for windows in use that are about to begin, some at a time; to be called every second. Raises an UnavailableError."""
+        now = self.clock()
+        for seats in lots_ahead(self._book.seats.values(), now):
+            await self.acquire([coming_wish(seat, now) for seat in seats])
 
     async def give_back_all(self) -> None:
         """Give back everything that is neither used nor reserved. Raises an UnavailableError."""
@@ -395,8 +385,8 @@ class LeasedMeter(Meter):
     def _forget(self, holding: Holding) -> None:
         del self.windows[holding.window_id]
         seat = self._book.seats.get((holding.rule.rule_id, holding.value))
-        if seat is not None and seat.holding is holding:
-            seat.holding = None
+        if seat is not None:
+            seat.forget(holding)
 
     def _rouse(self) -> None:
         if self._asking.waiters:
@@ -406,8 +396,8 @@ class LeasedMeter(Meter):
         """Refuse at once what certainly does not fit: what was used for good never gets less within a window."""
         now = self.clock()
         for seat in plan.seats:
-            holding = seat.holding
-            if holding is not None and seat.is_hard and now < holding.ends:
+            holding = seat.present(now)
+            if holding is not None and seat.is_hard:
                 need = wanted[seat.rule.metric]
                 if holding.is_beyond(need):
                     raise refusal(holding, need, now)

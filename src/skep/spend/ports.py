@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from skep.spend.holdings import WindowView
@@ -11,7 +12,7 @@ from skep.spend.holdings import WindowView
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a process would like to get of a rule's present window. All 0: only to know the window."""
+    """What a process would like to get of a rule's window. All 0: only to know it."""
 
     rule_id: int
     value: str
@@ -22,14 +23,16 @@ class Wish:
     want: int
     """What would be good to have in store."""
     is_new: bool = False
-    """The asker has nothing of a present window: perhaps it was not opened yet."""
+    """The asker has nothing of the window: perhaps it was not opened yet."""
+    starts_at: datetime | None = None
+    """Of the window, which may be one to come, as the bank told it. None: the present one."""
 
 
 class Bank(Protocol):
     """Gives out leases of rules' windows. Each method may raise an UnavailableError; what it then did is unknown."""
 
     async def acquire(self, wishes: Sequence[Wish]) -> list[WindowView]:
-        """Move room of the present windows into this process' leases, as `leasing.lease_size` says; one view for each wish.
+        """Move room of windows into this process' leases, as `leasing.lease_size` says; one view for each wish.
 
         A wish whose rule is gone has no view.
         """

@@ -35,10 +35,12 @@ on conflict (process_id) do update set seen_at = now(), expires_at = excluded.ex
 select window_id, amount from lease where process_id = %(process_id)s;
 
 -- name: open_windows
--- Make the present windows of rules, where they are not there yet. Nothing is locked that another statement holds.
+-- Make windows of rules where they are not there yet: those that start at the time given, or the present ones. Nothing is locked that
+-- another statement holds.
 insert into rule_window (project_id, rule_id, subject_value, started_at, ends_at)
-select r.project_id, r.rule_id, a.value, period_start(r.period, now()), period_end(r.period, period_start(r.period, now()))
-from unnest(%(rule_ids)s::bigint[], %(values)s::text[]) as a(rule_id, value) join rule r using (rule_id)
+select r.project_id, r.rule_id, a.value, s.started_at, period_end(r.period, s.started_at)
+from unnest(%(rule_ids)s::bigint[], %(values)s::text[], %(starts)s::timestamptz[]) as a(rule_id, value, starts_at)
+join rule r using (rule_id), lateral (select coalesce(a.starts_at, period_start(r.period, now())) as started_at) s
 order by r.rule_id, a.value
 on conflict (rule_id, subject_value, started_at) do nothing;
 
@@ -46,14 +48,16 @@ on conflict (rule_id, subject_value, started_at) do nothing;
 -- Move room of windows into a process' leases. Windows are locked in the order of their numbers, here as everywhere; what is read
 -- under the lock is what others have committed, also after this statement began.
 with asked as materialized (
-    select r.rule_id, r.project_id, r.amount, r.mode, r.period, a.value, a.need, a.smallest, a.want
-    from unnest(%(rule_ids)s::bigint[], %(values)s::text[], %(needs)s::bigint[], %(leasts)s::bigint[], %(wants)s::bigint[])
-        as a(rule_id, value, need, smallest, want)
+    select r.rule_id, r.project_id, r.amount, r.mode, a.value, a.need, a.smallest, a.want,
+        coalesce(a.starts_at, period_start(r.period, now())) as started_at
+    from unnest(
+        %(rule_ids)s::bigint[], %(values)s::text[], %(starts)s::timestamptz[], %(needs)s::bigint[], %(leasts)s::bigint[], %(wants)s::bigint[]
+    ) as a(rule_id, value, starts_at, need, smallest, want)
     join rule r using (rule_id)
 ), locked as materialized (
     select w.window_id, w.used, w.leased, w.ends_at, a.*
     from asked a
-    join rule_window w on w.rule_id = a.rule_id and w.subject_value = a.value and w.started_at = period_start(a.period, now())
+    join rule_window w on w.rule_id = a.rule_id and w.subject_value = a.value and w.started_at = a.started_at
     order by w.window_id for update of w
 ), mine as materialized (
     select l.window_id, l.amount from lease l join locked using (window_id)
@@ -71,8 +75,8 @@ with asked as materialized (
     select %(process_id)s, window_id, project_id, size from granted where size > 0
     on conflict (process_id, window_id) do update set amount = lease.amount + excluded.amount
 )
-select g.window_id, g.rule_id, g.value, g.size as granted, g.used, g.leased - coalesce(m.amount, 0) as others, g.ends_at,
-    extract(epoch from g.ends_at - now())::float8 as ends_in_seconds
+select g.window_id, g.rule_id, g.value, g.size as granted, g.used, g.leased - coalesce(m.amount, 0) as others, g.started_at,
+    extract(epoch from g.started_at - now())::float8 as starts_in_seconds, g.ends_at, extract(epoch from g.ends_at - now())::float8 as ends_in_seconds
 from granted g left join mine m using (window_id);
 
 -- name: give_back

@@ -13,6 +13,7 @@ import pytest
 from skep.spend import Ledger as SpendLedger
 from skep.spend import LimitExceededError, MeterUnavailableError, Period, ProcessNotReleasableError, Rules
 from skep.spend.database_bank import DatabaseTeller, parse_recall, recall_payloads
+from skep.spend.holdings import WindowView
 from skep.spend.leasing import lease_size
 from skep.spend.memory import MemoryBank
 from skep.spend.periods import window_end, window_start
@@ -58,6 +59,8 @@ async def test_both_banks_answer_alike(database_url: str) -> None:
     try:
         rules = {rule.name: rule for rule in await Rules(database).all(who)}
         ids = [rules[name].rule_id for name in "abc"]
+        periods = [rules[name].period for name in "abc"]
+        coming = window_end("month", window_start("month", datetime.now(UTC)))
         memory = MemoryBank(rules.values())
         pairs = [(DatabaseTeller(database, number, "n"), memory.teller()) for number in (1, 2, 3)]
         for real, _ in pairs:
@@ -82,8 +85,9 @@ async def test_both_banks_answer_alike(database_url: str) -> None:
                     1 if chance.random() < 0.5 else 4,
                     chance.choice([0, 40, 400]),
                     is_new=chance.random() < 0.5,
+                    starts_at=chance.choice([None, coming]) if period == "month" else None,
                 )
-                for rule_id, value in zip(ids, ("", f"k{chance.randrange(2)}", ""), strict=True)
+                for rule_id, value, period in zip(ids, ("", f"k{chance.randrange(2)}", ""), periods, strict=True)
             ]
             found, expected = await real.acquire(wishes), await fake.acquire(wishes)
             by_rule: dict[Any, Any] = {(view.rule_id, view.value): view for view in expected}
@@ -92,16 +96,16 @@ async def test_both_banks_answer_alike(database_url: str) -> None:
                 other = by_rule[view.rule_id, view.value]
                 names[view.window_id] = other.window_id
                 held[number][view.window_id] = held[number].get(view.window_id, 0) + view.granted
-                assert (view.granted, view.used, view.others, view.ends_at) == (
-                    other.granted,
-                    other.used,
-                    other.others,
-                    other.ends_at,
-                )
+                assert _facts(view) == _facts(other)
+                assert (view.starts_in_seconds > 0) == (view.starts_at == coming)
             leases = {window_id: amount for window_id, amount in (await real.renew()).items() if amount}
             assert leases == {window_id: amount for window_id, amount in held[number].items() if amount}
     finally:
         await database.close()
+
+
+def _facts(view: WindowView) -> tuple[object, ...]:
+    return view.granted, view.used, view.others, view.starts_at, view.ends_at
 
 
 def test_recalls_can_be_read_again() -> None:

@@ -27,6 +27,34 @@ with LexicalWriter(Path(sys.argv[1]), rebuild=sys.argv[2] == "rebuild") as write
     time.sleep(60)
 """
 
+_KILLED_AGAIN_AND_AGAIN = """
+import os, random, sys
+from pathlib import Path
+from skep.knowledge.lexical import LexicalDocument, LexicalWriter
+
+def session(number, removed, added):
+    # Nothing is as a killed process leaves it but one that ends here: threads that merge are not waited for.
+    child = os.fork()
+    if not child:
+        writer = LexicalWriter(Path(sys.argv[1]))
+        writer.acquire()
+        writer.open(rebuild=False)
+        for step in range(2):
+            writer.remove(removed[step::2])
+            writer.add([LexicalDocument(n, 0, "a.py", "python", "code", 0, "text", "", ()) for n in added[step::2]])
+            writer.commit(seq=2 * number + step + 1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+chance, live, last = random.Random(int(sys.argv[2])), set(), 0
+for number in range(30):
+    removed = chance.sample(sorted(live), min(len(live), chance.choice((1, 2, 10))))
+    added = list(range(last + 1, last + chance.choice((6, 40))))
+    last = added[-1]
+    session(number, removed, added)
+    live = live - set(removed) | set(added)
+print(*sorted(live))
+"""
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet")
 
@@ -195,3 +223,15 @@ def test_a_writer_that_is_closed_stops_waiting_for_the_lock(tmp_path: Path) -> N
             waiting.close()
             with pytest.raises(LexicalLockedError):
                 acquired.result(timeout=5)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_removal_holds_whatever_merges_killed_writers_left_undone(tmp_path: Path, seed: int) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", _KILLED_AGAIN_AND_AGAIN, str(tmp_path), str(seed)]
+    live = subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, timeout=50
+    ).stdout.split()
+    index = _opened(tmp_path)
+    assert sorted(one.version_id for one in index.passages()) == [int(number) for number in live]
+    assert index.applied_seq == 60

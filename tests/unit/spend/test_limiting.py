@@ -20,7 +20,7 @@ MOMENT = datetime(2026, 11, 20, tzinfo=UTC)
 
 def holding(amount: int, metric: str = "requests", ends: float = 60.0, **counts: int) -> Holding:
     rule = a_rule(metric, amount, mode="soft" if counts.pop("soft", 0) else "hard")  # type: ignore[arg-type]
-    return Holding(rule, "", 1, ends, MOMENT, **counts)
+    return Holding(rule, "", 1, ends, MOMENT, None, **counts)
 
 
 def test_the_tightest_of_a_kind_is_told() -> None:

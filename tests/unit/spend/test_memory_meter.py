@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,9 @@ from skep.spend import (
     Usage,
     make_price,
 )
-from skep.spend.asking import AHEAD, AHEAD_OF_WAITING, AWAY_SECONDS
+from skep.spend.ahead import AHEAD
+from skep.spend.asking import AHEAD_OF_WAITING, AWAY_SECONDS
+from skep.spend.leasing import IN_USE_SECONDS
 from skep.spend.memory import MemoryBank, MemoryJournal
 from skep.spend.meter import LeasedMeter
 from skep.store import DatabaseUnavailableError
@@ -236,7 +239,7 @@ async def test_windows_that_nobody_uses_are_given_back_and_forgotten() -> None:
         await meter.renew()
         ticket = await meter.admit(ask())
         meter.begin(ticket)
-        seconds = 100.0
+        seconds = IN_USE_SECONDS + 1.0
         await meter.tidy()
         assert len(meter.windows) == 1, "a call is under way"
         meter.cancel(ticket)
@@ -272,11 +275,10 @@ async def test_a_bank_that_does_not_answer_is_not_waited_for(monkeypatch: pytest
             await meter.admit(ask())
 
 
-async def test_windows_that_end_together_are_asked_for_many_at_a_time_behind_the_call_that_waits() -> None:
-    passed = [0.0]
+def _by_the_minute(passed: list[float]) -> tuple[MemoryBank, LeasedMeter, list[int]]:
+    """A limit by the minute on a clock, ten seconds after a minute began, and how many windows were asked for at once."""
     start = datetime(2026, 1, 1, 12, 0, 10, tzinfo=UTC)
     bank = MemoryBank([rule("requests", 1_000, period="minute")], now=lambda: start + timedelta(seconds=passed[0]))
-    options = MeterOptions(patience_seconds=0.05, valid_seconds=float("inf"))
     teller = bank.teller()
     acquire, sizes = teller.acquire, []
 
@@ -285,53 +287,98 @@ async def test_windows_that_end_together_are_asked_for_many_at_a_time_behind_the
         return await acquire(wishes)
 
     teller.acquire = counted_acquire  # type: ignore[method-assign]
+    options = MeterOptions(patience_seconds=0.05, valid_seconds=float("inf"))
     meter = LeasedMeter(teller, MemoryJournal(), options, clock=lambda: passed[0])
     meter.change_rules(bank.rules.values())
+    return bank, meter, sizes
+
+
+async def _call_all(meter: LeasedMeter, callers: Iterable[Caller]) -> int:
+    """How many calls had to ask, when some time passes after each that did."""
+    asked = 0
+    for caller in callers:
+        ticket = meter.try_admit(ask(caller=caller))
+        asked += ticket is None
+        meter.cancel(ticket or await meter.admit(ask(caller=caller)))
+        for _ in range(200 if ticket is None else 0):
+            await asyncio.sleep(0)
+    return asked
+
+
+CALLERS = [Caller(project_id=1, key_id=f"k{number}") for number in range(200)]
+
+
+async def test_windows_that_end_together_are_asked_for_many_at_a_time_behind_the_call_that_waits() -> None:
+    passed = [0.0]
+    bank, meter, sizes = _by_the_minute(passed)
     await meter.renew()
-    callers = [Caller(project_id=1, key_id=f"k{number}") for number in range(200)]
-
-    async def use_all() -> int:
-        """How many calls had to ask, when some time passes after each that did."""
-        asked = 0
-        for caller in callers:
-            ticket = meter.try_admit(ask(caller=caller))
-            asked += ticket is None
-            meter.cancel(ticket or await meter.admit(ask(caller=caller)))
-            for _ in range(200 if ticket is None else 0):
-                await asyncio.sleep(0)
-        return asked
-
-    assert await use_all() == 200
+    assert await _call_all(meter, CALLERS) == 200
     passed[0] = 49.0
-    assert await use_all() == 0
+    assert await _call_all(meter, CALLERS) == 0
     passed[0] = 51.0
     sizes.clear()
-    assert await use_all() == 1, "the first one has everybody's next minute asked for"
+    assert await _call_all(meter, CALLERS) == 1, "the first one has everybody's next minute asked for"
     assert sizes[0] <= 1 + AHEAD_OF_WAITING
     assert sum(sizes) == 200
     assert max(sizes) <= AHEAD
     assert all(window.leased <= 500 for window in bank.windows.values())
-    passed[0] = 51.0 + 120.0
-    assert await use_all() == 200, "a minute in which nobody came is not asked for ahead"
+    passed[0] += 60.0
+    assert await _call_all(meter, CALLERS) == 1, "also after a minute in which nobody came"
+    passed[0] += IN_USE_SECONDS
+    assert await _call_all(meter, CALLERS) == 200, "who was away for so long is not asked for ahead"
     await meter.close()
 
 
-async def test_a_window_that_was_asked_for_ahead_and_never_used_is_not_asked_for_again() -> None:
+async def test_windows_in_use_are_asked_for_before_they_begin_and_no_call_waits_at_the_border() -> None:
     passed = [0.0]
-    start = datetime(2026, 1, 1, 12, 0, 10, tzinfo=UTC)
-    bank = MemoryBank([rule("requests", 1_000, period="minute")], now=lambda: start + timedelta(seconds=passed[0]))
-    meter = LeasedMeter(
-        bank.teller(), MemoryJournal(), MeterOptions(valid_seconds=float("inf")), clock=lambda: passed[0]
-    )
-    meter.change_rules(bank.rules.values())
+    bank, meter, sizes = _by_the_minute(passed)
     await meter.renew()
-    once, often = Caller(project_id=1, key_id="once"), Caller(project_id=1, key_id="often")
-    meter.cancel(await meter.admit(ask(caller=once)))
-    opened = []
-    for passed[0] in (45.0, 51.0, 105.0, 111.0):
-        meter.cancel(await meter.admit(ask(caller=often)))
-        for _ in range(10):
-            await asyncio.sleep(0)
-        opened.append(sum(window.value == "once" for window in bank.windows.values()))
-    assert opened == [1, 2, 2, 2]
+    assert await _call_all(meter, CALLERS) == 200
+    sizes.clear()
+    for _ in range(5):
+        for _ in range(60):
+            before = len(bank.windows)
+            await meter.look_ahead()
+            assert len(bank.windows) - before <= 2 * AHEAD, "they are spread over the seconds before"
+            passed[0] += 1.0
+        assert max(sizes) <= AHEAD
+    assert len(bank.windows) == 200 * 6, "for as long as their keys are in use"
+    passed[0] += 1.0
+    assert await _call_all(meter, CALLERS[:100]) == 0
+    assert all(window.leased <= 500 for window in bank.windows.values())
+    await meter.tidy()
+    await meter.tidy()
+    assert len(meter.windows) == 100, "what was asked for ahead and not used goes back"
+    assert sum(window.leased > 0 for window in bank.windows.values()) == 100
     await meter.close()
+
+
+async def test_calls_count_in_the_window_in_which_they_come_whenever_it_was_asked_for() -> None:
+    passed = [0.0]
+    bank, meter, _ = _by_the_minute(passed)
+    await meter.renew()
+    one = Caller(project_id=1, key_id="one")
+
+    async def call(count: int) -> None:
+        for _ in range(count):
+            await _call_and_settle(meter, one)
+
+    await call(3)
+    passed[0] = 40.0
+    await meter.look_ahead()
+    first, second = bank.windows.values()
+    assert (second.started_at - first.started_at).total_seconds() == 60
+    await call(4)
+    passed[0] = 50.0
+    await call(5)
+    assert [meter.windows[window.window_id].used for window in (first, second)] == [7, 5]
+    (standing,) = meter.standing(one, "m")
+    assert standing.used == 5
+    await meter.close()
+
+
+async def _call_and_settle(meter: LeasedMeter, caller: Caller) -> None:
+    asked = ask(caller=caller)
+    ticket = meter.try_admit(asked) or await meter.admit(asked)
+    meter.begin(ticket)
+    meter.settle(ticket, Settlement("ok", Usage(1, output_tokens=1)))

@@ -39,6 +39,8 @@ HEAP_BYTES = 48_000_000
 
 _LOCK_RETRY_SECONDS = 0.02
 
+_NO_VERSION = -1
+
 _THREADS = 1
 """One indexing thread keeps up with our tokenizer, makes fewer segments, and leaves the other cores alone."""
 
@@ -175,7 +177,11 @@ class LexicalWriter:
             remove_generations_but(self._folder, self._generation)
 
     def close(self) -> None:
-        """Give up what was not committed, wait for merges, give back the lock, for good. May be called again."""
+        """Give up what was not committed, wait for merges, give back the lock, for good. May be called again.
+
+        Without Tantivy's rollback, which leaves merges to themselves: they would go on without the lock, and the work of
+        all merges that outlast their commit would be lost.
+        """
         with self._one_at_a_time:
             writer, self._writer, self._index = self._writer, None, None
             lock, self._lock = self._lock, None
@@ -183,7 +189,6 @@ class LexicalWriter:
             try:
                 if writer is not None:
                     with write_border(self._folder):
-                        writer.rollback()
                         writer.wait_merging_threads()
             finally:
                 if lock is not None:
@@ -233,3 +238,6 @@ class LexicalWriter:
             raise RuntimeError("LexicalWriter has no index to write")
         with write_border(self._folder):
             self._writer = self._index.writer(HEAP_BYTES, _THREADS)
+            # Tantivy gives a writer's first operation the number of the last commit. Should segments then be merged before
+            # the next one, as after a killed writer, those that were up to date with it lose that operation: let it be this.
+            self._writer.delete_documents_by_term(VERSION, _NO_VERSION)
