@@ -44,6 +44,8 @@ from skep.spend import (
 )
 from skep.web import Notes
 
+_LONGEST_NAME = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -183,6 +185,8 @@ class Gateway:
         started: float,
     ) -> None:
         face, headers = known.face, scope["headers"]
+        # Also of calls that are refused; a client may write what it likes.
+        notes.log["model"] = known.model[:_LONGEST_NAME]
         client = scope.get("client")
         may_call(principal, model=known.model, face=face, address=client[0] if client else "")
         caller = caller_of(principal, known.user, *told_by_caller(headers))
@@ -196,7 +200,8 @@ class Gateway:
         try:
             if served is None:
                 assert local is not None, "either of them was found"
-                await answer_locally(local, self._tools.meter, known, caller, send, notes, self._tools.metrics)
+                metrics, spans = self._tools.metrics, self._spans(headers)
+                await answer_locally(local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
             steps: list[Step] = []
             served, ticket = await self._admit(served, principal, caller, known, steps, notes)
@@ -205,9 +210,8 @@ class Gateway:
                 self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
             )
             call.steps = steps
-            if (tracer := self._tools.tracer) is not None:
-                recorded = tracer.recorded(current_trace_id(), headers)
-                call.spans = None if recorded is None else CallSpans(recorded, tracer.sink)
+            if self._tools.tracer is not None:
+                call.spans = self._spans(headers)
             call.task = asyncio.current_task()
             self._calls.add(call)
             try:
@@ -216,6 +220,12 @@ class Gateway:
                 self._calls.discard(call)
         finally:
             turns.leave()
+
+    def _spans(self, headers: Iterable[tuple[bytes, bytes]]) -> CallSpans | None:
+        """None where the call is not recorded."""
+        tracer = self._tools.tracer
+        recorded = None if tracer is None else tracer.recorded(current_trace_id(), headers)
+        return None if tracer is None or recorded is None else CallSpans(recorded, tracer.sink)
 
     async def _admit(
         self, served: Served, principal: Principal, caller: Caller, known: Known, steps: list[Step], notes: Notes
