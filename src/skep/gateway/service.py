@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 from starlette.types import Receive, Scope, Send
@@ -164,20 +165,21 @@ class Gateway:
         """
         started = time.monotonic()
         try:
-            body = await self._bodies.read(scope["headers"], receive)
+            body = await self._bodies.read(scope, receive)
         except (BodyTimeoutError, BodiesFullError):
             # What is still to come of it will not be read.
             notes.headers.append((b"connection", b"close"))
             raise
         try:
-            known = read_request(face, body) if is_quick(body) else await self._read_large(face, body)
+            known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
             await self._call(known, principal, scope, receive, send, notes, started)
         finally:
             self._bodies.leave(len(body))
 
     async def _read_large(self, face: Face, body: bytes) -> Known:
         """Read it in a thread: nobody else should wait."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read_request, face, body)
+        read = partial(read_request, face, body, quick=False)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     async def _call(
         self,
@@ -215,7 +217,7 @@ class Gateway:
             if (tracer := self._tools.tracer) is not None:
                 recorded = tracer.recorded(current_trace_id(), headers)
                 call.spans = None if recorded is None else CallSpans(recorded, tracer.sink)
-            call.task = asyncio.current_task()
+            call.task = asyncio.current_task(self._tools.deadlines.loop)
             self._calls.add(call)
             try:
                 await run_call(call)
