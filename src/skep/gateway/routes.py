@@ -40,6 +40,7 @@ from skep.gateway.statuses import (
 from skep.spend import (
     AddressLimitError,
     BudgetExceededError,
+    DearFieldError,
     JournalUnwritableError,
     LimitExceededError,
     MeterUnavailableError,
@@ -57,6 +58,7 @@ _ERRORS = (
     ModelNotFoundError,
     BudgetExceededError,
     UnpricedError,
+    DearFieldError,
     LimitExceededError,
     AddressLimitError,
     MeterUnavailableError,
