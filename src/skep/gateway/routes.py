@@ -140,25 +140,6 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
             raise ModelNotFoundError(name=name[:200], param="model")
         return json_answer(ModelObject(name))
 
-    async def status(_: Call) -> ASGIApp:
-        opened = gateway()
-        unknown = None
-        try:
-            processes = await opened.everywhere()
-        except UnavailableError as error:
-            processes, unknown = [process_status(os.getpid(), "", opened.status())], str(error)
-        return json_answer(
-            StatusObject(
-                active_calls=sum(process.active_calls for process in processes),
-                waiting_calls=sum(process.waiting_calls for process in processes),
-                routes=routes_together(processes),
-                providers=providers_together(processes),
-                foreign_journals=journals_together(processes),
-                processes=processes,
-                others_unknown=unknown,
-            )
-        )
-
     return (
         _face(gateway, "chat.completions", "/v1/chat/completions", "Let a model answer a chat"),
         _face(gateway, "completions", "/v1/completions", "Let a model go on with a text"),
@@ -189,10 +170,29 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
             method="GET",
             path="/api/v1/gateway/status",
             caller="reader",
-            handle=status,
+            handle=lambda _: _status(gateway()),
             summary="How the providers and routes fare, in every process: breakers, failures, health checks, calls under way",
             answer=StatusObject,
         ),
+    )
+
+
+async def _status(gateway: Gateway) -> ASGIApp:
+    unknown = None
+    try:
+        processes = await gateway.everywhere()
+    except UnavailableError as error:
+        processes, unknown = [process_status(os.getpid(), "", gateway.status())], str(error)
+    return json_answer(
+        StatusObject(
+            active_calls=sum(process.active_calls for process in processes),
+            waiting_calls=sum(process.waiting_calls for process in processes),
+            routes=routes_together(processes),
+            providers=providers_together(processes),
+            foreign_journals=journals_together(processes),
+            processes=processes,
+            others_unknown=unknown,
+        )
     )
 
 
