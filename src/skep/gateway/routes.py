@@ -140,6 +140,9 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
             raise ModelNotFoundError(name=name[:200], param="model")
         return json_answer(ModelObject(name))
 
+    async def status(_: Call) -> ASGIApp:
+        return json_answer(await _status(gateway()))
+
     return (
         _face(gateway, "chat.completions", "/v1/chat/completions", "Let a model answer a chat"),
         _face(gateway, "completions", "/v1/completions", "Let a model go on with a text"),
@@ -170,29 +173,27 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
             method="GET",
             path="/api/v1/gateway/status",
             caller="reader",
-            handle=lambda _: _status(gateway()),
+            handle=status,
             summary="How the providers and routes fare, in every process: breakers, failures, health checks, calls under way",
             answer=StatusObject,
         ),
     )
 
 
-async def _status(gateway: Gateway) -> ASGIApp:
+async def _status(gateway: Gateway) -> StatusObject:
     unknown = None
     try:
         processes = await gateway.everywhere()
     except UnavailableError as error:
         processes, unknown = [process_status(os.getpid(), "", gateway.status())], str(error)
-    return json_answer(
-        StatusObject(
-            active_calls=sum(process.active_calls for process in processes),
-            waiting_calls=sum(process.waiting_calls for process in processes),
-            routes=routes_together(processes),
-            providers=providers_together(processes),
-            foreign_journals=journals_together(processes),
-            processes=processes,
-            others_unknown=unknown,
-        )
+    return StatusObject(
+        active_calls=sum(process.active_calls for process in processes),
+        waiting_calls=sum(process.waiting_calls for process in processes),
+        routes=routes_together(processes),
+        providers=providers_together(processes),
+        foreign_journals=journals_together(processes),
+        processes=processes,
+        others_unknown=unknown,
     )
 
 

@@ -195,7 +195,7 @@ with fresh as (
     update rule_window w set used = w.used + v.charged, leased = w.leased - v.moved, overage = w.overage + v.overage,
         alerted = greatest(w.alerted, (
             select max(p) from unnest(r.alert_percents) p
-            where (w.used + v.charged)::numeric * 100 >= r.amount::numeric * p
+            where w.used + v.charged > 0 and (w.used + v.charged)::numeric * 100 >= r.amount::numeric * p
         ))
     from moves v join rule r using (rule_id) where w.window_id = v.window_id
     returning w.window_id, w.used, w.leased, w.alerted
