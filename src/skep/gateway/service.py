@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -159,20 +160,21 @@ class Gateway:
         """
         started = time.monotonic()
         try:
-            body = await self._bodies.read(scope["headers"], receive)
+            body = await self._bodies.read(scope, receive)
         except (BodyTimeoutError, BodiesFullError):
             # What is still to come of it will not be read.
             notes.headers.append((b"connection", b"close"))
             raise
         try:
-            known = read_request(face, body) if is_quick(body) else await self._read_large(face, body)
+            known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
             await self._call(known, principal, scope, receive, send, notes, started)
         finally:
             self._bodies.leave(len(body))
 
     async def _read_large(self, face: Face, body: bytes) -> Known:
         """Read it in a thread: nobody else should wait."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read_request, face, body)
+        read = partial(read_request, face, body, quick=False)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     async def _call(
         self,
@@ -212,7 +214,7 @@ class Gateway:
             call.steps = steps
             if self._tools.tracer is not None:
                 call.spans = self._spans(headers)
-            call.task = asyncio.current_task()
+            call.task = asyncio.current_task(self._tools.deadlines.loop)
             self._calls.add(call)
             try:
                 await run_call(call)

@@ -243,7 +243,7 @@ class Gate:
                 status = exchange.status or _CLIENT_GONE
                 method, route = exchange.method, exchange.route
                 note_request(self._metrics, method, route, status, seconds)
-                ms = round(seconds * 1000, 2)
+                ms = int(seconds * 100_000) / 100
                 log, key = exchange.notes.log, exchange.key_id
                 event(
                     _log,

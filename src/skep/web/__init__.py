@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
-from skep.web.models import WHOLE_ANSWER, Call, Caller, Endpoint, Notes, Refusal, json_answer
+from skep.web.models import WHOLE_ANSWER, WHOLE_BODY, Call, Caller, Endpoint, Notes, Refusal, json_answer
 from skep.web.openai_errors import (
     OPENAI_ERROR_SCHEMA,
     OPENAI_PREFIX,
@@ -17,6 +17,7 @@ __all__ = [
     "OPENAI_ERROR_SCHEMA",
     "OPENAI_PREFIX",
     "WHOLE_ANSWER",
+    "WHOLE_BODY",
     "BodyInvalidError",
     "BodyTooLargeError",
     "Call",

@@ -23,6 +23,10 @@ WHOLE_ANSWER: Final = "skep.whole_answer"
 """The type of a message of ours, which the gate takes beside those of ASGI: ``status``, ``headers`` and ``body`` of an answer that is
 there as a whole, without ``content-length``. It leaves in one write where the server can do that."""
 
+WHOLE_BODY: Final = "skep.whole_body"
+"""Among a request's extensions, where the server can do that: a function that gives the body if all of it is there, else None. Without
+a timer, a message and waiting; what it gave is not received any more."""
+
 Caller = Literal["public"] | Role
 """Who may call a route: anybody, or at least this role."""
 
