@@ -19,6 +19,7 @@ from skep.gateway.headers import dollars, exceeded_headers, limit_headers
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
 from skep.gateway.metrics import count_call
 from skep.gateway.models import Model, Route
+from skep.gateway.pricing import price_of_call
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.usage import counted
@@ -96,6 +97,8 @@ class ModelCall:
     """What makes it."""
     has_begun: bool = False
     """Whether the client has been sent the head of its answer."""
+    served_tier: str | None = None
+    """The tier of service that the answer names: the provider charges by it, whatever was asked for."""
     is_stopped: bool = False
     """Whether the server, which stops, has broken it off."""
     spans: CallSpans | None = None
@@ -126,6 +129,7 @@ class ModelCall:
         if self.charge is None:
             route = self.route
             now = time.monotonic()
+            price = self._price(route)
             settlement = Settlement(
                 outcome=outcome,
                 usage=usage,
@@ -136,7 +140,8 @@ class ModelCall:
                 attempts=self.attempts,
                 ttft_ms=None if self.first_byte is None else (self.first_byte - self.started) * 1000,
                 duration_ms=(now - self.started) * 1000,
-                price=self._price(route),
+                price=price,
+                is_unpriced=route is not None and price is None,
                 tried=self._tried(outcome, now) if self.steps else (),
                 wasted=tuple(self.wasted),
             )
@@ -175,8 +180,11 @@ class ModelCall:
         self.steps.append(step)
 
     def _price(self, route: Route | None) -> Price | None:
-        """Of a route for this call; None when it has none, or is not what the call costs."""
-        return None if route is None or self.known.dear_field is not None else route.price
+        """What the call costs by a route; None when that is not known."""
+        known = self.known
+        if route is None or known.dear_field is not None:
+            return None
+        return price_of_call(route, self.served_tier or known.service_tier, searches=known.searches)
 
     def _untold(self) -> Usage:
         """What an attempt is reckoned to have used of which nothing came. A stream is written while we look on; of a whole answer

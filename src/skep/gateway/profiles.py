@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 Face = Literal["chat.completions", "completions", "embeddings"]
@@ -40,6 +41,8 @@ class Profile:
     """The same for completions."""
     price_id: str | None = None
     """Its name in the price list; None when it has none there."""
+    service_tiers: tuple[tuple[str, Decimal], ...] = ()
+    """Tiers of service whose tokens cost the same multiple of the list price for every model."""
     trace_name: str = ""
     """Its name in OpenTelemetry's conventions (``gen_ai.provider.name``); empty: that of its kind."""
 
@@ -51,6 +54,8 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.openai.com/v1",
         cap_fields=("max_completion_tokens", "max_tokens"),
         price_id="openai",
+        # Flex processing costs as much as the Batch API, which is half: https://platform.openai.com/docs/guides/flex-processing
+        service_tiers=(("flex", Decimal("0.5")),),
     ),
     Profile(
         kind="azure_openai",

@@ -99,7 +99,7 @@ async def _answer_stopped(call: ModelCall, watch: ClientWatch) -> None:
 
 async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
     watch.start_later(call.tools.deadlines, _WATCH_AFTER_SECONDS)
-    answer, usage = await attempt_routes(call, _fetch_whole)
+    answer, usage, call.served_tier = await attempt_routes(call, _fetch_whole)
     # From here on nothing takes long, and nothing must come between: what is used is charged.
     watch.stop()
     if call.spans is not None:
@@ -114,7 +114,9 @@ async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
     )
 
 
-async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) -> tuple[Answer, Usage | None]:
+async def _fetch_whole(
+    call: ModelCall, route: Route, timeout_seconds: float
+) -> tuple[Answer, Usage | None, str | None]:
     provider = route.provider
     answer = await call.tools.upstream.fetch(
         provider,
@@ -131,12 +133,12 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
         reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
         raise AttemptFailedError(Failure("malformed", reason, 200, usage=counted(len(call.known.body), 0)))
     try:
-        usage, error = read_answer(answer.body)
+        usage, error, tier = read_answer(answer.body)
     except AnswerUnreadableError as unreadable:
         raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
     if error:
         raise AttemptFailedError(_classified(500, answer.headers, answer.body))
-    return answer, usage
+    return answer, usage, tier
 
 
 def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Failure:
@@ -339,6 +341,7 @@ async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> Non
 
 
 def _settle_stream(call: ModelCall, tally: Tally, outcome: Outcome) -> None:
+    call.served_tier = tally.service_tier
     if tally.usage is not None:
         call.settle(outcome, usage=tally.usage, status=HTTPStatus.OK)
     else:

@@ -22,6 +22,7 @@ from skep.gateway.interfaces import BodiesFullError, BodyTimeoutError, LocalEmbe
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model
+from skep.gateway.pricing import price_of_call
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
@@ -288,17 +289,34 @@ def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
     if served.max_output_tokens is not None:
         most = served.max_output_tokens * known.choices
         output = most if output is None else min(output, most)
+    price, dear_field = served.dearest, None
+    if known.service_tier is not None or known.searches or known.dear_field is not None:
+        price, dear_field = _asked_price(served, known)
     return Ask(
         caller=caller,
         model=served.model.name,
         input_tokens_at_most=known.input_tokens_at_most,
         output_tokens_at_most=output,
-        price=served.dearest if known.dear_field is None else None,
-        dear_field=known.dear_field,
+        price=price,
+        dear_field=dear_field,
         face=known.face,
         stream=known.stream,
         has_audio=known.has_audio,
     )
+
+
+def _asked_price(served: Served, known: Known) -> tuple[Price | None, str | None]:
+    """The dearest price of a call that asks for other terms than those of the list, or the field that hides it."""
+    routes = served.model.routes
+    if served.dearest is None or known.dear_field is not None:
+        return None, known.dear_field
+    # A tier that is asked for may be denied: then the call costs what the list says, which may be more.
+    tiers = (known.service_tier, None)
+    price = dearest([price_of_call(route, tier, searches=known.searches) for route in routes for tier in tiers])
+    if price is not None:
+        return price, None
+    is_tier = any(price_of_call(route, known.service_tier, searches=False) is None for route in routes)
+    return None, "service_tier" if is_tier else "web_search_options"
 
 
 def serve(model: Model) -> Served:

@@ -74,20 +74,26 @@ def usage_of(told: object) -> Usage | None:
     )
 
 
-def read_answer(body: bytes) -> tuple[Usage | None, object]:
-    """The usage in a whole answer, and the error that some put into an answer with status 200; each None when absent.
+def read_answer(body: bytes) -> tuple[Usage | None, object, str | None]:
+    """The usage in a whole answer, the error that some put into an answer with status 200, and the tier of service; each None when absent.
 
     Raises AnswerUnreadableError when the answer is no JSON object (an answer that was cut off is none).
     """
-    if len(body) > _WHOLE_BYTES and (usage := _usage_at_end(body)) is not None:
-        return usage, None
+    if len(body) > _WHOLE_BYTES and (at_end := _at_end(body)) is not None and (usage := usage_of(at_end.get("usage"))):
+        return usage, None, tier_of(at_end)
     try:
         values = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise AnswerUnreadableError(str(error)) from error
     if not isinstance(values, dict):
         raise AnswerUnreadableError("it is no object")
-    return usage_of(values.get("usage")), values.get("error")
+    return usage_of(values.get("usage")), values.get("error"), tier_of(values)
+
+
+def tier_of(answer: Mapping[str, Any]) -> str | None:
+    """The tier of service that an answer, or an event of one, says it was served by."""
+    tier = answer.get("service_tier")
+    return tier if isinstance(tier, str) and tier else None
 
 
 def counted(input_bytes: int, output_bytes: int, pieces: int = 0) -> Usage:
@@ -106,17 +112,17 @@ def output_bytes(text: bytes) -> int:
     return sum(len(found) for found in _TEXTS.findall(text))
 
 
-def _usage_at_end(body: bytes) -> Usage | None:
-    """The usage near the end of a long answer; None when it is not there, or what follows does not end the answer well."""
+def _at_end(body: bytes) -> Mapping[str, Any] | None:
+    """What a long answer says from its usage on; None when that is not near its end, or what follows does not end the answer well."""
     place = body.rfind(b'"usage"', -_TAIL_BYTES)
     if place < 0:
         return None
     try:
         # What stands before was sent before it: an answer that is cut off is cut off here.
-        values = orjson.loads(b"{" + body[place:])
+        values: dict[str, Any] = orjson.loads(b"{" + body[place:])
     except orjson.JSONDecodeError:
         return None
-    return usage_of(values.get("usage"))
+    return values
 
 
 def _part(told: Mapping[str, Any], places: _In, whole: int | None) -> int | None:

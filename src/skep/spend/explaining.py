@@ -260,6 +260,8 @@ def _cost_lines(call: Explanation) -> Iterator[str]:
     if cost.request_nusd:
         yield f"    {usd_text(cost.request_nusd)} USD for the call itself"
     price = f", price {cost.price_version}" if cost.price_version else ""
+    if cost.price is not None and cost.price.terms:
+        price += f" ({cost.price.terms})"
     if cost.cost_usd is None:
         yield f"  cost: not known{price}"
     elif cost.parts or cost.request_nusd:

@@ -245,7 +245,7 @@ def use(ask: Ask, settlement: Settlement) -> Use:
     if settlement.usage is None:
         used = Use(None, None) if settlement.estimated and not settlement.wasted else Use(0, 0)
     else:
-        used = _used(settlement.usage, settlement.price or ask.price)
+        used = _used(settlement.usage, None if settlement.is_unpriced else settlement.price or ask.price)
     for usage, price in settlement.wasted:
         more = _used(usage, price or ask.price)
         used = Use(_sum(used.cost_nusd, more.cost_nusd), _sum(used.tokens, more.tokens))

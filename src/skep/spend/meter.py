@@ -168,7 +168,7 @@ class LeasedMeter(Meter):
         if settlement.usage is not None and not is_plausible(settlement.usage):
             settlement = dataclasses.replace(settlement, usage=None, estimated=True)
         used = use(held.ask, settlement)
-        price = settlement.price or held.ask.price
+        price = None if settlement.is_unpriced else settlement.price or held.ask.price
         if price is not None and price.version not in self.prices:
             self.prices[price.version] = price
         charge = Charge(

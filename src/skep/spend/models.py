@@ -95,6 +95,8 @@ class Price:
     """For each call, besides its tokens."""
     version: str = ""
     """Made by `prices.make_price`; empty only where nobody will look at it."""
+    terms: str = ""
+    """What the call asked for that the list price is not for (``service_tier flex``); empty: nothing."""
 
 
 @dataclass(slots=True)
@@ -212,7 +214,9 @@ class Settlement:
     ttft_ms: float | None = None
     duration_ms: float | None = None
     price: Price | None = None
-    """Of the route that was used."""
+    """Of the route that was used; None: the one that was asked with."""
+    is_unpriced: bool = False
+    """It is not known what the call cost, whatever it was asked with."""
     tried: tuple[Step, ...] = ()
     """Empty when the first route answered at once."""
     wasted: tuple[tuple[Usage, Price | None], ...] = ()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from skep.spend.models import Price, Rates, Tier, Usage
@@ -22,13 +25,31 @@ class CostPart:
     nusd_per_mtok: int
 
 
-def make_price(rates: Rates, tiers: Iterable[Tier] = (), *, request_nusd: int = 0) -> Price:
-    """A price with its version: the first 12 hexadecimal digits of a SHA-256 over all its numbers."""
+def make_price(rates: Rates, tiers: Iterable[Tier] = (), *, request_nusd: int = 0, terms: str = "") -> Price:
+    """A price with its version: the first 12 hexadecimal digits of a SHA-256 over all its numbers, and its terms."""
     ordered = tuple(sorted(tiers, key=lambda tier: tier.above_input_tokens))
     numbers = repr(
         (_numbers(rates), [(tier.above_input_tokens, _numbers(tier.rates)) for tier in ordered], request_nusd)
     )
-    return Price(rates, ordered, request_nusd, hashlib.sha256(numbers.encode()).hexdigest()[:12])
+    version = hashlib.sha256((numbers + terms).encode()).hexdigest()[:12]
+    return Price(rates, ordered, request_nusd, version, terms)
+
+
+@lru_cache(maxsize=1024)
+def price_on_terms(price: Price, terms: str, *, factor: Decimal = Decimal(1), more_nusd: int = 0) -> Price:
+    """A price on other terms than those of the list: every rate of its tokens times ``factor``, and so much more for the call.
+
+    What is finer than a nano-dollar for a million tokens is rounded up.
+    """
+
+    def times(rates: Rates) -> Rates:
+        told: dict[str, Any] = {
+            name: math.ceil(rate * factor) for name in Rates.__slots__ if (rate := getattr(rates, name)) is not None
+        }
+        return Rates(**told)
+
+    tiers = [Tier(tier.above_input_tokens, times(tier.rates)) for tier in price.tiers]
+    return make_price(times(price.rates), tiers, request_nusd=price.request_nusd + more_nusd, terms=terms)
 
 
 def cost_nusd(price: Price, usage: Usage) -> int | None:
@@ -85,7 +106,7 @@ def price_facts(price: Price) -> dict[str, Any]:
 def price_of_facts(facts: Mapping[str, Any]) -> Price:
     """The price behind what `price_facts` made."""
     tiers = [Tier(tier["above_input_tokens"], Rates(**tier["rates"])) for tier in facts["tiers"]]
-    return make_price(Rates(**facts["rates"]), tiers, request_nusd=facts["request_nusd"])
+    return make_price(Rates(**facts["rates"]), tiers, request_nusd=facts["request_nusd"], terms=facts.get("terms", ""))
 
 
 def worst_cost_nusd(price: Price, input_tokens: int, output_tokens: int, *, has_audio: bool = False) -> int:

@@ -28,6 +28,11 @@ log: {{format: json}}
 models:
   smart: {{routes: [{{provider: fake, model: up-smart}}], price: {{input_usd_per_mtok: 10, output_usd_per_mtok: 20}}}}
   fast: {{routes: [{{provider: fake, model: up-fast}}], price: {{input_usd_per_mtok: 1, output_usd_per_mtok: 2}}}}
+  tiered:
+    routes: [{{provider: fake, model: up-smart}}]
+    price: {{input_usd_per_mtok: 10, output_usd_per_mtok: 20}}
+    service_tiers: {{flex: 0.5}}
+    search_usd: 0.01
   mystery: {{routes: [{{provider: fake, model: up-mystery}}]}}
 """
 SMART_NUSD, FAST_NUSD = 1_200_000, 120_000
@@ -310,6 +315,29 @@ def test_a_call_without_a_price(ruled: Ruled) -> None:
         if line["value"] == "unpriced"
     ]
     assert (line["calls"], line["unpriced"], line["cost_nusd"]) == (3, 2, FAST_NUSD)
+
+
+def test_a_call_that_asks_for_more_than_the_price_says(ruled: Ruled) -> None:
+    flex = ruled.ask("tiered", tags="terms", service_tier="flex")
+    assert flex.headers["x-skep-cost-usd"] == "0.0006"
+    assert re.search(r"cost: 0\.0006 USD, price [0-9a-f]{12} \(service_tier flex\)", ruled.explained(flex))
+    assert ruled.explain(flex)["cost"]["price"]["terms"] == "service_tier flex"
+    searched = ruled.ask("tiered", tags="terms", web_search_options={}, stream=True)
+    assert ": x-skep-cost-usd 0.0112\n" in searched.text
+    assert "0.01 USD for the call itself" in ruled.explained(searched)
+    # What nobody knows the price of has no cost, and no budget takes it.
+    dear = ruled.ask("tiered", tags="terms", service_tier="priority")
+    assert dear.status_code == 200
+    assert "x-skep-cost-usd" not in dear.headers
+    assert ruled.explain(dear)["cost"]["cost_nusd"] is None
+    ruled.skep("budget", "create", "terms", "--usd", "1", "--per", "day", "--of", "tag", "--value", "terms")
+    unknown: dict[str, Any] = {"service_tier": "priority", "plugins": [{"id": "web"}], "provider": {"sort": "price"}}
+    for field, value in unknown.items():
+        refused = ruled.ask("tiered", tags="terms", **{field: value})
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["param"]) == (402, "dear_field", field)
+        assert "models.tiered.service_tiers" in error["fix"]
+    assert ruled.ask("tiered", tags="terms", service_tier="flex").status_code == 200
 
 
 def test_an_alert_outlives_the_process_that_noticed(tmp_path: Path, database_url: str) -> None:

@@ -71,11 +71,14 @@ def test_a_long_answer_has_its_usage_at_the_end() -> None:
     answer: dict[str, Any] = {"object": "list", "data": vectors, "usage": {"prompt_tokens": 3, "total_tokens": 3}}
     body = orjson.dumps(answer)
     assert len(body) > 262_144
-    assert read_answer(body) == (Usage(3), None)
+    assert read_answer(body) == (Usage(3), None, None)
     answer["usage"] = {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1}}
-    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None)
+    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None, None)
+    answer["service_tier"] = "flex"
+    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None, "flex")
     del answer["usage"]
-    assert read_answer(orjson.dumps(answer)) == (None, None)
+    del answer["service_tier"]
+    assert read_answer(orjson.dumps(answer)) == (None, None, None)
     with pytest.raises(AnswerUnreadableError):
         read_answer(body[:-1])
 
@@ -87,7 +90,7 @@ def test_what_is_no_answer(body: bytes) -> None:
 
 
 def test_an_error_inside_an_answer_is_told() -> None:
-    assert read_answer(b'{"error":{"code":1}}') == (None, {"code": 1})
+    assert read_answer(b'{"error":{"code":1}}') == (None, {"code": 1}, None)
 
 
 @given(st.binary(max_size=2000))
@@ -143,6 +146,14 @@ def test_usage_told_again_and_again_counts_once() -> None:
     events = [_chunk(usage={**USAGE, "completion_tokens": count, "total_tokens": 4 + count}) for count in (1, 2, 3)]
     assert tally.passing(events) == events
     assert tally.usage == Usage(4, output_tokens=3)
+
+
+def test_the_tier_that_served_is_told_with_the_usage() -> None:
+    tally = Tally(hides_usage=True)
+    tally.passing([_chunk(service_tier="priority"), _chunk(choices=[], usage=USAGE, service_tier="default")])
+    assert tally.service_tier == "default"
+    tally.passing([_chunk(usage=USAGE, service_tier=None)])
+    assert tally.service_tier == "default"
 
 
 def test_nothing_passes_after_an_error_or_after_the_end() -> None:

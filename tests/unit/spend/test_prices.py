@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.spend import Price, Rates, Tier, Usage, cost_nusd, make_price, worst_cost_nusd
+from skep.spend import Price, Rates, Tier, Usage, cost_nusd, make_price, price_on_terms, worst_cost_nusd
+from skep.spend.prices import price_facts, price_of_facts
 
 RATE = st.integers(0, 100_000_000_000)
 PART = st.none() | RATE
@@ -114,3 +116,26 @@ def test_equal_prices_have_equal_versions() -> None:
     assert first == second
     assert first.version != make_price(Rates(1, 3)).version
     assert len(first.version) == 12
+
+
+@given(PRICES, usages(), st.decimals(0, 10, places=3), st.integers(0, 10**9))
+def test_a_price_on_other_terms_is_so_many_times_the_price(
+    price: Price, usage: Usage, factor: Decimal, more: int
+) -> None:
+    other = price_on_terms(price, "service_tier x", factor=factor, more_nusd=more)
+    usual, found = cost_nusd(price, usage), cost_nusd(other, usage)
+    assert usual is not None
+    assert found is not None
+    tokens = Fraction(usual - price.request_nusd) * Fraction(factor)
+    # Rates are rounded up to a nano-dollar for a million tokens, costs to a nano-dollar.
+    slack = 1 + Fraction((usage.input_tokens or 0) + (usage.output_tokens or 0), 1_000_000) * 2 + Fraction(factor)
+    assert abs(found - price.request_nusd - more - tokens) <= slack
+    assert other.version != price.version
+    assert price_of_facts(price_facts(other)) == other
+
+
+def test_prices_on_the_terms_of_the_list_have_the_version_that_they_had() -> None:
+    assert make_price(Rates(1, 2)).version == "18c3ced11bca"
+    assert price_of_facts(
+        {"rates": {"input_nusd_per_mtok": 1, "output_nusd_per_mtok": 2}, "tiers": [], "request_nusd": 0}
+    ) == make_price(Rates(1, 2))
