@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from tests.acceptance.gateway.conftest import Served
+from tests.serving import FAST
 
 
 def make(served: Served, name: str, **more: object) -> str:
@@ -61,3 +63,27 @@ def test_a_revoked_key_calls_nothing_more_within_a_second(served: Served) -> Non
     with served.client() as client:
         assert client.delete("/api/v1/keys/short").status_code == 200
     until(lambda: ask(served, secret, "ok").status_code == 401, 1)
+
+
+def test_a_key_calls_nothing_more_when_its_time_is_over(served: Served) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=4)
+    secret = make(served, "momentary", expires_at=ends.isoformat())
+    assert ask(served, secret, "ok").status_code == 200
+    until(lambda: ask(served, secret, "ok").status_code == 401, 4 + FAST)
+    assert datetime.now(UTC) >= ends
+
+
+def test_a_new_secret_calls_beside_the_old_one_and_then_alone(served: Served) -> None:
+    old = make(served, "turning")
+
+    def rotate(overlap_hours: float) -> str:
+        with served.client() as client:
+            answer = client.post("/api/v1/keys/turning/rotate", json={"overlap_hours": overlap_hours})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["key"])
+
+    new = rotate(1)
+    assert [ask(served, secret, "ok").status_code for secret in (old, new)] == [200, 200]
+    newest = rotate(0)
+    until(lambda: [ask(served, secret, "ok").status_code for secret in (old, new)] == [401, 401], 1)
+    assert ask(served, newest, "ok").status_code == 200
