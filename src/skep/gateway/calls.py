@@ -17,20 +17,17 @@ from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
 from skep.gateway.headers import dollars, exceeded_headers, limit_headers
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
-from skep.gateway.metrics import CREDIT_USED, MODEL_CALLS, MODEL_TOKENS
+from skep.gateway.metrics import count_call
 from skep.gateway.models import Model, Route
 from skep.gateway.pricing import price_of_call
 from skep.gateway.requests import Known, adapted
-from skep.gateway.spans import Attributes, CallSpans
+from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.usage import counted
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import Charge, Meter, Outcome, Price, Settlement, Step, Ticket, Usage, cost_nusd
 from skep.web import Notes
 
 T = TypeVar("T")
-
-NUSD = 1_000_000_000
-"""Nano-dollars in a dollar."""
 
 _random = random.Random()  # noqa: S311 -- spreads retries; nothing depends on nobody guessing it
 
@@ -150,7 +147,8 @@ class ModelCall:
             )
             self.charge = self.tools.meter.settle(self.ticket, settlement)
             self._note(outcome, usage)
-            self._count(outcome, usage, self.charge.cost_nusd)
+            kind = "none" if self.route is None else self.route.provider.profile.kind
+            count_call(self.tools.metrics, kind, outcome, usage, self.charge.cost_nusd)
             if self.spans is not None:
                 self._finish_spans(self.spans, outcome, usage, status)
         return self.charge
@@ -215,25 +213,19 @@ class ModelCall:
             found.append((b"x-skep-output-tokens-cap", b"%d" % self.ticket.output_tokens_cap))
         return found
 
-    def _count(self, outcome: Outcome, usage: Usage | None, cost_nusd: int | None) -> None:
-        add = self.tools.metrics.add
-        kind = "none" if self.route is None else self.route.provider.profile.kind
-        add(MODEL_CALLS, (kind, outcome))
-        if usage is not None:
-            add(MODEL_TOKENS, (kind, "input"), usage.input_tokens or 0)
-            add(MODEL_TOKENS, (kind, "output"), usage.output_tokens or 0)
-        if cost_nusd:
-            add(CREDIT_USED, (kind,), cost_nusd / NUSD)
-
     def _finish_spans(self, spans: CallSpans, outcome: Outcome, usage: Usage | None, status: int | None) -> None:
         told: Attributes = {"gen_ai.request.model": self.model.name, "skep.call.id": self.ticket.ask.call_id}
+        if self.ticket.ask.caller.tags:
+            told["skep.tags"] = masked_tags(self.ticket.ask.caller.tags)
         if self.known.stream:
             told["gen_ai.request.stream"] = True
         if self.first_byte is not None:
             told["gen_ai.response.time_to_first_chunk"] = self.first_byte - self.started
         if outcome == "ok" and spans.attempts:
             spans.end_attempt("", status)
-        spans.finish(self.known.face, told, usage, "" if outcome == "ok" else outcome)
+        # Where nobody was asked, every route is closed.
+        failed = outcome if spans.attempts else "no_route"
+        spans.finish(self.known.face, told, usage, "" if outcome == "ok" else failed)
 
     def _note(self, outcome: Outcome, usage: Usage | None) -> None:
         """What the request's line in the log says about the call."""

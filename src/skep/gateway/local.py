@@ -17,8 +17,10 @@ from skep.gateway.admitting import admit
 from skep.gateway.headers import exceeded_headers, limit_headers
 from skep.gateway.interfaces import LocalEmbedder, RequestInvalidError
 from skep.gateway.large_bodies import Unread
+from skep.gateway.metrics import count_call
 from skep.gateway.models import LOCAL_MODEL
 from skep.gateway.requests import Known
+from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.observe import Metrics
 from skep.spend import Ask, Caller, Meter, Rates, Settlement, Usage, make_price
 from skep.web import Notes
@@ -53,9 +55,16 @@ class LocalModel:
 
 
 async def answer_locally(
-    local: LocalModel, meter: Meter, known: Known, caller: Caller, send: Send, notes: Notes, metrics: Metrics
+    local: LocalModel,
+    meter: Meter,
+    known: Known,
+    caller: Caller,
+    send: Send,
+    notes: Notes,
+    metrics: Metrics,
+    spans: CallSpans | None,
 ) -> None:
-    """Embed and answer. It costs nothing, and limits count it like any call.
+    """Embed and answer. It costs nothing, and limits count it like any call. ``spans``: None where it is not recorded.
 
     Raises RequestInvalidError, the errors of spending, UnavailableError.
     """
@@ -81,7 +90,15 @@ async def answer_locally(
         )
     finally:
         meter.settle(ticket, settlement)
-    notes.log.update(call=ask.call_id, model=LOCAL_MODEL, outcome="ok", input=tokens)
+        count_call(metrics, LOCAL_MODEL, settlement.outcome, settlement.usage, 0)
+        notes.log.update(call=ask.call_id, model=LOCAL_MODEL, outcome=settlement.outcome)
+        if spans is not None:
+            told: Attributes = {"gen_ai.request.model": LOCAL_MODEL, "skep.call.id": ask.call_id}
+            if caller.tags:
+                told["skep.tags"] = masked_tags(caller.tags)
+            error = "" if settlement.outcome == "ok" else settlement.outcome
+            spans.finish(known.face, told, settlement.usage, error)
+    notes.log["input"] = tokens
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

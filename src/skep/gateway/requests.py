@@ -69,11 +69,15 @@ class Known:
     """Where values stand, as far as that was found out."""
 
 
-def read_request(face: Face, body: bytes) -> Known:
-    """Read a request's body. Raises RequestInvalidError, which names the field. In a thread, unless the body `is_quick`."""
+def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known:
+    """Read a request's body. Raises RequestInvalidError, which names the field. In a thread, unless the body is ``quick``.
+
+    That is what `is_quick` says of it; None: it was not asked yet.
+    """
     names = Names(body)
+    quick = is_quick(body) if quick is None else quick
     try:
-        values, spans = _whole_body(body, names) if is_quick(body) else _large_body(face, body)
+        values, spans = _whole_body(body, names) if quick else _large_body(face, body)
     except DuplicateKeyError as error:
         raise RequestInvalidError(reason=f"the body says {error.key} twice", param=error.key) from error
     except NestedTooDeepError as error:

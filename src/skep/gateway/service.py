@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -44,6 +45,8 @@ from skep.spend import (
     make_price,
 )
 from skep.web import Notes
+
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +161,21 @@ class Gateway:
         """
         started = time.monotonic()
         try:
-            body = await self._bodies.read(scope["headers"], receive)
+            body = await self._bodies.read(scope, receive)
         except (BodyTimeoutError, BodiesFullError):
             # What is still to come of it will not be read.
             notes.headers.append((b"connection", b"close"))
             raise
         try:
-            known = read_request(face, body) if is_quick(body) else await self._read_large(face, body)
+            known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
             await self._call(known, principal, scope, receive, send, notes, started)
         finally:
             self._bodies.leave(len(body))
 
     async def _read_large(self, face: Face, body: bytes) -> Known:
         """Read it in a thread: nobody else should wait."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read_request, face, body)
+        read = partial(read_request, face, body, quick=False)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     async def _call(
         self,
@@ -184,6 +188,8 @@ class Gateway:
         started: float,
     ) -> None:
         face, headers = known.face, scope["headers"]
+        # Also of calls that are refused; a client may write what it likes.
+        notes.log["model"] = known.model[:_LONGEST_NAME]
         client = scope.get("client")
         may_call(principal, model=known.model, face=face, address=client[0] if client else "")
         caller = caller_of(principal, known.user, *told_by_caller(headers))
@@ -197,7 +203,8 @@ class Gateway:
         try:
             if served is None:
                 assert local is not None, "either of them was found"
-                await answer_locally(local, self._tools.meter, known, caller, send, notes, self._tools.metrics)
+                metrics, spans = self._tools.metrics, self._spans(headers)
+                await answer_locally(local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
             steps: list[Step] = []
             served, ticket = await self._admit(served, principal, caller, known, steps, notes)
@@ -206,10 +213,9 @@ class Gateway:
                 self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
             )
             call.steps = steps
-            if (tracer := self._tools.tracer) is not None:
-                recorded = tracer.recorded(current_trace_id(), headers)
-                call.spans = None if recorded is None else CallSpans(recorded, tracer.sink)
-            call.task = asyncio.current_task()
+            if self._tools.tracer is not None:
+                call.spans = self._spans(headers)
+            call.task = asyncio.current_task(self._tools.deadlines.loop)
             self._calls.add(call)
             try:
                 await run_call(call)
@@ -217,6 +223,12 @@ class Gateway:
                 self._calls.discard(call)
         finally:
             turns.leave()
+
+    def _spans(self, headers: Iterable[tuple[bytes, bytes]]) -> CallSpans | None:
+        """None where the call is not recorded."""
+        tracer = self._tools.tracer
+        recorded = None if tracer is None else tracer.recorded(current_trace_id(), headers)
+        return None if tracer is None or recorded is None else CallSpans(recorded, tracer.sink)
 
     async def _admit(
         self, served: Served, principal: Principal, caller: Caller, known: Known, steps: list[Step], notes: Notes

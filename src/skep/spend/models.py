@@ -58,11 +58,9 @@ os.register_at_fork(after_in_child=_random.seed)
 
 def new_call_id() -> str:
     """A new call id: a UUID of version 7 (RFC 9562), whose first 48 bits are the milliseconds of its making."""
-    bits = _random.getrandbits(74)
-    high = (time.time_ns() // 1_000_000 << 16) | 0x7000 | (bits >> 62)
-    low = (bits & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
-    text = f"{high:016x}{low:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    ms, bits = time.time_ns() // 1_000_000, _random.getrandbits(74)
+    variant = 0x8000 | (bits >> 48) & 0x3FFF
+    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{bits >> 62:03x}-{variant:04x}-{bits & 0xFFFF_FFFF_FFFF:012x}"
 
 
 @dataclass(frozen=True, slots=True)
