@@ -71,8 +71,8 @@ route), and `falls_back_on`: the kinds of failures after which the next route is
 **A route** has `provider`, `model` (the provider's name for it), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), and for streams
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60).
 
-**A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `reasoning_`, `input_audio_` and
-`output_audio_usd_per_mtok`; `request_usd` is added for each call.
+**A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `cache_write_1h_` (input
+that the provider keeps for an hour), `reasoning_`, `input_audio_` and `output_audio_usd_per_mtok`; `request_usd` is added for each call.
 
 **What a request may ask for that the price is not for** is said by the model, or by a route for itself:
 

@@ -68,7 +68,7 @@ def read_price(table: Table) -> tuple[Price | None, bool]:
     output = inner.money("output_usd_per_mtok", required=True)
     parts = {
         f"{part}_nusd_per_mtok": inner.money(f"{part}_usd_per_mtok")
-        for part in ("cached_input", "cache_write", "reasoning", "input_audio", "output_audio")
+        for part in ("cached_input", "cache_write", "cache_write_1h", "reasoning", "input_audio", "output_audio")
     }
     request = inner.money("request_usd")
     inner.finish()

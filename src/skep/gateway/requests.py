@@ -57,6 +57,8 @@ class Known:
     """Whether the client itself asked for the event with the usage at the end of the stream."""
     input_tokens_at_most: int
     has_audio: bool
+    keeps_an_hour: bool
+    """Whether it may have the provider keep input for an hour (``cache_control: {ttl: 1h}``)."""
     service_tier: str | None
     """The tier it asks for; None for those that cost what the price says."""
     searches: bool
@@ -103,6 +105,7 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
         user=_user(values),
         wants_usage=stream and _wants_usage(values),
         input_tokens_at_most=_input_tokens(body, names),
+        keeps_an_hour=names.count(b'"1h"') > 0,
         has_audio="audio" in values or names.count(b'"input_audio"') > 0,
         service_tier=_service_tier(values),
         searches=values.get("web_search_options") is not None,

@@ -302,6 +302,7 @@ def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
         face=known.face,
         stream=known.stream,
         has_audio=known.has_audio,
+        keeps_an_hour=known.keeps_an_hour,
     )
 
 
@@ -351,6 +352,7 @@ def dearest(prices: Iterable[Price | None]) -> Price | None:
             output_nusd_per_mtok=output,
             input_audio_nusd_per_mtok=max(entry, most("input_audio_nusd_per_mtok")),
             output_audio_nusd_per_mtok=max(output, most("output_audio_nusd_per_mtok")),
+            cache_write_1h_nusd_per_mtok=max(entry, most("cache_write_1h_nusd_per_mtok")),
         ),
         request_nusd=max(price.request_nusd for price in known),
     )

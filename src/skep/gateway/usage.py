@@ -36,6 +36,11 @@ _WRITTEN: _In = (
     ("prompt_tokens_details", "cache_write_tokens"),
     ("prompt_tokens_details", "cache_creation_tokens"),
 )
+_WRITTEN_1H: _In = (
+    # Anthropic's own name for it, which those who translate its answers pass on here or there.
+    ("cache_creation", "ephemeral_1h_input_tokens"),
+    ("prompt_tokens_details", "cache_write_1h_tokens"),
+)
 _REASONING: _In = (
     ("completion_tokens_details", "reasoning_tokens"),
     ("output_tokens_details", "reasoning_tokens"),
@@ -63,14 +68,16 @@ def usage_of(told: object) -> Usage | None:
         output = total - entry
     if len(told) == 3 and None not in (entry, output, total):
         return Usage(input_tokens=entry, output_tokens=output)
+    written, hour = _part(told, _WRITTEN, entry), _part(told, _WRITTEN_1H, entry)
     return Usage(
         input_tokens=entry,
         cached_input_tokens=_part(told, _CACHED, entry),
-        cache_write_tokens=_part(told, _WRITTEN, entry),
+        cache_write_tokens=hour if written is None else written,
         output_tokens=output,
         reasoning_tokens=_part(told, _REASONING, output),
         input_audio_tokens=_part(told, _AUDIO_IN, entry),
         output_audio_tokens=_part(told, _AUDIO_OUT, output),
+        cache_write_1h_tokens=hour if None in (hour, written) else min(hour or 0, written or 0),
     )
 
 

@@ -48,6 +48,7 @@ class CallRow:
     reasoning_tokens: int | None
     input_audio_tokens: int | None
     output_audio_tokens: int | None
+    cache_write_1h_tokens: int | None
     cost_nusd: int | None
     price_version: str | None
     estimated: bool
@@ -158,6 +159,7 @@ def explain(row: CallRow, rules: Iterable[ChargedRule]) -> Explanation:
         row.reasoning_tokens,
         row.input_audio_tokens,
         row.output_audio_tokens,
+        row.cache_write_1h_tokens,
     )
     return Explanation(
         call_id=str(row.call_id),

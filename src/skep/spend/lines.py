@@ -45,6 +45,7 @@ COLUMNS = (
     "reasoning_tokens",
     "input_audio_tokens",
     "output_audio_tokens",
+    "cache_write_1h_tokens",
     "cost_nusd",
     "price_version",
     "estimated",
@@ -67,9 +68,9 @@ MOST_STEPS = 50
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": "\ufffd"})
 _NO_USAGE = Usage()
 _NO_PARTS = f"\t{NULL}\t{NULL}\t"
-_NO_LAST_PARTS = f"\t{NULL}" * 3
-_UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 9])
-"""From ``provider`` to ``output_audio_tokens``, in a line of a call that has not ended."""
+_NO_LAST_PARTS = f"\t{NULL}" * 4
+_UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 10])
+"""From ``provider`` to ``cache_write_1h_tokens``, in a line of a call that has not ended."""
 
 
 @lru_cache(maxsize=20_000)
@@ -147,6 +148,7 @@ def _usage(usage: Usage) -> str:
             _number(usage.reasoning_tokens),
             _number(usage.input_audio_tokens),
             _number(usage.output_audio_tokens),
+            _number(usage.cache_write_1h_tokens),
         ]
     )
 

@@ -201,7 +201,14 @@ def needs(plan: Plan, ask: Ask, output_tokens: int) -> dict[Metric, int]:
             0
             if price is None
             else min(
-                worst_cost_nusd(price, ask.input_tokens_at_most, output_tokens, has_audio=ask.has_audio), MOST_NEED
+                worst_cost_nusd(
+                    price,
+                    ask.input_tokens_at_most,
+                    output_tokens,
+                    has_audio=ask.has_audio,
+                    keeps_an_hour=ask.keeps_an_hour,
+                ),
+                MOST_NEED,
             )
         )
     return found
@@ -234,6 +241,7 @@ def is_plausible(usage: Usage) -> bool:
         usage.reasoning_tokens,
         usage.input_audio_tokens,
         usage.output_audio_tokens,
+        usage.cache_write_1h_tokens,
     ):
         if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
             return False

@@ -441,7 +441,13 @@ def _worst_nusd(ticket: HeldTicket) -> int | None:
     """What a call costs at most, for the ledger should it be lost; None when that is not known."""
     ask, worst = ticket.ask, ticket.worst_nusd
     if worst is None and ask.price is not None and ask.output_tokens_at_most is not None:
-        worst = worst_cost_nusd(ask.price, ask.input_tokens_at_most, ask.output_tokens_at_most, has_audio=ask.has_audio)
+        worst = worst_cost_nusd(
+            ask.price,
+            ask.input_tokens_at_most,
+            ask.output_tokens_at_most,
+            has_audio=ask.has_audio,
+            keeps_an_hour=ask.keeps_an_hour,
+        )
     return None if worst is None else min(worst * ticket.attempts, MOST_NEED)
 
 

@@ -74,6 +74,7 @@ class Rates:
     reasoning_nusd_per_mtok: int | None = None
     input_audio_nusd_per_mtok: int | None = None
     output_audio_nusd_per_mtok: int | None = None
+    cache_write_1h_nusd_per_mtok: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Usage:
     """Tokens of one call in the provider's own count. Each None when the provider did not tell.
 
     ``input_tokens`` includes cached, cache-write and audio input; ``output_tokens`` includes reasoning and audio output.
-    The parts do not overlap. A provider that counts its input without the cached part is brought to this form by whoever
+    ``cache_write_tokens`` includes those that are kept for an hour. The other parts do not overlap. A provider that counts its input without the cached part is brought to this form by whoever
     reads its answer.
     """
 
@@ -115,6 +116,7 @@ class Usage:
     reasoning_tokens: int | None = None
     input_audio_tokens: int | None = None
     output_audio_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
 
 
 @dataclass(slots=True)
@@ -148,6 +150,8 @@ class Ask:
     stream: bool = False
     has_audio: bool = False
     """Whether audio goes in or is asked for; only then the reservation counts with the rates of audio."""
+    keeps_an_hour: bool = False
+    """Whether the provider is to keep input for an hour; only then the reservation counts with that rate."""
     call_id: str = field(default_factory=new_call_id)
     """A UUID; the ledger's name of the call."""
     trace_id: str = ""

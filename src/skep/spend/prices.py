@@ -65,6 +65,8 @@ def cost_nusd(price: Price, usage: Usage) -> int | None:
     if not is_plain(usage):
         total += _more(usage.cached_input_tokens, rates.cached_input_nusd_per_mtok, rates.input_nusd_per_mtok)
         total += _more(usage.cache_write_tokens, rates.cache_write_nusd_per_mtok, rates.input_nusd_per_mtok)
+        written = _or(rates.cache_write_nusd_per_mtok, rates.input_nusd_per_mtok)
+        total += _more(usage.cache_write_1h_tokens, rates.cache_write_1h_nusd_per_mtok, written)
         total += _more(usage.input_audio_tokens, rates.input_audio_nusd_per_mtok, rates.input_nusd_per_mtok)
         total += _more(usage.reasoning_tokens, rates.reasoning_nusd_per_mtok, rates.output_nusd_per_mtok)
         total += _more(usage.output_audio_tokens, rates.output_audio_nusd_per_mtok, rates.output_nusd_per_mtok)
@@ -77,9 +79,11 @@ def cost_parts(price: Price, usage: Usage) -> list[CostPart]:
     if usage.input_tokens is None:
         return []
     rates = _rates_for(price, usage.input_tokens)
+    hour = 0 if rates.cache_write_1h_nusd_per_mtok is None else usage.cache_write_1h_tokens or 0
     entry = [
         ("cached input", usage.cached_input_tokens, rates.cached_input_nusd_per_mtok),
-        ("cache write", usage.cache_write_tokens, rates.cache_write_nusd_per_mtok),
+        ("cache write", (usage.cache_write_tokens or 0) - hour, rates.cache_write_nusd_per_mtok),
+        ("cache write for an hour", hour, rates.cache_write_1h_nusd_per_mtok),
         ("input audio", usage.input_audio_tokens, rates.input_audio_nusd_per_mtok),
     ]
     exit_ = [
@@ -109,15 +113,17 @@ def price_of_facts(facts: Mapping[str, Any]) -> Price:
     return make_price(Rates(**facts["rates"]), tiers, request_nusd=facts["request_nusd"], terms=facts.get("terms", ""))
 
 
-def worst_cost_nusd(price: Price, input_tokens: int, output_tokens: int, *, has_audio: bool = False) -> int:
+def worst_cost_nusd(
+    price: Price, input_tokens: int, output_tokens: int, *, has_audio: bool = False, keeps_an_hour: bool = False
+) -> int:
     """The most that a call with at most so many tokens can cost: every token at the dearest rate it may have. Rounded up."""
     if not price.tiers:
-        worst = input_tokens * _dearest_input(price.rates, has_audio=has_audio)
+        worst = input_tokens * _dearest_input(price.rates, has_audio=has_audio, keeps_an_hour=keeps_an_hour)
         worst += output_tokens * _dearest_output(price.rates, has_audio=has_audio)
         return price.request_nusd - (-worst // MTOK)
     candidates = [price.rates, *(tier.rates for tier in price.tiers if input_tokens > tier.above_input_tokens)]
     worst = max(
-        input_tokens * _dearest_input(rates, has_audio=has_audio)
+        input_tokens * _dearest_input(rates, has_audio=has_audio, keeps_an_hour=keeps_an_hour)
         + output_tokens * _dearest_output(rates, has_audio=has_audio)
         for rates in candidates
     )
@@ -132,6 +138,7 @@ def is_plain(usage: Usage) -> bool:
         and usage.cache_write_tokens is None
         and usage.input_audio_tokens is None
         and usage.output_audio_tokens is None
+        and usage.cache_write_1h_tokens is None
     )
 
 
@@ -144,13 +151,15 @@ def _rates_for(price: Price, input_tokens: int) -> Rates:
     return rates
 
 
-def _dearest_input(rates: Rates, *, has_audio: bool) -> int:
+def _dearest_input(rates: Rates, *, has_audio: bool, keeps_an_hour: bool) -> int:
     audio = rates.input_audio_nusd_per_mtok if has_audio else None
+    hour = rates.cache_write_1h_nusd_per_mtok if keeps_an_hour else None
     return max(
         rates.input_nusd_per_mtok,
         rates.cached_input_nusd_per_mtok or 0,
         rates.cache_write_nusd_per_mtok or 0,
         audio or 0,
+        hour or 0,
     )
 
 
@@ -164,7 +173,12 @@ def _more(tokens: int | None, rate: int | None, whole_rate: int) -> int:
     return 0 if not tokens or rate is None else tokens * (rate - whole_rate)
 
 
+def _or(rate: int | None, whole_rate: int) -> int:
+    return whole_rate if rate is None else rate
+
+
 def _numbers(rates: Rates) -> tuple[int | None, ...]:
+    hour = rates.cache_write_1h_nusd_per_mtok
     return (
         rates.input_nusd_per_mtok,
         rates.output_nusd_per_mtok,
@@ -173,4 +187,6 @@ def _numbers(rates: Rates) -> tuple[int | None, ...]:
         rates.reasoning_nusd_per_mtok,
         rates.input_audio_nusd_per_mtok,
         rates.output_audio_nusd_per_mtok,
+        # Prices without it keep the version that they had before there was one.
+        *(() if hour is None else (hour,)),
     )

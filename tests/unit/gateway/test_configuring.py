@@ -27,7 +27,7 @@ models:
     routes:
       - {provider: openai, model: gpt-x, timeout_seconds: 30}
       - {provider: mine, model: llama, price: {input_usd_per_mtok: 1, output_usd_per_mtok: 2.5, request_usd: 0.000000001}, max_output_tokens: 5}
-    price: {input_usd_per_mtok: 0.15, output_usd_per_mtok: 0.60, cached_input_usd_per_mtok: 0.075}
+    price: {input_usd_per_mtok: 0.15, output_usd_per_mtok: 0.60, cached_input_usd_per_mtok: 0.075, cache_write_1h_usd_per_mtok: 0.3}
     max_output_tokens: 4096
     falls_back_on: [timeout, content_filter]
   free: {routes: [{provider: mine, model: "1.5"}], retries: 0, timeout_seconds: 5}
@@ -59,7 +59,7 @@ def test_what_the_sections_mean(tmp_path: Path) -> None:
     assert [route.name for route in smart.routes] == ["openai/gpt-x", "mine/llama"]
     assert [route.max_output_tokens for route in smart.routes] == [4096, 5]
     first, second = (route.price for route in smart.routes)
-    assert first == make_price(Rates(150_000_000, 600_000_000, 75_000_000))
+    assert first == make_price(Rates(150_000_000, 600_000_000, 75_000_000, cache_write_1h_nusd_per_mtok=300_000_000))
     assert second == make_price(Rates(1_000_000_000, 2_500_000_000), request_nusd=1)
     free = config.models["free"]
     assert (free.retries, free.deadline_seconds, free.falls_back_on) == (0, 5.0, USUAL_FALLBACKS)

@@ -26,6 +26,12 @@ def test_what_is_known_of_a_usual_request() -> None:
     assert known.input_tokens_at_most == len(sent)
 
 
+@pytest.mark.parametrize(("ttl", "asked"), [(None, False), ("5m", False), ("1h", True)])
+def test_input_that_shall_be_kept_for_an_hour(ttl: str | None, asked: bool) -> None:
+    part = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": ttl}}
+    assert read_request(CHAT, body(messages=[{"role": "user", "content": [part]}])).keeps_an_hour == asked
+
+
 @pytest.mark.parametrize(
     ("face", "values", "choices", "output"),
     [

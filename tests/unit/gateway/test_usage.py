@@ -55,6 +55,27 @@ from skep.spend import Usage
             {"prompt_tokens": 10, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 99}},
             Usage(10, 10, None, 0),
         ),
+        # Of what is written into a cache, a part is kept for an hour.
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 1,
+                "prompt_tokens_details": {"cache_write_tokens": 60},
+                "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 40},
+            },
+            Usage(100, None, 60, 1, cache_write_1h_tokens=40),
+        ),
+        (
+            {"prompt_tokens": 100, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_1h_tokens": 40}},
+            Usage(100, None, 40, 1, cache_write_1h_tokens=40),
+        ),
+        (
+            {
+                "prompt_tokens": 100,
+                "prompt_tokens_details": {"cache_write_tokens": 30, "cache_write_1h_tokens": 40},
+            },
+            Usage(100, None, 30, cache_write_1h_tokens=30),
+        ),
         ({"prompt_tokens": -3, "completion_tokens": 2}, Usage(None, output_tokens=2)),
         ({"prompt_tokens": True, "completion_tokens": "2"}, None),
         ({}, None),
