@@ -41,6 +41,8 @@ class Profile:
     """The same for completions."""
     price_id: str | None = None
     """Its name in the price list; None when it has none there."""
+    tells_cost: bool = False
+    """Whether ``usage.cost`` says what it charged, in US dollars."""
     service_tiers: tuple[tuple[str, Decimal], ...] = ()
     """Tiers of service whose tokens cost the same multiple of the list price for every model."""
     trace_name: str = ""
@@ -104,6 +106,7 @@ PROFILES: tuple[Profile, ...] = (
         summary="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         price_id="openrouter",
+        tells_cost=True,
         cap_fields=("max_tokens", "max_completion_tokens"),
     ),
     Profile(kind="together", summary="Together AI", base_url="https://api.together.xyz/v1", price_id="together"),
