@@ -56,7 +56,7 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.openai.com/v1",
         cap_fields=("max_completion_tokens", "max_tokens"),
         price_id="openai",
-        # Flex processing costs as much as the Batch API, which is half: https://platform.openai.com/docs/guides/flex-processing
+        # Flex processing costs as much as the Batch API, which is half: https://developers.openai.com/api/docs/guides/flex-processing
         service_tiers=(("flex", Decimal("0.5")),),
     ),
     Profile(
@@ -67,6 +67,8 @@ PROFILES: tuple[Profile, ...] = (
         key_prefix="",
         cap_fields=("max_completion_tokens", "max_tokens"),
         price_id="azure",
+        # https://learn.microsoft.com/azure/foundry/openai/how-to/flex-processing
+        service_tiers=(("flex", Decimal("0.5")),),
         trace_name="azure.ai.openai",
     ),
     Profile(
@@ -90,6 +92,8 @@ PROFILES: tuple[Profile, ...] = (
         summary="Groq",
         base_url="https://api.groq.com/openai/v1",
         price_id="groq",
+        # There it has more room, and the usual price: https://console.groq.com/docs/flex-processing
+        service_tiers=(("flex", Decimal(1)),),
         cap_fields=("max_tokens", "max_completion_tokens"),
     ),
     Profile(kind="deepseek", summary="DeepSeek", base_url="https://api.deepseek.com/v1", price_id="deepseek"),
