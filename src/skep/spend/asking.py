@@ -33,6 +33,8 @@ AHEAD_OF_WAITING = 4
 
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.08
+_MOST_AT_ONCE = 5
+"""So often in a row it is asked again without a pause, for those to whom the last answer was none."""
 """Between two askings that brought nothing; each is twice as long as the one before. Settlements end a pause."""
 
 
@@ -106,6 +108,8 @@ class Asking:
     low: set[Seat] = field(default_factory=set)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
+    _is_unanswered: bool = False
+    """Whether somebody waits for what the last asking was no answer to."""
     _away_until: float = -NEVER
     _away_reason: str = ""
 
@@ -162,9 +166,10 @@ class Asking:
         self._fail(MeterUnavailableError(reason="this process is stopping"))
 
     async def _serve(self) -> None:
-        pause_seconds = _FIRST_PAUSE_SECONDS
+        pause_seconds, at_once = _FIRST_PAUSE_SECONDS, 0
         while self.waiters or self.low:
             self._woken.clear()
+            self._is_unanswered = False
             before = len(self.waiters)
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
@@ -181,7 +186,8 @@ class Asking:
                 self.low.clear()
                 continue
             pause_seconds = _FIRST_PAUSE_SECONDS if len(self.waiters) < before else pause_seconds
-            if self.waiters:
+            at_once = at_once + 1 if self._is_unanswered else 0
+            if self.waiters and not 0 < at_once <= _MOST_AT_ONCE:
                 await self._pause(pause_seconds)
                 pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
@@ -262,7 +268,9 @@ class Asking:
             for seat, need in waiter.lacks(now):
                 holding = seat.present(now)
                 if holding is None or seat not in denied or seat not in waiter.asked:
-                    self.wake()  # it came meanwhile, or a new window began: that is asked for next, and at once
+                    self._is_unanswered = (
+                        True  # it came meanwhile, or a new window began: that is asked for next, and at once
+                    )
                     continue
                 waiter.since = now if waiter.since is None else waiter.since
                 if judge(holding.shortage(need), now - waiter.since, self.patience_seconds) is Verdict.REFUSE:

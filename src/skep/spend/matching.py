@@ -37,9 +37,9 @@ class Seat:
     """Calls that wait for room here: those that come later wait behind them, or large ones would never have their turn."""
 
     def lacks(self, need: int, now: float) -> bool:
-        """Whether so much cannot be reserved here now."""
+        """Whether so much cannot be reserved here now. For nothing there is always room, also where more was used than there is."""
         holding = self.present(now)
-        return holding is None or (self.is_hard and holding.free < need)
+        return holding is None or (self.is_hard and need > 0 and holding.free < need)
 
     def present(self, now: float) -> Holding | None:
         """The holding of the present window, which may be the one that was asked for ahead; None when nothing is held of it."""

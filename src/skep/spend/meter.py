@@ -231,7 +231,7 @@ class LeasedMeter(Meter):
                 taken = holding.settled + holding.reserved
                 if taken + need > seat.rule.amount:
                     exceeded.append(Exceeded(seat.rule, holding.window_id, min(taken, MOST_NEED)))
-            elif holding.granted - holding.used - holding.reserved < need:
+            elif need > holding.granted - holding.used - holding.reserved and need > 0:
                 return None
             holds.append((holding, need))
         for seat, (holding, need) in zip(plan.seats, holds, strict=True):

@@ -166,6 +166,18 @@ async def test_a_call_without_a_price_is_refused_where_money_counts() -> None:
         assert meter.settle(ticket, ended()).cost_nusd is None
 
 
+async def test_a_call_that_costs_nothing_passes_where_more_was_used_than_there_is() -> None:
+    async with MemoryMeter([rule("cost", 100)], BRIEF) as meter:
+        dear = await meter.admit(ask(10, 20))
+        meter.begin(dear)
+        meter.settle(dear, Settlement("ok", Usage(input_tokens=500, output_tokens=0)))
+        free = await meter.admit(ask(0, 0))
+        meter.begin(free)
+        with pytest.raises(BudgetExceededError):
+            await meter.admit(ask(1, 0))
+        meter.settle(free, Settlement("ok", Usage(input_tokens=0, output_tokens=0)))
+
+
 @pytest.mark.parametrize("mode", ["soft", "shadow"])
 async def test_soft_and_shadow_rules_let_pass_and_say_so(mode: str) -> None:
     async with MemoryMeter([rule("requests", 1, mode=mode)], BRIEF) as meter:
