@@ -72,7 +72,9 @@ route), and `falls_back_on`: the kinds of failures after which the next route is
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60).
 
 **A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `reasoning_`, `input_audio_` and
-`output_audio_usd_per_mtok`; `request_usd` is added for each call.
+`output_audio_usd_per_mtok`; `request_usd` is added for each call. A call that asks for what no price list of tokens tells (`service_tier: priority`,
+`web_search_options`, OpenRouter's `plugins` and `provider`) passes, its cost is unknown (not 0) in the ledger, and a budget refuses it unless it allows
+unpriced calls. `service_tier: flex` is charged at the list price, which is more than it costs.
 
 ## Kinds
 

@@ -148,7 +148,7 @@ class TestEnvironment:
         assert (agent.dogstatsd_address, agent.dogstatsd_port, agent.dogstatsd_tags) == ("10.0.0.7", 99, ("a:1", "b:2"))
 
     def test_a_variable_of_another_program_that_does_not_fit_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(InvalidSettingsError, match="DD_DOGSTATSD_PORT: metrics.dogstatsd_port: expected a whole"):
+        with pytest.raises(InvalidSettingsError, match=r"DD_DOGSTATSD_PORT: metrics\.dogstatsd_port: expected a whole"):
             load(tmp_path, DD_DOGSTATSD_PORT="tcp://10.0.0.1:8125")
 
 

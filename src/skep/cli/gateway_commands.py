@@ -40,7 +40,7 @@ app.add_typer(gateway_app, name="gateway")
 def status(
     context: typer.Context, config: ConfigOption = None, data_dir: DataDirOption = None, json: JsonOption = False
 ) -> None:
-    """Show how the providers and routes fare: breakers, failures, health checks. Of one process of the running server."""
+    """Show how the providers and routes fare: breakers, failures, health checks, and in which process calls are under way."""
     terminal = Terminal(json=json)
     answer = ask_server(settings_for(context, terminal, config, data_dir), "/api/v1/gateway/status")
     terminal.result(answer, lambda: "\n".join(_lines(answer)))
@@ -82,7 +82,14 @@ def _reloaded(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
-    yield f"process {answer['process']}: {answer['active_calls']} calls under way, {answer['waiting_calls']} wait"
+    processes = answer["processes"]
+    for process in processes:
+        yield (
+            f"process {process['process']}{_elsewhere(process, processes[0])}: {process['active_calls']} calls under way,"
+            f" {process['waiting_calls']} wait; heard of {process['seen_seconds_ago']:g} s ago"
+        )
+    if answer["others_unknown"]:
+        yield f"other processes are not known now: {answer['others_unknown']}"
     for provider in answer["providers"]:
         yield f"provider {provider['provider']} ({provider['kind']}, {provider['base_url']}): {_health(provider)}"
     for route in answer["routes"]:
@@ -90,6 +97,9 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         state = breaker["state"].replace("_", "-")
         if breaker["state"] == "open":
             state += f" for another {breaker['opens_again_in_seconds']:g} s"
+        if breaker["state"] != "closed":
+            closed = sum(_is_closed(process, route["route"]) for process in processes)
+            state += f" in {len(processes) - closed} of {len(processes)} processes"
         failure = f"; last failure: {route['last_failure']}" if route["last_failure"] else ""
         yield f"route {route['route']}: {state}, {route['failures']} of {route['calls']} attempts failed{failure}"
     for journal, size in answer["foreign_journals"].items():
@@ -103,4 +113,13 @@ def _health(provider: dict[str, Any]) -> str:
         return "no health checks"
     if provider["is_well"] is None:
         return "not checked yet"
-    return "well" if provider["is_well"] else f"unwell: {provider['reason']}"
+    asked = f"asked {provider['checked_seconds_ago']:g} s ago"
+    return f"well, {asked}" if provider["is_well"] else f"unwell, {asked}: {provider['reason']}"
+
+
+def _elsewhere(process: dict[str, Any], first: dict[str, Any]) -> str:
+    return "" if process["node"] == first["node"] else f" of node {process['node']}"
+
+
+def _is_closed(process: dict[str, Any], route: str) -> bool:
+    return all(each["breaker"]["state"] == "closed" for each in process["routes"] if each["route"] == route)

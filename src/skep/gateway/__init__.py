@@ -24,8 +24,10 @@ from skep.gateway.interfaces import (
 from skep.gateway.metrics import GATEWAY_METRICS
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route
 from skep.gateway.profiles import PROFILES, Face, Profile
-from skep.gateway.service import Gateway, GatewayStatus
+from skep.gateway.service import Gateway
 from skep.gateway.sharing import shared
+from skep.gateway.showing import shown
+from skep.gateway.statuses import GatewayStatus, ProcessStatus
 from skep.gateway.upstream import HttpUpstream
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "NoRouteError",
     "OverloadedError",
     "PriceOf",
+    "ProcessStatus",
     "Profile",
     "Provider",
     "ProviderBusyError",
@@ -63,4 +66,5 @@ __all__ = [
     "no_price",
     "read_config",
     "shared",
+    "shown",
 ]

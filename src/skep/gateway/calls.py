@@ -139,7 +139,7 @@ class ModelCall:
                 attempts=self.attempts,
                 ttft_ms=None if self.first_byte is None else (self.first_byte - self.started) * 1000,
                 duration_ms=(now - self.started) * 1000,
-                price=None if route is None else route.price,
+                price=self._price(route),
                 tried=self._tried(outcome, now) if self.steps else (),
                 wasted=tuple(self.wasted),
             )
@@ -169,11 +169,16 @@ class ModelCall:
             self.spans.end_attempt(failure.kind, failure.status)
         if failure.may_be_billed:
             usage = failure.usage or self._untold()
-            self.wasted.append((usage, route.price))
+            price = self._price(route)
+            self.wasted.append((usage, price))
             self.wasted_estimated |= failure.usage is None or failure.kind == "malformed"
-            cost = None if route.price is None else cost_nusd(route.price, usage)
+            cost = None if price is None else cost_nusd(price, usage)
             step = replace(step, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost_nusd=cost)
         self.steps.append(step)
+
+    def _price(self, route: Route | None) -> Price | None:
+        """Of a route for this call; None when it has none, or is not what the call costs."""
+        return None if route is None or self.known.dear_field is not None else route.price
 
     def _untold(self) -> Usage:
         """What an attempt is reckoned to have used of which nothing came. A stream is written while we look on; of a whole answer

@@ -27,7 +27,16 @@ _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_
 _OTHER_MODELS = ("models", "fallbacks")
 """Lets a provider choose other models than the one that is asked for, allowed and priced (OpenRouter, LiteLLM)."""
 
-_KEYS = ("model", "stream", "stream_options", *_BOUNDS, "n", "best_of", "user", "prompt", *_OTHER_MODELS)
+_DEAR = ("web_search_options", "plugins", "provider")
+"""Costs more than tokens, or has tokens at a price that nobody here knows: searches (OpenAI), plugins and other providers (OpenRouter)."""
+
+_LISTED_TIERS = (None, "auto", "default", "standard", "on_demand", "flex")
+"""Tiers of service whose tokens cost what the price list says, or less (flex). Others, as OpenAI's priority, cost more."""
+
+_KEYS = (
+    *("model", "stream", "stream_options", *_BOUNDS, "n", "best_of", "user", "prompt", *_OTHER_MODELS),
+    *("service_tier", *_DEAR),
+)
 """What we go by. Some providers (those in Go) read ``Max_Tokens`` as ``max_tokens`` too, and the last one counts there."""
 
 
@@ -50,6 +59,8 @@ class Known:
     """Whether the client itself asked for the event with the usage at the end of the stream."""
     input_tokens_at_most: int
     has_audio: bool
+    dear_field: str | None
+    """The field because of which the call costs other than the model's price says; None: there is none."""
     spans: Mapping[str, Span] | None
     """Where values stand, as far as that was found out."""
 
@@ -87,6 +98,7 @@ def read_request(face: Face, body: bytes) -> Known:
         wants_usage=stream and _wants_usage(values),
         input_tokens_at_most=_input_tokens(body, names),
         has_audio="audio" in values or names.count(b'"input_audio"') > 0,
+        dear_field=_dear_field(values),
         spans=spans,
     )
 
@@ -163,6 +175,12 @@ def _user(values: Mapping[str, Any]) -> str | None:
     if not isinstance(user, str) or len(user) > 512:
         raise RequestInvalidError(reason="user must be a text of at most 512 characters", param="user")
     return user
+
+
+def _dear_field(values: Mapping[str, Any]) -> str | None:
+    if values.get("service_tier") not in _LISTED_TIERS:
+        return "service_tier"
+    return next((name for name in _DEAR if values.get(name) is not None), None)
 
 
 def _wants_usage(values: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError, allows_model
+from skep.errors import UnavailableError
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.interfaces import (
     BodiesFullError,
@@ -29,9 +30,17 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.profiles import Face
 from skep.gateway.service import Gateway
+from skep.gateway.statuses import (
+    ProcessStatus,
+    journals_together,
+    process_status,
+    providers_together,
+    routes_together,
+)
 from skep.spend import (
     AddressLimitError,
     BudgetExceededError,
+    DearFieldError,
     JournalUnwritableError,
     LimitExceededError,
     MeterUnavailableError,
@@ -49,6 +58,7 @@ _ERRORS = (
     ModelNotFoundError,
     BudgetExceededError,
     UnpricedError,
+    DearFieldError,
     LimitExceededError,
     AddressLimitError,
     MeterUnavailableError,
@@ -84,15 +94,20 @@ class ModelList:
 
 @dataclass(frozen=True, slots=True)
 class StatusObject:
-    """How the gateway fares, in the server process that answered."""
+    """How the gateway fares, in all server processes on the database together, and in each of them."""
 
-    process: int
     active_calls: int
     waiting_calls: int
     routes: list[RouteView]
+    """Their attempts everywhere, and their breakers where they let the fewest calls through."""
     providers: list[ProviderView]
+    """Not well if a process found them so, else as they were heard of last."""
     foreign_journals: dict[str, int]
     """Journals of calls in the data folder that belong to another database and are left alone, with their bytes."""
+    processes: list[ProcessStatus]
+    """Those that were heard of in the last minute; the one that answers is the first."""
+    others_unknown: str | None
+    """Why only the process that answers is here; null when all are."""
 
 
 @dataclass(slots=True)
@@ -118,15 +133,21 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
         return json_answer(ModelList("list", [ModelObject(name) for name in names]))
 
     async def status(_: Call) -> ASGIApp:
-        found = gateway().status()
+        opened = gateway()
+        unknown = None
+        try:
+            processes = await opened.everywhere()
+        except UnavailableError as error:
+            processes, unknown = [process_status(os.getpid(), "", opened.status())], str(error)
         return json_answer(
             StatusObject(
-                process=os.getpid(),
-                active_calls=found.active_calls,
-                waiting_calls=found.waiting_calls,
-                routes=found.routes,
-                providers=found.providers,
-                foreign_journals=dict(found.foreign_journals),
+                active_calls=sum(process.active_calls for process in processes),
+                waiting_calls=sum(process.waiting_calls for process in processes),
+                routes=routes_together(processes),
+                providers=providers_together(processes),
+                foreign_journals=journals_together(processes),
+                processes=processes,
+                others_unknown=unknown,
             )
         )
 
@@ -149,7 +170,7 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
             path="/api/v1/gateway/status",
             caller="reader",
             handle=status,
-            summary="How the providers and routes fare: breakers, failures, health checks",
+            summary="How the providers and routes fare, in every process: breakers, failures, health checks, calls under way",
             answer=StatusObject,
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import cast
@@ -12,7 +12,7 @@ from typing import cast
 from starlette.types import Receive, Scope, Send
 
 from skep.access import Principal, may_call
-from skep.gateway.board import Board, ProviderView, RouteView
+from skep.gateway.board import Board
 from skep.gateway.bodies import Bodies
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.headers import to_provider, told_by_caller
@@ -24,6 +24,7 @@ from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
 from skep.gateway.spans import CallSpans
+from skep.gateway.statuses import GatewayStatus, ProcessStatus
 from skep.gateway.turns import Turns
 from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
 from skep.spend import (
@@ -51,18 +52,6 @@ class Served:
     """None when the price of a route is unknown."""
     max_output_tokens: int | None
     """The most that any of its routes puts out for one choice; None when that of one is unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayStatus:
-    """How the gateway fares, in this process."""
-
-    active_calls: int
-    waiting_calls: int
-    routes: list[RouteView]
-    providers: list[ProviderView]
-    foreign_journals: Mapping[str, int]
-    """Journals of calls in the data folder that belong to another database and are left alone, with their bytes."""
 
 
 class Gateway:
@@ -94,6 +83,8 @@ class Gateway:
         """Set by whoever opened the meter."""
         self.windows: AddressWindows
         """Of calls without a key. Set by whoever opened the gateway."""
+        self.everywhere: Callable[[], Awaitable[list[ProcessStatus]]]
+        """How the gateway fares in every process, this one first; raises an UnavailableError. Set by whoever opened the gateway."""
 
     def start(self) -> None:
         """Begin with the health checks that the settings ask for."""
@@ -271,7 +262,8 @@ def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
         model=served.model.name,
         input_tokens_at_most=known.input_tokens_at_most,
         output_tokens_at_most=output,
-        price=served.dearest,
+        price=served.dearest if known.dear_field is None else None,
+        dear_field=known.dear_field,
         face=known.face,
         stream=known.stream,
         has_audio=known.has_audio,

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from skep import __version__
 from skep.app import Skep, make_embedder
-from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared
+from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared, shown
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.settings import GatewaySettings, Settings, signing_keys
 from skep.spend import AddressWindows, Meter, PriceCatalogue, SpendOptions, Webhook, open_metering
@@ -32,6 +32,8 @@ async def open_gateway(
         stack.push_async_callback(gateway.windows.close)
         await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names))
         gateway.foreign_journals = lambda: metering.foreign_journals
+        showing = await stack.enter_async_context(shown(skep.database, skep.node, gateway.status))
+        gateway.everywhere = showing.everywhere
         gateway.start()
         yield gateway
 

@@ -5,6 +5,7 @@ RefusedError
 ├── LimitExceededError        another rule has none (429)
 ├── AddressLimitError         an address has made all the calls without a key that it may make in this minute (429)
 └── UnpricedError             the call has no known price, and a money rule applies (402)
+    └── DearFieldError        it asks for something that the price does not know of
 UnavailableError
 ├── ForeignDatabaseError      the database is not the one that this process began with
 ├── MeterUnavailableError     room for the call must be asked from the database, which does not answer
@@ -54,6 +55,12 @@ class UnpricedError(RefusedError):
 
     http_status = 402
     fix = "Set models.{model}.price in the settings, or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
+
+
+class DearFieldError(UnpricedError):
+    """With {param} the call costs other than the price of the model {model} says, and the budget {rule} ({whose}) counts money."""
+
+    fix = "Leave {param} out, or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
 
 
 class MeterUnavailableError(UnavailableError):

@@ -98,7 +98,7 @@ class LeasedMeter(Meter):
             raise MeterUnavailableError(reason="the rules were not read yet, since the database did not answer")
         plan = self._plan(ask.caller, ask.model)
         if plan.refuses_unpriced is not None and ask.price is None:
-            raise unpriced(plan.refuses_unpriced, ask.model)
+            raise unpriced(plan.refuses_unpriced, ask)
         ticket = self.try_admit(ask)
         if ticket is not None:
             return ticket

@@ -141,7 +141,9 @@ class Ask:
     output_tokens_at_most: int | None
     """None: unbounded. Then a rule over money or tokens makes the meter set a cap (`Ticket.output_tokens_cap`)."""
     price: Price | None
-    """The dearest of all the call's routes; None when one of them has no price."""
+    """The dearest of all the call's routes; None when one of them has no price, or the call another one."""
+    dear_field: str | None = None
+    """The field of the request because of which the call costs other than the model's price says."""
     face: str = "chat.completions"
     stream: bool = False
     has_audio: bool = False

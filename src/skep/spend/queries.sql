@@ -314,10 +314,16 @@ from rule_window w join rule r using (rule_id)
 where r.project_id = %(project_id)s and w.started_at = period_start(r.period, now())
 order by w.rule_id, w.used desc limit %(limit)s;
 
+-- name: ready_for_report
+-- Until the end of the transaction statements are planned for their values, and not compiled. A plan for any span reads every call
+-- of it; and the report's pieces look dear to PostgreSQL, so that it would compile for longer than they take.
+select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true);
+
 -- name: report_calls
 -- What calls of the principal's project cost and how long they took, by one of their properties. Whole days and hours that are summed
 -- up are taken from the sums; the others, and the pieces at both ends, from the calls. All are of one moment, so that nothing counts
--- twice or not at all. Each place is added up by itself: sorted together, a thousand keys would not fit into memory.
+-- twice or not at all. Each place is added up by itself: sorted together, a thousand keys would not fit into memory. That a call is
+-- of the whole span is said although its piece is: only this spares planning for every day that the ledger has.
 with span as (
     select date_trunc('hour', %(since)s::timestamptz + interval '3599.999999 seconds', 'UTC') as first_hour,
         date_trunc('hour', %(until)s::timestamptz, 'UTC') as end_hour
@@ -346,14 +352,18 @@ with span as (
         sum(failed) as failed, sum(ttft) as ttft, sum(duration) as duration
     from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s group by value
     union all
-    select p.value, count(*), coalesce(sum(c.cost_nusd), 0), count(*) filter (where c.cost_nusd is null),
+    select c.value, count(*), coalesce(sum(c.cost_nusd), 0), count(*) filter (where c.cost_nusd is null),
         count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.cached_input_tokens), 0),
         coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')),
         sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
-    from looked_through l
-    join call c on c.project_id = %(project_id)s and c.started_at >= l.since and c.started_at < l.until,
-    lateral call_values(c, %(by)s) p(value)
-    group by p.value
+    from looked_through l, lateral (
+        select p.value, call.cost_nusd, call.estimated, call.input_tokens, call.cached_input_tokens, call.output_tokens,
+            call.outcome, call.ttft_us, call.duration_us
+        from call, lateral call_values(call, %(by)s) p(value)
+        where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
+            and started_at >= l.since and started_at < l.until offset 0
+    ) c
+    group by c.value
 )
 select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, sum(unpriced)::bigint as unpriced,
     sum(estimated)::bigint as estimated, sum(input_tokens)::bigint as input_tokens,

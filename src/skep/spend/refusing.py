@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from skep.spend.holdings import NEVER, Holding
-from skep.spend.interfaces import BudgetExceededError, LimitExceededError, UnpricedError
-from skep.spend.models import EVERY, Metric, Rule
+from skep.spend.interfaces import BudgetExceededError, DearFieldError, LimitExceededError, UnpricedError
+from skep.spend.models import EVERY, Ask, Metric, Rule
 
 _NUSD = 1_000_000_000
 _UNITS: Mapping[Metric, str] = {"requests": "calls", "tokens": "tokens", "concurrent": "calls at once", "cost": "USD"}
@@ -40,10 +40,12 @@ def refusal(holding: Holding, need: int, now: float) -> BudgetExceededError | Li
     return BudgetExceededError(**fields) if rule.metric == "cost" else LimitExceededError(**fields)
 
 
-def unpriced(rule: Rule, model: str) -> UnpricedError:
+def unpriced(rule: Rule, ask: Ask) -> UnpricedError:
     """Why a call without a price is refused."""
-    return UnpricedError(
-        model=model,
+    found = UnpricedError if ask.dear_field is None else DearFieldError
+    return found(
+        model=ask.model,
+        param=ask.dear_field,
         rule=rule.name,
         rule_id=rule.rule_id,
         whose=whose(rule, rule.value),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from skep.spend import (
     Rules,
     new_call_id,
 )
+from skep.spend.database_bank import queries
 from skep.store import Database
 from tests.metering import PRICE, a_rule, an_ask, call, metering, open_database, principal, used
 
@@ -237,3 +239,32 @@ async def test_sums_say_what_the_calls_say(database: Database, database_url: str
         assert await ledger.roll_up() > 0
         await agree(ledger, connection, who, FIRST, FIRST + timedelta(days=4))
         assert await ledger.roll_up() == 0
+
+
+async def test_a_report_is_planned_for_the_days_of_its_span_alone(
+    database: Database, database_url: str, who: Principal
+) -> None:
+    """The ledger has a partition for each of 400 days: planning for all of them took longer than the report."""
+    bound = {"project_id": who.project_id, "by": "key", "since": FIRST, "until": FIRST + timedelta(days=2), "limit": 9}
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("select open_call_day(date '2026-02-20' + d) from generate_series(0, 20) d")
+        plan = connection.execute(b"explain " + queries["report_calls"], bound).fetchall()
+    days = {found for (line,) in plan for found in re.findall(r" on call_(20\d{6})\b", line)}
+    assert days == {"20260301", "20260302", "20260303"}
+
+
+async def test_a_report_is_not_compiled_and_is_planned_for_its_span(database_url: str) -> None:
+    """Also where the server would do otherwise. What is set for the report does not outlive it."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("do $$ begin execute format('alter database %I set jit = on', current_database()); end $$")
+    database, asked = (
+        await open_database(database_url),
+        b"select current_setting('jit'), current_setting('plan_cache_mode')",
+    )
+    try:
+        assert await database.fetch_tuples(asked) == [("on", "auto")]
+        ready = (queries["ready_for_report"], None)
+        assert await database.fetch_tuples(asked, before=ready) == [("off", "force_custom_plan")]
+        assert await database.fetch_tuples(asked) == [("on", "auto")]
+    finally:
+        await database.close()

@@ -29,7 +29,7 @@ from skep.gateway.local import THREADS
 from skep.gateway.models import Provider
 from skep.gateway.profiles import profiles_by_kind
 from skep.gateway.upstream import WholeAnswer
-from skep.spend import MemoryMeter, Rates, Rule, make_price
+from skep.spend import DearFieldError, MemoryMeter, Rates, Rule, make_price
 from skep.spend.lines import COLUMNS
 from skep.web import Notes
 
@@ -139,8 +139,10 @@ class Stage:
         return sum(holding.used for holding in self.meter.windows.values())
 
 
-async def stage(*acts: Play, budget: int = 10_000, options: GatewayOptions | None = None) -> Stage:
-    rule = Rule(1, 1, "cap", "cost", "project", "", "total", budget)
+async def stage(
+    *acts: Play, budget: int = 10_000, options: GatewayOptions | None = None, allow_unpriced: bool = False
+) -> Stage:
+    rule = Rule(1, 1, "cap", "cost", "project", "", "total", budget, allow_unpriced=allow_unpriced)
     meter = MemoryMeter([rule])
     await meter.start()
     providers = [
@@ -187,6 +189,21 @@ async def test_every_attempt_that_may_be_billed_is_charged(acts: Sequence[Play],
     assert (int(line["cost_nusd"]), on.used, line["outcome"]) == (cost, cost, "ok")
     assert int(line["attempts"]) == len(acts)
     assert on.sent[0]["status"] == 200
+
+
+async def test_a_dearer_tier_is_not_charged_by_the_price_of_the_model() -> None:
+    refusing = await stage(answers())
+    with pytest.raises(
+        DearFieldError, match="With service_tier the call costs other than the price of the model smart"
+    ):
+        await refusing.call(service_tier="priority")
+    assert len(refusing.upstream.acts) == 1
+    on = await stage(SENT_AND_SILENT, answers(), allow_unpriced=True)
+    await on.call(service_tier="priority")
+    assert (on.line["cost_nusd"], on.line["price_version"], on.line["output_tokens"]) == (r"\N", r"\N", "7")
+    listed = await stage(answers())
+    await listed.call(service_tier="flex")
+    assert listed.line["cost_nusd"] == "7"
 
 
 async def test_a_call_that_fails_is_charged_for_all_its_attempts() -> None:

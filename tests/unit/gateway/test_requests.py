@@ -84,6 +84,7 @@ def test_what_is_only_named_counts_by_the_most_it_may_be() -> None:
         (b'{"model":"a","models":["dear"]}', "models", "other models"),
         (b'{"model":"a","fallbacks":[{"model":"dear"}]}', "fallbacks", "other models"),
         (b'{"model":"a","Models":["dear"]}', "models", "another case"),
+        (b'{"model":"a","Service_Tier":"priority"}', "service_tier", "another case"),
         (b'{"model":"a","max_completion_tokens":"many"}', "max_completion_tokens", "whole number"),
         (b'{"model":"a","user":7}', "user", "a text"),
         (b'{"model":"a","stream":true,"stream_options":[]}', "stream_options", "an object"),
@@ -98,6 +99,27 @@ def test_what_is_refused(sent: bytes, param: str | None, reason: str) -> None:
     with pytest.raises(RequestInvalidError, match=reason) as caught:
         read_request(CHAT, sent)
     assert caught.value.fields["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({}, None),
+        ({"service_tier": None}, None),
+        ({"service_tier": "auto"}, None),
+        ({"service_tier": "flex"}, None),
+        ({"service_tier": "priority"}, "service_tier"),
+        ({"service_tier": ["priority"]}, "service_tier"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"web_search_options": None}, None),
+        ({"plugins": [{"id": "web"}]}, "plugins"),
+        ({"provider": {"order": ["dear"]}}, "provider"),
+    ],
+)
+def test_what_makes_a_call_cost_other_than_its_price(values: dict[str, object], field: str | None) -> None:
+    assert read_request(CHAT, body(**values)).dear_field == field
+    large = body(messages=[{"role": "user", "content": "x" * 2_000_000}], **values)
+    assert read_request(CHAT, large).dear_field == field
 
 
 def test_embeddings_have_no_stream() -> None:

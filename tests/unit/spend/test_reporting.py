@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.spend import Percentiles, Price, Rates, ReportLine, Usage, cost_nusd, make_price, parse_since, report_csv
-from skep.spend.ledger import bucket_end_ms, percentiles
+from skep.spend.ledger import percentiles
 from skep.spend.models import Tier
 from skep.spend.prices import MTOK, cost_parts, price_facts, price_of_facts
 
@@ -64,8 +64,8 @@ def test_percentiles_of_a_histogram() -> None:
     one = percentiles(histogram({8: 1}))
     assert one == Percentiles(0.4, 0.4, 0.4)
     found = percentiles(histogram({4: 90, 20: 9, 40: 1}))
-    assert found == Percentiles(0.2, bucket_end_ms(20), bucket_end_ms(20))
-    assert percentiles(histogram({4: 90, 20: 8, 40: 2})) == Percentiles(0.2, bucket_end_ms(20), bucket_end_ms(40))
+    assert found == Percentiles(0.2, 3.2, 3.2)
+    assert percentiles(histogram({4: 90, 20: 8, 40: 2})) == Percentiles(0.2, 3.2, 102.4)
 
 
 @pytest.mark.parametrize(
