@@ -94,12 +94,14 @@ class Board:
         fare.calls += 1
         fare.failures += 1
         fare.last_failure = f"{failure.kind}: {failure.reason}"
-        if not failure.rule.blames_route:
-            fare.breaker.abandon(permit)
-            return
-        now = self._clock()
-        was_closed = fare.breaker.is_closed
-        everywhere = fare.breaker.failed(now, fare.last_failure, permit, is_hard=failure.rule.is_hard)
+        now, breaker, rule = self._clock(), fare.breaker, failure.rule
+        was_closed, everywhere = breaker.is_closed, False
+        if rule.rests_route:
+            breaker.busy(now, fare.last_failure, permit, retry_after_seconds=failure.retry_after_seconds)
+        elif rule.blames_route:
+            everywhere = breaker.failed(now, fare.last_failure, permit, is_hard=rule.is_hard)
+        else:
+            breaker.abandon(permit)
         if was_closed and not fare.breaker.is_closed:
             left = fare.breaker.seconds_left(now)
             event(
@@ -122,6 +124,10 @@ class Board:
         """How long until the first of the routes may be tried again."""
         now = self._clock()
         return min((self._fare(route.name).breaker.seconds_left(now) for route in routes), default=0.0)
+
+    def are_resting(self, routes: Iterable[Route]) -> bool:
+        """Whether the only thing against the routes is that their providers take no more calls."""
+        return all(self._fare(route.name).breaker.is_resting for route in routes)
 
     def reasons(self, routes: Iterable[Route]) -> str:
         """Why the routes are closed."""

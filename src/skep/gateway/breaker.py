@@ -1,7 +1,7 @@
 """Keeps calls away from a route that fails, and finds out when it works again. A pure state machine; times are monotonic.
 
 closed     calls pass; failures are counted over the last half minute
-open       none pass until its time is over
+open       none pass until its time is over: the route fails, or it rests because its provider takes no more calls
 half-open  one call at a time passes as a probe: when it succeeds the route is closed again, else it opens for longer
 """
 
@@ -30,6 +30,13 @@ SOFT_SECONDS = 15.0
 HARD_SECONDS = 300.0
 """For what a moment's wait does not mend, such as a key that is refused; also the longest that repeated failures lead to."""
 
+BUSY_ANSWERS = 3
+"""So many in a row say that the provider takes no more calls at all; one alone may be about a single large one."""
+
+BUSY_SECONDS, MOST_BUSY_SECONDS = 2.0, 60.0
+"""How long it is left alone when it does not say for how long: doubled each time. What it says counts up to the most, as limits are
+by the minute mostly; then a probe asks again."""
+
 REFUSED, PASSES = 0, 1
 """Permits of `Breaker.admits`; any other is a probe's own."""
 
@@ -57,14 +64,17 @@ class Breaker:
     __slots__ = (
         "_at",
         "_bad",
+        "_busy",
         "_good",
         "_hard_failures",
         "_last_probe",
+        "_next_busy_seconds",
         "_next_seconds",
         "_probe",
         "_probing_since",
         "_reason",
         "_until",
+        "is_resting",
         "straight_failures",
     )
 
@@ -81,6 +91,11 @@ class Breaker:
         """The permit of the probe under way."""
         self._last_probe = PASSES
         self._hard_failures = 0
+        self._busy = 0
+        """Answers in a row that it takes no more calls."""
+        self._next_busy_seconds = BUSY_SECONDS
+        self.is_resting = False
+        """Whether it is not closed because the provider takes no more calls, and not because the route fails."""
         self.straight_failures = 0
 
     @property
@@ -101,7 +116,7 @@ class Breaker:
 
     def succeeded(self, now: float, permit: int = PASSES) -> None:
         """A call came to a good end. One that began before the breaker opened says nothing about now."""
-        self.straight_failures = self._hard_failures = 0
+        self.straight_failures = self._hard_failures = self._busy = 0
         if self._until is not None and permit == self._probe:
             self._close()
         self._slot(now)
@@ -127,6 +142,19 @@ class Breaker:
             self._open(now, SOFT_SECONDS, reason)
         return False
 
+    def busy(self, now: float, reason: str, permit: int = PASSES, *, retry_after_seconds: float | None = None) -> None:
+        """The provider takes no more calls for now: no fault of the route, but when it says so again and again it is left alone."""
+        self._busy += 1
+        is_probe = self._until is not None and permit == self._probe
+        if not is_probe and (self._until is not None or self._busy < BUSY_ANSWERS):
+            return
+        wanted = self._next_busy_seconds if retry_after_seconds is None else retry_after_seconds
+        self._next_busy_seconds = min(MOST_BUSY_SECONDS, 2 * self._next_busy_seconds)
+        self._until = now + min(MOST_BUSY_SECONDS, max(1.0, wanted))
+        self._reason = reason
+        self._probe = REFUSED
+        self.is_resting = True
+
     def abandon(self, permit: int = PASSES) -> None:
         """A call ended in a way that says nothing about the route: if it was the probe, another may take its place."""
         if permit == self._probe:
@@ -138,6 +166,7 @@ class Breaker:
             self._until = until
             self._reason = reason
             self._probe = REFUSED
+            self.is_resting = False
 
     def seconds_left(self, now: float) -> float:
         """How long it stays open; 0 when calls or a probe may pass."""
@@ -162,6 +191,7 @@ class Breaker:
         self._until = now + seconds
         self._reason = reason
         self._probe = REFUSED
+        self.is_resting = False
         self._hard_failures = 0
         self._next_seconds = min(HARD_SECONDS, max(self._next_seconds, seconds) * 2)
 
@@ -169,7 +199,9 @@ class Breaker:
         self._until = None
         self._reason = ""
         self._next_seconds = SOFT_SECONDS
+        self._next_busy_seconds = BUSY_SECONDS
         self._probe = REFUSED
+        self.is_resting = False
         # The failures that opened it are over; they must not open it again with the next one.
         self._good = [0] * _SLOTS
         self._bad = [0] * _SLOTS

@@ -16,7 +16,7 @@ from skep.gateway.board import Board
 from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
 from skep.gateway.headers import dollars, limit_headers
-from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, Upstream
+from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
 from skep.gateway.metrics import CREDIT_USED, MODEL_CALLS, MODEL_TOKENS
 from skep.gateway.models import Model, Route
 from skep.gateway.requests import Known, adapted
@@ -280,8 +280,9 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
     attempts = Attempts(model, deadline, admits)
     index = attempts.first()
     if index is None:
-        left = board.seconds_left(model.routes)
-        raise NoRouteError(model=model.name, reason=board.reasons(model.routes), retry_after_seconds=max(1.0, left))
+        left = max(1.0, board.seconds_left(model.routes))
+        kind = RoutesBusyError if board.are_resting(model.routes) else NoRouteError
+        raise kind(model=model.name, reason=board.reasons(model.routes), retry_after_seconds=left)
     while True:
         route = call.route = model.routes[index]
         call.attempts = attempts.count

@@ -49,12 +49,14 @@ class Rule:
     client_status: int
     passes_body: bool
     """Whether the client gets the provider's own words: they speak about the client's request."""
+    rests_route: bool = False
+    """Whether the route is left alone for a while when it says so a few times in a row: asking on would be hammering."""
 
 
 FAILURES: Mapping[Kind, Rule] = {
     "unreachable": Rule("server_error", True, True, True, False, 502, False),
     "timeout": Rule("timeout", False, True, True, False, 504, False),
-    "rate_limited": Rule("rate_limited", True, True, False, False, 429, True),
+    "rate_limited": Rule("rate_limited", True, True, False, False, 429, True, rests_route=True),
     "server_error": Rule("server_error", True, True, True, False, 502, False),
     "auth": Rule("auth", False, True, True, True, 502, False),
     # Also said of one request alone: of what it is about, or of how much it would cost.

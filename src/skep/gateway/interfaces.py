@@ -11,6 +11,7 @@ UnavailableError
 ├── BodiesFullError            their bodies hold as much memory as they may (503)
 ├── CallStoppedError           the server stops, and the call had no time left (503)
 ├── NoRouteError               every route of the model is closed by its breaker (503)
+│   └── RoutesBusyError        because their providers take no more calls (429)
 ├── ProviderFailedError        the provider gave no answer that can be passed on (502)
 ├── ProviderTimeoutError       it took too long (504)
 └── ProviderBusyError          it has its own limits (429)
@@ -71,6 +72,13 @@ class NoRouteError(UnavailableError):
     """No provider can be asked for {model} now: {reason}"""
 
     fix = "Try again after Retry-After; `skep gateway status` shows which routes are closed and why."
+
+
+class RoutesBusyError(NoRouteError):
+    """No provider takes more calls of {model} for now: {reason}"""
+
+    http_status = 429
+    fix = "Wait as long as Retry-After says; the settings may name another route to fall back on."
 
 
 class ProviderFailedError(UnavailableError):

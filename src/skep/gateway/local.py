@@ -57,6 +57,7 @@ async def answer_locally(
 
     Raises RequestInvalidError, the errors of spending, UnavailableError.
     """
+    began = time.monotonic()
     texts, form = _read(known, local.embedder.dimensions)
     started = time.monotonic()
     ask = Ask(caller, LOCAL_MODEL, known.input_tokens_at_most, 0, _FREE, face=known.face)
@@ -64,7 +65,9 @@ async def answer_locally(
     meter.begin(ticket)
     settlement = Settlement("server_error", None, provider=LOCAL_MODEL, model_used=LOCAL_MODEL, price=_FREE)
     try:
+        embedding = time.monotonic()
         body, tokens = await local.embed(texts, form)
+        embedding = time.monotonic() - embedding
         settlement = Settlement(
             "ok",
             Usage(input_tokens=tokens, output_tokens=0),
@@ -84,6 +87,7 @@ async def answer_locally(
         (b"x-skep-model", LOCAL_MODEL.encode()),
         (b"x-skep-provider", LOCAL_MODEL.encode()),
         (b"x-skep-cost-usd", b"0"),
+        (b"x-skep-overhead-ms", b"%.3f" % ((time.monotonic() - began - embedding) * 1000)),
         *limit_headers(meter.rooms(ticket)),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from skep.gateway.calls import CallFailedError, ModelCall, attempt_routes
@@ -18,6 +18,7 @@ from skep.gateway.interfaces import (
     AttemptFailedError,
     CallStoppedError,
     NoRouteError,
+    RoutesBusyError,
     Stream,
     failed_error,
 )
@@ -63,9 +64,9 @@ async def run_call(call: ModelCall) -> None:
     except _ClientStalledError:
         # Like one that went away; nobody is left to be answered.
         call.notes.log["client"] = "stalled"
-    except NoRouteError:
+    except NoRouteError as error:
         # It is written down as begun, and nothing left.
-        call.settle("server_error")
+        call.settle("rate_limited" if isinstance(error, RoutesBusyError) else "server_error")
         call.notes.headers += call.headers()
         raise
     except CallFailedError as error:
@@ -151,6 +152,10 @@ def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) ->
 async def _answer_failure(call: ModelCall, failure: Failure) -> None:
     """Tell the client how the last attempt failed: in the provider's own words where they speak about the request."""
     call.settle(failure.rule.outcome, status=failure.status)
+    if failure.kind == "rate_limited" and failure.retry_after_seconds is None:
+        # Who is told nothing comes back at once.
+        left = 0.0 if call.route is None else call.tools.board.seconds_left((call.route,))
+        failure = replace(failure, retry_after_seconds=max(1.0, left))
     if failure.rule.passes_body and failure.body and failure.status and "json" in failure.content_type:
         headers = []
         if failure.retry_after_seconds is not None:

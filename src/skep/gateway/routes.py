@@ -27,6 +27,7 @@ from skep.gateway.interfaces import (
     ProviderRefusedError,
     ProviderTimeoutError,
     RequestInvalidError,
+    RoutesBusyError,
 )
 from skep.gateway.profiles import Face
 from skep.gateway.service import Gateway
@@ -67,6 +68,7 @@ _ERRORS = (
     BodiesFullError,
     CallStoppedError,
     NoRouteError,
+    RoutesBusyError,
     ProviderFailedError,
     ProviderTimeoutError,
     ProviderBusyError,
@@ -132,6 +134,12 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
         names = [name for name in gateway().model_names() if allowed is None or allows_model(allowed, name)]
         return json_answer(ModelList("list", [ModelObject(name) for name in names]))
 
+    async def model(call: Call) -> ASGIApp:
+        name, allowed = call.path("model"), call.principal.models
+        if name not in gateway().model_names() or not (allowed is None or allows_model(allowed, name)):
+            raise ModelNotFoundError(name=name[:200], param="model")
+        return json_answer(ModelObject(name))
+
     async def status(_: Call) -> ASGIApp:
         opened = gateway()
         unknown = None
@@ -164,6 +172,18 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
             summary="The models that may be asked for",
             answer=ModelList,
             answer_example={"object": "list", "data": [asdict(ModelObject("smart"))]},
+            errors=(AddressLimitError, MeterUnavailableError),
+        ),
+        Endpoint(
+            method="GET",
+            path="/v1/models/{model:path}",
+            caller="member",
+            takes_keyless=True,
+            handle=model,
+            summary="One of the models that may be asked for",
+            answer=ModelObject,
+            answer_example=asdict(ModelObject("smart")),
+            errors=(ModelNotFoundError, AddressLimitError, MeterUnavailableError),
         ),
         Endpoint(
             method="GET",

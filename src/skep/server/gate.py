@@ -371,7 +371,7 @@ class Gate:
         )
 
     async def _send_problem(self, exchange: _Exchange, receive: Receive, error: SkepError) -> None:
-        if exchange.scope["path"].startswith(OPENAI_PREFIX):
+        if f"{exchange.scope['path']}/".startswith(OPENAI_PREFIX):
             headers = {**problem_headers(error), **openai_error_headers(error)}
             answer = Response(openai_error_bytes(error), openai_status(error), headers, "application/json")
         else:

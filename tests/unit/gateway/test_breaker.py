@@ -6,9 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.gateway.breaker import (
+    BUSY_ANSWERS,
+    BUSY_SECONDS,
     HARD_FAILURES,
     HARD_SECONDS,
     LEAST_CALLS,
+    MOST_BUSY_SECONDS,
     PROBE_SECONDS,
     SOFT_SECONDS,
     STRAIGHT_FAILURES,
@@ -179,4 +182,52 @@ def test_it_never_stays_open_for_ever(steps: list[tuple[float, str]]) -> None:
     last = breaker.admits(later)
     assert last
     breaker.succeeded(later, last)
+    assert breaker.is_closed
+
+
+def resting(retry_after_seconds: float | None) -> Breaker:
+    """Of a provider that took no more calls at 0."""
+    breaker = Breaker()
+    for _ in range(BUSY_ANSWERS):
+        assert breaker.is_closed
+        breaker.busy(0.0, "429", retry_after_seconds=retry_after_seconds)
+    return breaker
+
+
+def test_a_provider_that_takes_no_more_calls_is_left_alone_as_long_as_it_says() -> None:
+    assert resting(7.0).seconds_left(0.0) == 7.0
+    assert resting(0.01).seconds_left(0.0) == 1.0
+    assert resting(3600.0).seconds_left(0.0) == MOST_BUSY_SECONDS
+    assert resting(7.0).is_resting
+    assert not opened().is_resting
+
+
+def test_a_success_between_shows_that_it_takes_calls() -> None:
+    breaker = Breaker()
+    for number in range(20):
+        breaker.busy(number, "429")
+        breaker.busy(number, "429")
+        breaker.succeeded(number)
+    assert breaker.is_closed
+
+
+def test_one_that_does_not_say_for_how_long_is_asked_more_and_more_seldom() -> None:
+    breaker = resting(None)
+    now, waits = 0.0, []
+    for _ in range(8):
+        waits.append(breaker.seconds_left(now))
+        now += waits[-1]
+        permit = breaker.admits(now)
+        assert permit
+        assert not breaker.admits(now)
+        # What began before it rested says nothing about now.
+        breaker.busy(now, "429")
+        assert not breaker.seconds_left(now)
+        breaker.busy(now, "429", permit)
+    assert waits == [min(MOST_BUSY_SECONDS, BUSY_SECONDS * 2**number) for number in range(8)]
+    now += breaker.seconds_left(now)
+    breaker.succeeded(now, breaker.admits(now))
+    assert breaker.is_closed
+    assert not breaker.is_resting
+    breaker.busy(now, "429")
     assert breaker.is_closed

@@ -65,6 +65,7 @@ INVENTORY = {
     "POST /v1/completions": "member",
     "POST /v1/embeddings": "member",
     "GET /v1/models": "member",
+    "GET /v1/models/{model:path}": "member",
     "GET /api/v1/gateway/status": "reader",
     "GET /api/v1/cost/report": "reader",
     "GET /api/v1/rate-limit/status": "reader",
