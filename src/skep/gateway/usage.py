@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -19,7 +19,8 @@ _BYTES_PER_TOKEN = 4
 """A usual mean of English text and code for today's vocabularies (OpenAI's own rule of thumb)."""
 
 _TEXTS = re.compile(
-    rb'"(?:content|arguments|reasoning_content|reasoning|refusal|text)"[ ]?:[ ]?"((?:[^"\\]|\\.)*+)"', re.DOTALL
+    rb'"(?:content|arguments|reasoning_content|reasoning|refusal|text|thinking|partial_json)"[ ]?:[ ]?"((?:[^"\\]|\\.)*+)"',
+    re.DOTALL,
 )
 
 _In = tuple[tuple[str, str], ...]
@@ -72,12 +73,59 @@ def usage_of(told: object) -> Usage | None:
     )
 
 
-def read_answer(body: bytes) -> tuple[Usage | None, object]:
+class MessagesUsage:
+    """Anthropic's usage, gathered from what a stream tells of it: each count is of all so far, and the last one counts.
+
+    What was read from a cache or written into it is not part of its ``input_tokens``; of ours it is
+    (https://platform.claude.com/docs/en/build-with-claude/prompt-caching#tracking-cache-performance).
+    """
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+
+    def add(self, told: object) -> None:
+        """Another usage object."""
+        if not isinstance(told, dict):
+            return
+        details = told.get("output_tokens_details")
+        thinking = details.get("thinking_tokens") if isinstance(details, dict) else None
+        counts = {name: _whole(told.get(name)) for name in _MESSAGES_COUNTS} | {"thinking": _whole(thinking)}
+        self._told.update({name: count for name, count in counts.items() if count is not None})
+
+    def whole(self) -> Usage | None:
+        """All that is known; None when nothing is."""
+        told = self._told
+        if not told:
+            return None
+        written, cached = told.get("cache_creation_input_tokens"), told.get("cache_read_input_tokens")
+        entry = told.get("input_tokens")
+        return Usage(
+            input_tokens=None if entry is None else entry + (written or 0) + (cached or 0),
+            cached_input_tokens=cached or None,
+            cache_write_tokens=written or None,
+            output_tokens=told.get("output_tokens"),
+            reasoning_tokens=told.get("thinking"),
+        )
+
+
+_MESSAGES_COUNTS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
+
+def messages_usage_of(told: object) -> Usage | None:
+    """Anthropic's usage object as ours; None when it is none."""
+    usage = MessagesUsage()
+    usage.add(told)
+    return usage.whole()
+
+
+def read_answer(body: bytes, usage_of: Callable[[object], Usage | None] = usage_of) -> tuple[Usage | None, object]:
     """The usage in a whole answer, and the error that some put into an answer with status 200; each None when absent.
 
     Raises AnswerUnreadableError when the answer is no JSON object (an answer that was cut off is none).
     """
-    if len(body) > _WHOLE_BYTES and (usage := _usage_at_end(body)) is not None:
+    if len(body) > _WHOLE_BYTES and (usage := _usage_at_end(body, usage_of)) is not None:
         return usage, None
     try:
         values = orjson.loads(body)
@@ -104,7 +152,7 @@ def output_bytes(text: bytes) -> int:
     return sum(len(found) for found in _TEXTS.findall(text))
 
 
-def _usage_at_end(body: bytes) -> Usage | None:
+def _usage_at_end(body: bytes, usage_of: Callable[[object], Usage | None]) -> Usage | None:
     """The usage near the end of a long answer; None when it is not there, or what follows does not end the answer well."""
     place = body.rfind(b'"usage"', -_TAIL_BYTES)
     if place < 0:
