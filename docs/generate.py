@@ -71,10 +71,25 @@ route), and `falls_back_on`: the kinds of failures after which the next route is
 **A route** has `provider`, `model` (the provider's name for it), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), and for streams
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60).
 
-**A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `reasoning_`, `input_audio_` and
-`output_audio_usd_per_mtok`; `request_usd` is added for each call. A call that asks for what no price list of tokens tells (`service_tier: priority`,
-`web_search_options`, OpenRouter's `plugins` and `provider`) passes, its cost is unknown (not 0) in the ledger, and a budget refuses it unless it allows
-unpriced calls. `service_tier: flex` is charged at the list price, which is more than it costs.
+**A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `cache_write_1h_` (input
+that the provider keeps for an hour), `reasoning_`, `input_audio_` and `output_audio_usd_per_mtok`; `request_usd` is added for each call.
+
+**What a request may ask for that the price is not for** is said by the model, or by a route for itself:
+
+```yaml
+models:
+  smart:
+    routes: [{{provider: openai, model: gpt-x}}]
+    service_tiers: {{priority: 2, flex: 0.5}}   # their tokens cost so many times the price
+    search_usd: 0.01                          # for each call with web_search_options
+```
+
+Of `service_tier`, `auto`, `default`, `standard` and `on_demand` cost what the price says, `flex` of OpenAI and Azure half of it, and
+`flex` of Groq the same. What is charged is the tier that the
+answer names, since one that was asked for may be denied; reserved is the dearer of both. A call on terms whose price is not known (another tier,
+`web_search_options` without `search_usd`, OpenRouter's `plugins` and `provider`) is refused by a money budget, which names the field, unless
+it allows unpriced calls; its cost is unknown (not 0) in the ledger then. What OpenRouter tells as `usage.cost` is the cost of calls without a known price;
+others are charged by their price, which `skep gateway explain` can show.
 
 ## Kinds
 

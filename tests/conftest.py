@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Generator, Iterable
 
 import pytest
+from hypothesis import settings
 
 from tests.levels import LEVELS, level
 
@@ -62,6 +63,9 @@ def _refuse_outside(event: str, arguments: tuple[object, ...]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_home_key] = _isolate_environment()
     level()
+    # How long one example takes says how busy the machine is: each test has its time-out.
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
     sys.addaudithook(_refuse_outside)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.command import Command, write
+from tests.serving import eventually
 
 
 class Watch:
@@ -73,7 +74,11 @@ def test_a_new_folder_is_indexed_and_watched(skep_on: Command) -> None:
         write(skep_on.folder, {"b.py": "def buffalo(): ...\n", "c.py": "def cormorant(): ...\n"})
         told = json.loads(running.until(running.out, "b.py"))
         assert told["collection"] == "project"
-        assert skep_on("search", "buffalo", "--json").answer["results"][0]["path"] == "b.py"
+        # It is told as soon as it is stored; a search doesn't wait for the process that is just writing the index.
+        with eventually() as waits:
+            while not (results := skep_on("search", "buffalo", "--json").answer["results"]) and waits():
+                pass
+        assert results[0]["path"] == "b.py"
         (skep_on.folder / "b.py").unlink()
         removed = json.loads(running.until(running.out, '"removed_paths": ["b.py"]'))
         assert removed["removed"] == 1

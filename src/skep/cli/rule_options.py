@@ -104,6 +104,18 @@ def rule_line(rule: RuleView) -> str:
         f"{rule.name}: {_amount(rule, rule.amount)}{f' per {rule.period}' if rule.period else ''}"
         f" for {' '.join(filter(None, [rule.subject, whom]))} ({rule.mode}), {_amount(rule, used)} used"
         + (" by the one that used most" if len(rule.windows) > 1 else "")
+        + _exceeded(rule)
+    )
+
+
+def _exceeded(rule: RuleView) -> str:
+    calls = sum(window.exceeded for window in rule.windows)
+    if not calls:
+        return ""
+    return (
+        f", {calls} calls would have been refused"
+        if rule.mode == "shadow"
+        else f", {calls} calls let pass without room"
     )
 
 

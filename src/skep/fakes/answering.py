@@ -19,6 +19,8 @@ _CHAT, _COMPLETIONS, _EMBEDDINGS, _MODELS = "/v1/chat/completions", "/v1/complet
 _INPUT_OF = {_CHAT: "messages", _COMPLETIONS: "prompt", _EMBEDDINGS: "input"}
 _DEFAULT_WORDS = 12
 _MAX_CHOICES, _MAX_DIMENSIONS = 128, 65_536
+_TIERS = ("flex", "priority")
+"""Tiers of service that are had for the asking, as the answer says."""
 
 _ERRORS: dict[int, tuple[str, str | None, str]] = {
     400: ("invalid_request_error", None, "The request cannot be understood."),
@@ -170,6 +172,7 @@ class Provider:
             choices=choices,
             usage=usage if behaviour.usage.told else None,
             pieces=content.pieces_of(text or "", behaviour.events) if request.streams else (),
+            service_tier=asked["service_tier"] if asked.get("service_tier") in _TIERS else "default",
         )
         return said, usage
 

@@ -35,6 +35,8 @@ class Said:
     """What the answer tells of it; None: nothing."""
     pieces: Sequence[str] = field(default=())
     """The text as a stream has it."""
+    service_tier: str = "default"
+    """That a chat is served by."""
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def chat_body(said: Said) -> dict[str, Any]:
             for index in range(said.choices)
         ],
     }
-    return _with_usage(body, said.usage) | {"service_tier": "default", "system_fingerprint": "fp_skep"}
+    return _with_usage(body, said.usage) | {"service_tier": said.service_tier, "system_fingerprint": "fp_skep"}
 
 
 def chat_events(said: Said, *, with_usage: bool) -> Iterator[bytes]:
@@ -86,7 +88,7 @@ def chat_events(said: Said, *, with_usage: bool) -> Iterator[bytes]:
         "object": "chat.completion.chunk",
         "created": said.created,
         "model": said.model,
-        "service_tier": "default",
+        "service_tier": said.service_tier,
         "system_fingerprint": "fp_skep",
     }
     tail: dict[str, Any] = {"usage": None} if with_usage and said.usage is not None else {}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from skep.gateway.interfaces import BodiesFullError, BodyTimeoutError
-from skep.web import BodyTooLargeError
+from skep.web import WHOLE_BODY, BodyTooLargeError
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Bodies:
@@ -26,12 +30,27 @@ class Bodies:
         self._max_held_bytes = max(max_held_bytes, max_bytes)
         self._timeout_seconds = timeout_seconds
 
-    async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body; `leave` must follow.
 
         Raises BodyTooLargeError as soon as there is too much, BodyTimeoutError, BodiesFullError, ClientDisconnect when the client goes
         away.
         """
+        take = scope.get("extensions", _NOTHING).get(WHOLE_BODY)
+        whole: bytes | None = None if take is None else take()
+        return await self._receive(scope["headers"], receive) if whole is None else self._taken(whole)
+
+    def _taken(self, body: bytes) -> bytes:
+        size = len(body)
+        self.held_bytes += size
+        try:
+            self._check(size)
+        except BaseException:
+            self.held_bytes -= size
+            raise
+        return body
+
+    async def _receive(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
         for name, value in headers:
             if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
                 raise BodyTooLargeError(limit_bytes=self._max_bytes)

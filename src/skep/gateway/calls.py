@@ -15,21 +15,19 @@ from skep.gateway.attempts import Attempts, Next
 from skep.gateway.board import Board
 from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
-from skep.gateway.headers import dollars, limit_headers
+from skep.gateway.headers import dollars, exceeded_headers, limit_headers
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
-from skep.gateway.metrics import CREDIT_USED, MODEL_CALLS, MODEL_TOKENS
+from skep.gateway.metrics import count_call
 from skep.gateway.models import Model, Route
+from skep.gateway.pricing import price_of_call
 from skep.gateway.requests import Known, adapted
-from skep.gateway.spans import Attributes, CallSpans
-from skep.gateway.usage import counted
+from skep.gateway.spans import Attributes, CallSpans, masked_tags
+from skep.gateway.usage import UNBILLED, Billing, counted
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import Charge, Meter, Outcome, Price, Settlement, Step, Ticket, Usage, cost_nusd
 from skep.web import Notes
 
 T = TypeVar("T")
-
-NUSD = 1_000_000_000
-"""Nano-dollars in a dollar."""
 
 _random = random.Random()  # noqa: S311 -- spreads retries; nothing depends on nobody guessing it
 
@@ -99,6 +97,8 @@ class ModelCall:
     """What makes it."""
     has_begun: bool = False
     """Whether the client has been sent the head of its answer."""
+    billing: Billing = UNBILLED
+    """What the answer says of it: the provider charges by the tier that it served by, whatever was asked for."""
     is_stopped: bool = False
     """Whether the server, which stops, has broken it off."""
     spans: CallSpans | None = None
@@ -129,6 +129,7 @@ class ModelCall:
         if self.charge is None:
             route = self.route
             now = time.monotonic()
+            price = self._price(route)
             settlement = Settlement(
                 outcome=outcome,
                 usage=usage,
@@ -139,13 +140,16 @@ class ModelCall:
                 attempts=self.attempts,
                 ttft_ms=None if self.first_byte is None else (self.first_byte - self.started) * 1000,
                 duration_ms=(now - self.started) * 1000,
-                price=self._price(route),
+                price=price,
+                is_unpriced=route is not None and price is None,
+                told_nusd=self.billing.cost_nusd if route is not None and route.provider.profile.tells_cost else None,
                 tried=self._tried(outcome, now) if self.steps else (),
                 wasted=tuple(self.wasted),
             )
             self.charge = self.tools.meter.settle(self.ticket, settlement)
             self._note(outcome, usage)
-            self._count(outcome, usage, self.charge.cost_nusd)
+            kind = "none" if self.route is None else self.route.provider.profile.kind
+            count_call(self.tools.metrics, kind, outcome, usage, self.charge.cost_nusd)
             if self.spans is not None:
                 self._finish_spans(self.spans, outcome, usage, status)
         return self.charge
@@ -177,8 +181,11 @@ class ModelCall:
         self.steps.append(step)
 
     def _price(self, route: Route | None) -> Price | None:
-        """Of a route for this call; None when it has none, or is not what the call costs."""
-        return None if route is None or self.known.dear_field is not None else route.price
+        """What the call costs by a route; None when that is not known."""
+        known = self.known
+        if route is None or known.dear_field is not None:
+            return None
+        return price_of_call(route, self.billing.service_tier or known.service_tier, searches=known.searches)
 
     def _untold(self) -> Usage:
         """What an attempt is reckoned to have used of which nothing came. A stream is written while we look on; of a whole answer
@@ -202,29 +209,24 @@ class ModelCall:
         rooms = self.tools.meter.rooms(self.ticket)
         if rooms:
             found += limit_headers(rooms)
+        found += exceeded_headers(self.ticket.exceeded)
         if self.ticket.output_tokens_cap is not None:
             found.append((b"x-skep-output-tokens-cap", b"%d" % self.ticket.output_tokens_cap))
         return found
 
-    def _count(self, outcome: Outcome, usage: Usage | None, cost_nusd: int | None) -> None:
-        add = self.tools.metrics.add
-        kind = "none" if self.route is None else self.route.provider.profile.kind
-        add(MODEL_CALLS, (kind, outcome))
-        if usage is not None:
-            add(MODEL_TOKENS, (kind, "input"), usage.input_tokens or 0)
-            add(MODEL_TOKENS, (kind, "output"), usage.output_tokens or 0)
-        if cost_nusd:
-            add(CREDIT_USED, (kind,), cost_nusd / NUSD)
-
     def _finish_spans(self, spans: CallSpans, outcome: Outcome, usage: Usage | None, status: int | None) -> None:
         told: Attributes = {"gen_ai.request.model": self.model.name, "skep.call.id": self.ticket.ask.call_id}
+        if self.ticket.ask.caller.tags:
+            told["skep.tags"] = masked_tags(self.ticket.ask.caller.tags)
         if self.known.stream:
             told["gen_ai.request.stream"] = True
         if self.first_byte is not None:
             told["gen_ai.response.time_to_first_chunk"] = self.first_byte - self.started
         if outcome == "ok" and spans.attempts:
             spans.end_attempt("", status)
-        spans.finish(self.known.face, told, usage, "" if outcome == "ok" else outcome)
+        # Where nobody was asked, every route is closed.
+        failed = outcome if spans.attempts else "no_route"
+        spans.finish(self.known.face, told, usage, "" if outcome == "ok" else failed)
 
     def _note(self, outcome: Outcome, usage: Usage | None) -> None:
         """What the request's line in the log says about the call."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from skep.gateway.failures import FAILURES, Kind
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route
-from skep.gateway.pricing import read_price
+from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
 from skep.gateway.tables import Path, Table, Told
 from skep.settings import InvalidSettingsError, OpenSection, Problem, Secret
@@ -148,13 +148,14 @@ def _model(
     if name == LOCAL_MODEL:
         table.problem("", "this is the name of the model that is part of Skep; choose another")
     price, has_price = read_price(table)
+    terms = read_terms(table)
     most = table.whole("max_output_tokens", None, least=1, most=100_000_000)
     deadline = table.seconds("timeout_seconds", 600.0, least=0.1, most=_MOST_SECONDS)
     retries = table.whole("retries", 2, least=0, most=10)
     kinds = table.words("falls_back_on", tuple(get_args(Kind)), default=tuple(USUAL_FALLBACKS))
     routes = []
     for inner in table.tables("routes"):
-        own = _route(inner, providers, told_providers, price if has_price else None, most, price_of)
+        own = _route(inner, providers, told_providers, price if has_price else None, terms, most, price_of)
         inner.finish()
         if own is not None:
             routes.append(own)
@@ -174,6 +175,7 @@ def _route(
     providers: Mapping[str, Provider],
     told_providers: frozenset[str],
     price: Price | None,
+    terms: Terms,
     most: int | None,
     price_of: PriceOf,
 ) -> Route | None:
@@ -183,6 +185,7 @@ def _route(
     first = table.seconds("first_byte_timeout_seconds", min(120.0, timeout), least=0.05, most=_MOST_SECONDS)
     idle = table.seconds("idle_timeout_seconds", min(60.0, timeout), least=0.05, most=_MOST_SECONDS)
     own_price, has_own = read_price(table)
+    own_terms = read_terms(table)
     own_most = table.whole("max_output_tokens", most, least=1, most=100_000_000)
     # A provider that is known by name but wrong was told already.
     provider = providers.get(provider_name or "")
@@ -200,4 +203,6 @@ def _route(
         idle_timeout_seconds=idle,
         max_output_tokens=own_most,
         price=own_price,
+        service_tiers=tuple({**dict(provider.profile.service_tiers), **terms.tiers, **own_terms.tiers}.items()),
+        search_nusd=terms.search_nusd if own_terms.search_nusd is None else own_terms.search_nusd,
     )

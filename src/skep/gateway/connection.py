@@ -17,6 +17,9 @@ from typing_extensions import override
 _HIGH_BYTES = 262_144
 """So much may wait to be read; then nothing more is taken from the socket until it was read."""
 
+_JOINED_BYTES = 65_536
+"""A longer body is not copied behind its head."""
+
 _MOST_HEAD_BYTES = 131_072
 _MOST_HEADERS = 256
 
@@ -74,7 +77,10 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._error is not None:
             raise self._error or ConnectionBrokenError("it is closed", has_begun=False)
-        transport.write(head + body)
+        if len(body) <= _JOINED_BYTES:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
         while not self._has_head:
             await self._wait()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from skep.spend import Room
+from skep.spend import Exceeded, Room
 from skep.web import span_text
 
 _CONNECTION = frozenset(
@@ -105,6 +105,12 @@ def limit_headers(rooms: Iterable[Room]) -> list[tuple[bytes, bytes]]:
         if room.reset_seconds is not None:
             found.append((b"x-ratelimit-reset-" + kind, span_text(room.reset_seconds).encode()))
     return found
+
+
+def exceeded_headers(exceeded: Iterable[Exceeded]) -> list[tuple[bytes, bytes]]:
+    """Names the soft rules that had no room for a call and let it pass. Shadow rules are nobody's business who calls."""
+    names = ", ".join(each.rule.name for each in exceeded if each.rule.mode == "soft")
+    return [(b"x-skep-exceeded", names.encode("utf-8"))] if names else []
 
 
 def dollars(nusd: int) -> str:

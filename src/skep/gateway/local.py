@@ -13,11 +13,15 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
-from skep.gateway.headers import limit_headers
+from skep.gateway.admitting import admit
+from skep.gateway.headers import exceeded_headers, limit_headers
 from skep.gateway.interfaces import LocalEmbedder, RequestInvalidError
 from skep.gateway.large_bodies import Unread
+from skep.gateway.metrics import count_call
 from skep.gateway.models import LOCAL_MODEL
 from skep.gateway.requests import Known
+from skep.gateway.spans import Attributes, CallSpans, masked_tags
+from skep.observe import Metrics
 from skep.spend import Ask, Caller, Meter, Rates, Settlement, Usage, make_price
 from skep.web import Notes
 
@@ -51,9 +55,16 @@ class LocalModel:
 
 
 async def answer_locally(
-    local: LocalModel, meter: Meter, known: Known, caller: Caller, send: Send, notes: Notes
+    local: LocalModel,
+    meter: Meter,
+    known: Known,
+    caller: Caller,
+    send: Send,
+    notes: Notes,
+    metrics: Metrics,
+    spans: CallSpans | None,
 ) -> None:
-    """Embed and answer. It costs nothing, and limits count it like any call.
+    """Embed and answer. It costs nothing, and limits count it like any call. ``spans``: None where it is not recorded.
 
     Raises RequestInvalidError, the errors of spending, UnavailableError.
     """
@@ -61,7 +72,7 @@ async def answer_locally(
     texts, form = _read(known, local.embedder.dimensions)
     started = time.monotonic()
     ask = Ask(caller, LOCAL_MODEL, known.input_tokens_at_most, 0, _FREE, face=known.face)
-    ticket = meter.try_admit(ask) or await meter.admit(ask)
+    ticket = await admit(meter, ask, metrics, notes)
     meter.begin(ticket)
     settlement = Settlement("server_error", None, provider=LOCAL_MODEL, model_used=LOCAL_MODEL, price=_FREE)
     try:
@@ -79,7 +90,15 @@ async def answer_locally(
         )
     finally:
         meter.settle(ticket, settlement)
-    notes.log.update(call=ask.call_id, model=LOCAL_MODEL, outcome="ok", input=tokens)
+        count_call(metrics, LOCAL_MODEL, settlement.outcome, settlement.usage, 0)
+        notes.log.update(call=ask.call_id, model=LOCAL_MODEL, outcome=settlement.outcome)
+        if spans is not None:
+            told: Attributes = {"gen_ai.request.model": LOCAL_MODEL, "skep.call.id": ask.call_id}
+            if caller.tags:
+                told["skep.tags"] = masked_tags(caller.tags)
+            error = "" if settlement.outcome == "ok" else settlement.outcome
+            spans.finish(known.face, told, settlement.usage, error)
+    notes.log["input"] = tokens
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
@@ -89,6 +108,7 @@ async def answer_locally(
         (b"x-skep-cost-usd", b"0"),
         (b"x-skep-overhead-ms", b"%.3f" % ((time.monotonic() - began - embedding) * 1000)),
         *limit_headers(meter.rooms(ticket)),
+        *exceeded_headers(ticket.exceeded),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from skep.observe import Metric
+from skep.observe import Metric, Metrics
+from skep.spend import Outcome, Usage
+
+_NUSD = 1e9
 
 MODEL_CALLS = Metric(
     name="skep_model_calls_total",
     kind="counter",
     unit="calls",
-    help="Calls of models that were settled, by the kind of the provider that was asked last (none: nobody was) and how they ended",
+    help="Calls of models that were settled, by the kind of the provider that was asked last (none: nobody was; local: our own) and how they ended",
     labels=("provider", "outcome"),
 )
 MODEL_TOKENS = Metric(
@@ -25,5 +28,23 @@ CREDIT_USED = Metric(
     help="What calls of models cost, by the kind of the provider, as far as prices are known; the ledger has it exactly",
     labels=("provider",),
 )
+WITHOUT_ROOM = Metric(
+    name="skep_calls_without_room_total",
+    kind="counter",
+    unit="calls",
+    help="Calls that a budget or a limit had no room for, by what it counts (cost, requests, tokens, concurrent) and its mode: hard ones"
+    " refused it or named a cheaper model, soft and shadow ones let it pass",
+    labels=("kind", "mode"),
+)
 
-GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED)
+GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM)
+
+
+def count_call(metrics: Metrics, provider: str, outcome: Outcome, usage: Usage | None, cost_nusd: int | None) -> None:
+    """A call that was settled."""
+    metrics.add(MODEL_CALLS, (provider, outcome))
+    if usage is not None:
+        metrics.add(MODEL_TOKENS, (provider, "input"), usage.input_tokens or 0)
+        metrics.add(MODEL_TOKENS, (provider, "output"), usage.output_tokens or 0)
+    if cost_nusd:
+        metrics.add(CREDIT_USED, (provider,), cost_nusd / _NUSD)

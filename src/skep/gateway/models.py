@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from skep.gateway.profiles import Profile
 from skep.settings import Secret
@@ -44,6 +45,10 @@ class Route:
     """The most that the model puts out for one choice; None: unknown."""
     price: Price | None = None
     """None: unknown."""
+    service_tiers: tuple[tuple[str, Decimal], ...] = ()
+    """What the tokens of a tier of service cost, as a multiple of the price."""
+    search_nusd: int | None = None
+    """What a call with ``web_search_options`` costs more; None: unknown."""
 
     name: str = field(init=False)
     """For people, and for the breaker: routes to the same model of the same provider are one."""

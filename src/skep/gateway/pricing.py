@@ -1,9 +1,62 @@
-"""Prices as the settings write them."""
+"""Prices as the settings write them, and what a call costs by them. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from skep.gateway.models import Route
 from skep.gateway.tables import Table
-from skep.spend import Price, Rates, make_price
+from skep.spend import Price, Rates, make_price, price_on_terms
+
+LISTED_TIERS = frozenset({"auto", "default", "standard", "on_demand"})
+"""Tiers of service whose tokens cost what the price list says. ``auto`` is what the project is set to; the answer says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is paid beside the price of tokens."""
+
+    tiers: Mapping[str, Decimal]
+    search_nusd: int | None
+
+
+def read_terms(table: Table) -> Terms:
+    """The table's ``service_tiers`` and ``search_usd``."""
+    inner = table.table("service_tiers")
+    return Terms({} if inner is None else _read_tiers(inner), table.money("search_usd"))
+
+
+def _read_tiers(table: Table) -> dict[str, Decimal]:
+    tiers = {}
+    for name in table.names():
+        factor = table.factor(name)
+        if name in LISTED_TIERS:
+            table.problem(name, "costs what price says; only other tiers have a multiple of it")
+        elif factor is not None:
+            tiers[name] = factor
+    return tiers
+
+
+def price_of_call(route: Route, service_tier: str | None, *, searches: bool) -> Price | None:
+    """What a call by this route costs, which a tier served and which had the web searched; None when that is not known."""
+    price = route.price
+    if price is None:
+        return None
+    terms, factor, more = [], Decimal(1), 0
+    if service_tier is not None and service_tier not in LISTED_TIERS:
+        found = dict(route.service_tiers).get(service_tier)
+        if found is None:
+            return None
+        factor = found
+        terms.append(f"service_tier {service_tier}")
+    if searches:
+        if route.search_nusd is None:
+            return None
+        more = route.search_nusd
+        terms.append("web_search_options")
+    return price_on_terms(price, ", ".join(terms), factor=factor, more_nusd=more) if terms else price
 
 
 def read_price(table: Table) -> tuple[Price | None, bool]:
@@ -15,7 +68,7 @@ def read_price(table: Table) -> tuple[Price | None, bool]:
     output = inner.money("output_usd_per_mtok", required=True)
     parts = {
         f"{part}_nusd_per_mtok": inner.money(f"{part}_usd_per_mtok")
-        for part in ("cached_input", "cache_write", "reasoning", "input_audio", "output_audio")
+        for part in ("cached_input", "cache_write", "cache_write_1h", "reasoning", "input_audio", "output_audio")
     }
     request = inner.money("request_usd")
     inner.finish()

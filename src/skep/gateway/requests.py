@@ -11,6 +11,7 @@ import orjson
 from skep.gateway.interfaces import RequestInvalidError
 from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, read_top_level
 from skep.gateway.naming import Names
+from skep.gateway.pricing import LISTED_TIERS
 from skep.gateway.profiles import Face
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
 
@@ -27,15 +28,12 @@ _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_
 _OTHER_MODELS = ("models", "fallbacks")
 """Lets a provider choose other models than the one that is asked for, allowed and priced (OpenRouter, LiteLLM)."""
 
-_DEAR = ("web_search_options", "plugins", "provider")
-"""Costs more than tokens, or has tokens at a price that nobody here knows: searches (OpenAI), plugins and other providers (OpenRouter)."""
-
-_LISTED_TIERS = (None, "auto", "default", "standard", "on_demand", "flex")
-"""Tiers of service whose tokens cost what the price list says, or less (flex). Others, as OpenAI's priority, cost more."""
+_DEAR = ("plugins", "provider")
+"""Costs more than tokens, or has tokens at a price that nobody here knows: plugins and other providers (OpenRouter)."""
 
 _KEYS = (
     *("model", "stream", "stream_options", *_BOUNDS, "n", "best_of", "user", "prompt", *_OTHER_MODELS),
-    *("service_tier", *_DEAR),
+    *("service_tier", "web_search_options", *_DEAR),
 )
 """What we go by. Some providers (those in Go) read ``Max_Tokens`` as ``max_tokens`` too, and the last one counts there."""
 
@@ -59,17 +57,27 @@ class Known:
     """Whether the client itself asked for the event with the usage at the end of the stream."""
     input_tokens_at_most: int
     has_audio: bool
+    keeps_an_hour: bool
+    """Whether it may have the provider keep input for an hour (``cache_control: {ttl: 1h}``)."""
+    service_tier: str | None
+    """The tier it asks for; None for those that cost what the price says."""
+    searches: bool
+    """Whether it has the web searched."""
     dear_field: str | None
-    """The field because of which the call costs other than the model's price says; None: there is none."""
+    """The field because of which nobody here knows what the call costs; None: there is none."""
     spans: Mapping[str, Span] | None
     """Where values stand, as far as that was found out."""
 
 
-def read_request(face: Face, body: bytes) -> Known:
-    """Read a request's body. Raises RequestInvalidError, which names the field. In a thread, unless the body `is_quick`."""
+def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known:
+    """Read a request's body. Raises RequestInvalidError, which names the field. In a thread, unless the body is ``quick``.
+
+    That is what `is_quick` says of it; None: it was not asked yet.
+    """
     names = Names(body)
+    quick = is_quick(body) if quick is None else quick
     try:
-        values, spans = _whole_body(body, names) if is_quick(body) else _large_body(face, body)
+        values, spans = _whole_body(body, names) if quick else _large_body(face, body)
     except DuplicateKeyError as error:
         raise RequestInvalidError(reason=f"the body says {error.key} twice", param=error.key) from error
     except NestedTooDeepError as error:
@@ -97,8 +105,11 @@ def read_request(face: Face, body: bytes) -> Known:
         user=_user(values),
         wants_usage=stream and _wants_usage(values),
         input_tokens_at_most=_input_tokens(body, names),
+        keeps_an_hour=names.count(b'"1h"') > 0,
         has_audio="audio" in values or names.count(b'"input_audio"') > 0,
-        dear_field=_dear_field(values),
+        service_tier=_service_tier(values),
+        searches=values.get("web_search_options") is not None,
+        dear_field=next((name for name in _DEAR if values.get(name) is not None), None),
         spans=spans,
     )
 
@@ -177,10 +188,13 @@ def _user(values: Mapping[str, Any]) -> str | None:
     return user
 
 
-def _dear_field(values: Mapping[str, Any]) -> str | None:
-    if values.get("service_tier") not in _LISTED_TIERS:
-        return "service_tier"
-    return next((name for name in _DEAR if values.get(name) is not None), None)
+def _service_tier(values: Mapping[str, Any]) -> str | None:
+    tier = values.get("service_tier")
+    if tier is None:
+        return None
+    if not isinstance(tier, str) or len(tier) > 64 or not tier.isprintable():
+        raise RequestInvalidError(reason="service_tier must be a word", param="service_tier")
+    return None if tier in LISTED_TIERS else tier
 
 
 def _wants_usage(values: Mapping[str, Any]) -> bool:

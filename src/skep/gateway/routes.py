@@ -13,7 +13,7 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError, allows_model
-from skep.errors import UnavailableError
+from skep.errors import SkepError, UnavailableError
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.interfaces import (
     BodiesFullError,
@@ -31,6 +31,7 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.profiles import Face
 from skep.gateway.service import Gateway
+from skep.gateway.spans import refusal_span
 from skep.gateway.statuses import (
     ProcessStatus,
     journals_together,
@@ -38,6 +39,7 @@ from skep.gateway.statuses import (
     providers_together,
     routes_together,
 )
+from skep.observe import Tracer
 from skep.spend import (
     AddressLimitError,
     BudgetExceededError,
@@ -47,7 +49,7 @@ from skep.spend import (
     MeterUnavailableError,
     UnpricedError,
 )
-from skep.web import BodyTooLargeError, Call, Endpoint, json_answer
+from skep.web import BodyTooLargeError, Call, Endpoint, Refusal, json_answer
 
 _ERRORS = (
     ModelNotAllowedError,
@@ -126,8 +128,11 @@ class _Answer:
         await self.gateway.call(self.face, call.principal, scope, receive, send, call.notes)
 
 
-def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
-    """The routes of this room. ``gateway`` gives the opened gateway, or raises why there is none."""
+def gateway_endpoints(gateway: Callable[[], Gateway], tracer: Tracer | None = None) -> tuple[Endpoint, ...]:
+    """The routes of this room. ``gateway`` gives the opened gateway, or raises why there is none.
+
+    ``tracer`` gets the spans of calls that are refused; None where no call is recorded.
+    """
 
     async def models(call: Call) -> ASGIApp:
         allowed = call.principal.models
@@ -141,28 +146,14 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
         return json_answer(ModelObject(name))
 
     async def status(_: Call) -> ASGIApp:
-        opened = gateway()
-        unknown = None
-        try:
-            processes = await opened.everywhere()
-        except UnavailableError as error:
-            processes, unknown = [process_status(os.getpid(), "", opened.status())], str(error)
-        return json_answer(
-            StatusObject(
-                active_calls=sum(process.active_calls for process in processes),
-                waiting_calls=sum(process.waiting_calls for process in processes),
-                routes=routes_together(processes),
-                providers=providers_together(processes),
-                foreign_journals=journals_together(processes),
-                processes=processes,
-                others_unknown=unknown,
-            )
-        )
+        return json_answer(await _status(gateway()))
 
     return (
-        _face(gateway, "chat.completions", "/v1/chat/completions", "Let a model answer a chat"),
-        _face(gateway, "completions", "/v1/completions", "Let a model go on with a text"),
-        _face(gateway, "embeddings", "/v1/embeddings", "Turn texts into vectors; the model local is part of Skep"),
+        _face(gateway, tracer, "chat.completions", "/v1/chat/completions", "Let a model answer a chat"),
+        _face(gateway, tracer, "completions", "/v1/completions", "Let a model go on with a text"),
+        _face(
+            gateway, tracer, "embeddings", "/v1/embeddings", "Turn texts into vectors; the model local is part of Skep"
+        ),
         Endpoint(
             method="GET",
             path="/v1/models",
@@ -196,9 +187,34 @@ def gateway_endpoints(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
     )
 
 
-def _face(gateway: Callable[[], Gateway], face: Face, path: str, summary: str) -> Endpoint:
+async def _status(gateway: Gateway) -> StatusObject:
+    unknown = None
+    try:
+        processes = await gateway.everywhere()
+    except UnavailableError as error:
+        processes, unknown = [process_status(os.getpid(), "", gateway.status())], str(error)
+    return StatusObject(
+        active_calls=sum(process.active_calls for process in processes),
+        waiting_calls=sum(process.waiting_calls for process in processes),
+        routes=routes_together(processes),
+        providers=providers_together(processes),
+        foreign_journals=journals_together(processes),
+        processes=processes,
+        others_unknown=unknown,
+    )
+
+
+def _face(gateway: Callable[[], Gateway], tracer: Tracer | None, face: Face, path: str, summary: str) -> Endpoint:
     async def handle(call: Call) -> ASGIApp:
         return _Answer(gateway(), face, call)
+
+    def record(refusal: Refusal) -> None:
+        # A call that was settled has told its own spans.
+        if tracer is not None and "outcome" not in refusal.log:
+            recorded = tracer.recorded(refusal.trace_id, refusal.headers)
+            if recorded is not None:
+                is_served = _is_served(gateway, refusal.log.get("model"))
+                tracer.sink.take([refusal_span(face, refusal, recorded, is_served=is_served)])
 
     return Endpoint(
         method="POST",
@@ -210,5 +226,13 @@ def _face(gateway: Callable[[], Gateway], face: Face, path: str, summary: str) -
         description="Takes and gives what OpenAI's API does at this address; what Skep does not know passes through"
         " untouched. With `stream: true` the answer is a stream of server-sent events.",
         status=HTTPStatus.OK,
+        on_refusal=None if tracer is None else record,
         errors=_ERRORS,
     )
+
+
+def _is_served(gateway: Callable[[], Gateway], model: object) -> bool:
+    try:
+        return model in gateway().model_names()
+    except SkepError:
+        return False

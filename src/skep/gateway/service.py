@@ -7,11 +7,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import cast
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from skep.access import Principal, may_call
+from skep.access import Principal, allows_model, may_call
+from skep.errors import SkepError
+from skep.gateway.admitting import admit
 from skep.gateway.board import Board
 from skep.gateway.bodies import Bodies
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
@@ -20,6 +22,7 @@ from skep.gateway.interfaces import BodiesFullError, BodyTimeoutError, LocalEmbe
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model
+from skep.gateway.pricing import price_of_call
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
@@ -38,9 +41,12 @@ from skep.spend import (
     Rates,
     Step,
     Ticket,
+    UnpricedError,
     make_price,
 )
 from skep.web import Notes
+
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +161,21 @@ class Gateway:
         """
         started = time.monotonic()
         try:
-            body = await self._bodies.read(scope["headers"], receive)
+            body = await self._bodies.read(scope, receive)
         except (BodyTimeoutError, BodiesFullError):
             # What is still to come of it will not be read.
             notes.headers.append((b"connection", b"close"))
             raise
         try:
-            known = read_request(face, body) if is_quick(body) else await self._read_large(face, body)
+            known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
             await self._call(known, principal, scope, receive, send, notes, started)
         finally:
             self._bodies.leave(len(body))
 
     async def _read_large(self, face: Face, body: bytes) -> Known:
         """Read it in a thread: nobody else should wait."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read_request, face, body)
+        read = partial(read_request, face, body, quick=False)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     async def _call(
         self,
@@ -181,6 +188,8 @@ class Gateway:
         started: float,
     ) -> None:
         face, headers = known.face, scope["headers"]
+        # Also of calls that are refused; a client may write what it likes.
+        notes.log["model"] = known.model[:_LONGEST_NAME]
         client = scope.get("client")
         may_call(principal, model=known.model, face=face, address=client[0] if client else "")
         caller = caller_of(principal, known.user, *told_by_caller(headers))
@@ -194,19 +203,19 @@ class Gateway:
         try:
             if served is None:
                 assert local is not None, "either of them was found"
-                await answer_locally(local, self._tools.meter, known, caller, send, notes)
+                metrics, spans = self._tools.metrics, self._spans(headers)
+                await answer_locally(local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
             steps: list[Step] = []
-            served, ticket = await self._admit(served, caller, known, steps)
+            served, ticket = await self._admit(served, principal, caller, known, steps, notes)
             self._tools.meter.begin(ticket)
             call = ModelCall(
                 self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
             )
             call.steps = steps
-            if (tracer := self._tools.tracer) is not None:
-                recorded = tracer.recorded(current_trace_id(), headers)
-                call.spans = None if recorded is None else CallSpans(recorded, tracer.sink)
-            call.task = asyncio.current_task()
+            if self._tools.tracer is not None:
+                call.spans = self._spans(headers)
+            call.task = asyncio.current_task(self._tools.deadlines.loop)
             self._calls.add(call)
             try:
                 await run_call(call)
@@ -215,27 +224,50 @@ class Gateway:
         finally:
             turns.leave()
 
-    async def _admit(self, served: Served, caller: Caller, known: Known, steps: list[Step]) -> tuple[Served, Ticket]:
-        """The right to make the call, with the model asked for or the cheaper one that a rule names instead.
+    def _spans(self, headers: Iterable[tuple[bytes, bytes]]) -> CallSpans | None:
+        """None where the call is not recorded."""
+        tracer = self._tools.tracer
+        recorded = None if tracer is None else tracer.recorded(current_trace_id(), headers)
+        return None if tracer is None or recorded is None else CallSpans(recorded, tracer.sink)
+
+    async def _admit(
+        self, served: Served, principal: Principal, caller: Caller, known: Known, steps: list[Step], notes: Notes
+    ) -> tuple[Served, Ticket]:
+        """The right to make the call, with the model asked for or the cheaper one that a rule names instead, if the key is for it.
 
         ``steps`` takes the models that were refused before.
         """
-        meter = self._tools.meter
+        tools = self._tools
         tried: set[str] = set()
         while True:
-            ask = make_ask(served, caller, known)
-            ticket = meter.try_admit(ask)
-            if ticket is not None:
-                return served, ticket
             try:
-                return served, await meter.admit(ask)
-            except (BudgetExceededError, LimitExceededError) as error:
+                ticket = await admit(tools.meter, make_ask(served, caller, known), tools.metrics, notes)
+            except (BudgetExceededError, LimitExceededError, UnpricedError) as error:
                 tried.add(served.model.name)
-                fallback = self._served.get(cast("str", error.fields.get("fallback_model") or ""))
-                if fallback is None or fallback.model.name in tried:
+                fallback = self._fallback(error, tried, principal, notes)
+                if fallback is None:
                     raise
                 steps.append(Step(served.model.name, error.code, str(error)))
                 served = fallback
+            else:
+                return served, ticket
+
+    def _fallback(self, error: SkepError, tried: set[str], principal: Principal, notes: Notes) -> Served | None:
+        """Which model a refusal names instead; None when it names none, or one that cannot be."""
+        name = error.fields.get("fallback_model")
+        if not isinstance(name, str):
+            return None
+        fallback = self._served.get(name)
+        if fallback is None:
+            notes.log["no_fallback"] = f"{name} is not served"
+        elif name in tried or not _is_for(principal, fallback.model):
+            notes.log["no_fallback"] = f"not by {name} either"
+            fallback = None
+        return fallback
+
+
+def _is_for(principal: Principal, model: Model) -> bool:
+    return principal.models is None or allows_model(principal.models, model.name)
 
 
 def caller_of(principal: Principal, user: str | None, session: str | None, tags: tuple[str, ...]) -> Caller:
@@ -257,17 +289,35 @@ def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
     if served.max_output_tokens is not None:
         most = served.max_output_tokens * known.choices
         output = most if output is None else min(output, most)
+    price, dear_field = served.dearest, None
+    if known.service_tier is not None or known.searches or known.dear_field is not None:
+        price, dear_field = _asked_price(served, known)
     return Ask(
         caller=caller,
         model=served.model.name,
         input_tokens_at_most=known.input_tokens_at_most,
         output_tokens_at_most=output,
-        price=served.dearest if known.dear_field is None else None,
-        dear_field=known.dear_field,
+        price=price,
+        dear_field=dear_field,
         face=known.face,
         stream=known.stream,
         has_audio=known.has_audio,
+        keeps_an_hour=known.keeps_an_hour,
     )
+
+
+def _asked_price(served: Served, known: Known) -> tuple[Price | None, str | None]:
+    """The dearest price of a call that asks for other terms than those of the list, or the field that hides it."""
+    routes = served.model.routes
+    if served.dearest is None or known.dear_field is not None:
+        return None, known.dear_field
+    # A tier that is asked for may be denied: then the call costs what the list says, which may be more.
+    tiers = (known.service_tier, None)
+    price = dearest([price_of_call(route, tier, searches=known.searches) for route in routes for tier in tiers])
+    if price is not None:
+        return price, None
+    is_tier = any(price_of_call(route, known.service_tier, searches=False) is None for route in routes)
+    return None, "service_tier" if is_tier else "web_search_options"
 
 
 def serve(model: Model) -> Served:
@@ -302,6 +352,7 @@ def dearest(prices: Iterable[Price | None]) -> Price | None:
             output_nusd_per_mtok=output,
             input_audio_nusd_per_mtok=max(entry, most("input_audio_nusd_per_mtok")),
             output_audio_nusd_per_mtok=max(output, most("output_audio_nusd_per_mtok")),
+            cache_write_1h_nusd_per_mtok=max(entry, most("cache_write_1h_nusd_per_mtok")),
         ),
         request_nusd=max(price.request_nusd for price in known),
     )

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from skep.gateway.headers import told_by_caller
 from skep.gateway.models import Route
 from skep.gateway.profiles import Face
-from skep.observe import Recorded, Span, SpanSink, new_span_id, traceparent
+from skep.observe import Recorded, Span, SpanSink, masked, new_span_id, traceparent
 from skep.spend import Usage
+from skep.web import Refusal
 
-Attributes = dict[str, str | int | float | bool]
+Attributes = dict[str, str | int | float | bool | tuple[str, ...]]
+
+_OURSELVES = "skep"
+"""Who answers a call for which no provider is asked: the local model, or a refusal."""
 
 _OPERATIONS: dict[Face, str] = {
     "chat.completions": "chat",
@@ -86,6 +91,8 @@ class CallSpans:
             if not last.end_ns:
                 last.end_ns, last.error = now, error
             attributes |= _whereabouts(last.route)
+        else:
+            attributes["gen_ai.provider.name"] = _OURSELVES
         attributes["gen_ai.operation.name"] = operation
         if self.answered_by:
             attributes["gen_ai.response.model"] = self.answered_by
@@ -104,6 +111,7 @@ class CallSpans:
             end_ns=now,
             attributes=attributes,
             is_error=bool(error),
+            is_internal=not self.attempts,
         )
         self.sink.take([whole, *map(self._attempt_span, self.attempts)])
 
@@ -126,6 +134,42 @@ class CallSpans:
             attributes=attributes,
             is_error=bool(attempt.error),
         )
+
+
+def refusal_span(face: Face, refusal: Refusal, recorded: Recorded, *, is_served: bool) -> Span:
+    """Of a call that was refused before anybody was asked. ``is_served``: whether there is the model that it names."""
+    operation = _OPERATIONS[face]
+    now = time.time_ns()
+    model = masked(str(refusal.log.get("model") or ""))
+    attributes: Attributes = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": _OURSELVES,
+        "http.response.status_code": refusal.status,
+        "error.type": refusal.code,
+    }
+    if model:
+        attributes["gen_ai.request.model"] = model
+    _, tags = told_by_caller(refusal.headers)
+    if tags:
+        attributes["skep.tags"] = masked_tags(tags)
+    return Span(
+        # Names of spans are few: what a client made up is none of them.
+        name=f"{operation} {model}" if is_served else operation,
+        trace_id=recorded.trace_id,
+        span_id=new_span_id(),
+        parent_id=recorded.parent_id,
+        parent_is_remote=True,
+        start_ns=now - round(refusal.seconds * 1e9),
+        end_ns=now,
+        attributes=attributes,
+        is_error=True,
+        is_internal=True,
+    )
+
+
+def masked_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """A client's tags, of which there are few and short ones, as they may leave for a collector."""
+    return tuple(map(masked, tags))
 
 
 def _whereabouts(route: Route) -> Attributes:

@@ -51,14 +51,19 @@ def check_keys(
     ``values`` is what the whole body was read as. Raises DuplicateKeyError when one of the keys is said twice at the top level,
     NestedTooDeepError.
     """
-    # The first half is looked for in C, many bytes at a time; the pattern is not.
-    if b"\\u00" not in body or _ESCAPED_LETTER.search(body) is None:
+    if not _has_escaped_letters(body):
         for key in keys:
             if key in values and names.count(_quoted(key)) > 1:
                 break
         else:
             return None
     return top_level_spans(body, keys)
+
+
+def _has_escaped_letters(body: bytes) -> bool:
+    # One byte is found in a fiftieth of the time of several (memchr), and those in a fraction of the pattern's.
+    at = body.find(b"\\")
+    return at >= 0 and body.find(b"\\u00", at) >= 0 and _ESCAPED_LETTER.search(body, at) is not None
 
 
 @lru_cache(maxsize=64)
@@ -73,8 +78,7 @@ def value_span(body: bytes, key: str) -> Span:
     """
     name = b'"%b"' % key.encode()
     place = body.find(name)
-    has_escapes = b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
-    if place >= 0 and body.find(name, place + 1) < 0 and not has_escapes:
+    if place >= 0 and body.find(name, place + 1) < 0 and not _has_escaped_letters(body):
         # The only place: the caller knows that the object has this key, so this is it, and not a value or a deeper key.
         start = body.find(b'"', body.find(b":", place + len(name)))
         match = _STRING.match(body, start)

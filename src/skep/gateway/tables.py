@@ -120,6 +120,14 @@ class Table:
             return None
         return int(nano)
 
+    def factor(self, name: str) -> Decimal | None:
+        """A multiple such as 0.5 or 2, from 0 to 100."""
+        value = self._take(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+            self.problem(name, "expected a multiple such as 0.5 or 2, from 0 to 100")
+            return None
+        return Decimal(repr(value))
+
     def table(self, name: str) -> Table | None:
         """Names with values inside this one."""
         value = self._take(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skep.observe.interfaces import LogFolderError, MetricsAddressError
 from skep.observe.logfiles import LogFiles, RotatingFile
-from skep.observe.logs import LogFormat, configure_logging, event, masked, render, set_log_level
+from skep.observe.logs import LOG_LAG_SECONDS, LogFormat, configure_logging, event, masked, render, set_log_level
 from skep.observe.metrics import (
     BACKENDS,
     NO_METRICS,
@@ -42,6 +42,7 @@ from skep.observe.tracing import current_trace_id, new_trace_id, trace_id_of, tr
 
 __all__ = [
     "BACKENDS",
+    "LOG_LAG_SECONDS",
     "NO_METRICS",
     "OBSERVE_METRICS",
     "PUSHES",

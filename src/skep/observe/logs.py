@@ -92,6 +92,9 @@ _WAITING_LINES = 10_000
 """Lines that may wait for a stream that takes none; of more the oldest are dropped."""
 
 _WRITE_SECONDS = 0.1
+LOG_LAG_SECONDS = 0.4
+"""After so long a line is in its file, also where that is done aside, but for a disk that stands still."""
+
 _LAST_SECONDS = 1.0
 
 

@@ -57,8 +57,10 @@ class Span:
     parent_is_remote: bool = False
     start_ns: int
     end_ns: int
-    attributes: Mapping[str, str | int | float | bool]
+    attributes: Mapping[str, str | int | float | bool | tuple[str, ...]]
     is_error: bool = False
+    is_internal: bool = False
+    """Whether nobody else was asked."""
 
 
 class SpanSink(Protocol):
@@ -192,7 +194,7 @@ class _Translation:
             parent,
             self._resource,
             span.attributes,
-            kind=SpanKind.CLIENT,
+            kind=SpanKind.INTERNAL if span.is_internal else SpanKind.CLIENT,
             status=Status(StatusCode.ERROR if span.is_error else StatusCode.UNSET),
             start_time=span.start_ns,
             end_time=span.end_ns,

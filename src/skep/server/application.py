@@ -75,7 +75,11 @@ def make_opening(
 
 
 def all_endpoints(
-    opening: Opening, settings: Settings, metrics: Metrics = NO_METRICS, reload: Reload = no_reload
+    opening: Opening,
+    settings: Settings,
+    metrics: Metrics = NO_METRICS,
+    reload: Reload = no_reload,
+    tracer: Tracer | None = None,
 ) -> tuple[Endpoint, ...]:
     """Every route of the server: the one list."""
 
@@ -90,7 +94,7 @@ def all_endpoints(
         *key_endpoints(administration),
         *rule_endpoints(administration),
         *ledger_endpoints(lambda: Ledger(opening.skep.database)),
-        *gateway_endpoints(lambda: opening.gateway),
+        *gateway_endpoints(lambda: opening.gateway, tracer),
         *reload_endpoints(reload),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *metrics_endpoints(opening, settings, metrics),
@@ -104,13 +108,14 @@ def make_application(
     metrics: Metrics = NO_METRICS,
     reload: Reload = no_reload,
     followed: Followed | None = None,
+    tracer: Tracer | None = None,
 ) -> Gate:
     """The ASGI application. It answers whether or not Skep is open. ``followed`` are the settings that count at each moment."""
     server = settings.server
     followed = followed or Followed(settings)
     keyless = Keyless(lambda: followed.settings.gateway, lambda: opening.gateway.windows, opening.authenticate)
     return Gate(
-        Router(all_endpoints(opening, settings, metrics, reload)),
+        Router(all_endpoints(opening, settings, metrics, reload, tracer)),
         policy_of(server.host, server.allow_hosts, server.allow_origins, server.trusted_proxies),
         opening.authenticate,
         recall=opening.recall,

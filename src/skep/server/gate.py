@@ -48,7 +48,16 @@ from skep.server.origins import (
 from skep.server.problems import MEDIA_TYPE, problem_bytes, problem_headers
 from skep.server.routing import Match, Router
 from skep.spend import AddressWindow
-from skep.web import OPENAI_PREFIX, WHOLE_ANSWER, Call, Notes, openai_error_bytes, openai_error_headers, openai_status
+from skep.web import (
+    OPENAI_PREFIX,
+    WHOLE_ANSWER,
+    Call,
+    Notes,
+    Refusal,
+    openai_error_bytes,
+    openai_error_headers,
+    openai_status,
+)
 
 Authenticate = Callable[[str], Awaitable[Principal]]
 """The principal of a key. Raises the errors of access, or NotReadyError."""
@@ -101,15 +110,19 @@ class _Exchange:
         "key_id",
         "method",
         "notes",
+        "on_refusal",
         "route",
         "scope",
+        "started",
         "status",
         "trace_id",
         "window",
     )
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, started: float) -> None:
         headers, doubled = _headers(scope["headers"])
+        self.started = started
+        self.on_refusal: Callable[[Refusal], None] | None = None
         get = headers.get
         self.scope = scope
         self.headers = headers
@@ -220,7 +233,7 @@ class Gate:
         if self._policy.proxies and scope.get("client"):
             peer, port = scope["client"]
             scope["client"] = client_address(peer, scope["headers"], self._policy.proxies), port
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, started)
         self._metrics.add(HTTP_IN_FLIGHT)
         with tracing(exchange.trace_id):
             try:
@@ -230,7 +243,7 @@ class Gate:
                 status = exchange.status or _CLIENT_GONE
                 method, route = exchange.method, exchange.route
                 note_request(self._metrics, method, route, status, seconds)
-                ms = round(seconds * 1000, 2)
+                ms = int(seconds * 100_000) / 100
                 log, key = exchange.notes.log, exchange.key_id
                 event(
                     _log,
@@ -298,6 +311,7 @@ class Gate:
             return self._preflight(exchange, path)
         match = self._router.match(exchange.method, path)
         exchange.route = match.endpoint.path
+        exchange.on_refusal = match.endpoint.on_refusal
         if self._ending.is_set() and match.endpoint.caller != "public":
             raise ServerStoppingError
         principal = await self._principal(exchange, match)
@@ -371,6 +385,17 @@ class Gate:
         )
 
     async def _send_problem(self, exchange: _Exchange, receive: Receive, error: SkepError) -> None:
+        if exchange.on_refusal is not None:
+            exchange.on_refusal(
+                Refusal(
+                    code=error.code,
+                    status=openai_status(error),
+                    trace_id=exchange.trace_id,
+                    headers=exchange.scope["headers"],
+                    log=exchange.notes.log,
+                    seconds=time.perf_counter() - exchange.started,
+                )
+            )
         if f"{exchange.scope['path']}/".startswith(OPENAI_PREFIX):
             headers = {**problem_headers(error), **openai_error_headers(error)}
             answer = Response(openai_error_bytes(error), openai_status(error), headers, "application/json")

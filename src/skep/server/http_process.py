@@ -152,7 +152,7 @@ async def _serve(settings: Settings, orders: Orders) -> None:
     certificate, key = settings.server.tls_certificate, settings.server.tls_key
     server = _Server(
         uvicorn.Config(
-            make_application(opening, settings, metrics, reloader.reload, followed),
+            make_application(opening, settings, metrics, reloader.reload, followed, tracer),
             http=HttpProtocol,
             ws="websockets-sansio",
             ws_max_size=_SOCKET_MESSAGE_BYTES,

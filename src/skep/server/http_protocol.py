@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, and one way more to answer: an answer that is there as a whole leaves in one write.
+"""uvicorn's HTTP protocol, with shorter ways for what is there as a whole: an answer leaves in one write, a body is taken at once.
 
 uvicorn writes the head and the body of an answer one after the other (two system calls of about 10 µs each), and looks at every
 header with two regular expressions. `WHOLE` among a request's extensions has a function ``send`` that takes both, put together by the gate.
@@ -12,6 +12,8 @@ from typing import Final
 
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from skep.web import WHOLE_BODY
 
 WHOLE: Final = "skep.whole_answer"
 """The extension's name in the scope."""
@@ -32,7 +34,21 @@ class HttpProtocol(HttpToolsProtocol):
         cycle = self.cycle
         # Where the connection was given to a WebSocket, there is no cycle (None, whatever its type says), or an older one.
         if getattr(cycle, "scope", None) is self.scope:
-            self.scope["extensions"] = {WHOLE: {"send": partial(_send_whole, cycle)}}
+            self.scope["extensions"] = {
+                WHOLE: {"send": partial(_send_whole, cycle)},
+                WHOLE_BODY: partial(_take_body, cycle),
+            }
+
+
+def _take_body(cycle: RequestResponseCycle) -> bytes | None:
+    """What `RequestResponseCycle.receive` would give, if it is the whole body and came already."""
+    if cycle.more_body or cycle.disconnected or cycle.response_complete or cycle.waiting_for_100_continue:
+        return None
+    body = bytes(cycle.body)
+    cycle.body = bytearray()
+    cycle.message_event.clear()
+    cycle.flow.resume_reading()
+    return body
 
 
 async def _send_whole(cycle: RequestResponseCycle, status: int, lines: bytes, body: bytes) -> None:
@@ -44,6 +60,8 @@ async def _send_whole(cycle: RequestResponseCycle, status: int, lines: bytes, bo
     if cycle.response_started:
         raise RuntimeError("the answer has begun already")
     cycle.response_started = cycle.response_complete = True
+    # They lead from the request back to itself, and would be left to the collector.
+    cycle.scope.pop("extensions", None)
     cycle.waiting_for_100_continue = False
     parts = [STATUS_LINE[status]]
     for name, value in cycle.default_headers:

@@ -115,10 +115,18 @@ class _Memory:
 
 
 class _Child:
-    """One process that is kept alive."""
+    """One process that is kept alive.
 
-    def __init__(self, name: str, orders: Orders, on_reload: Callable[[], None] = lambda: None) -> None:
+    One that ``finishes`` has work left when it is told to end: it is told by its closed pipe, which it hears even when it
+    is still starting, where a signal would end it; and if it isn't there just then, it is started for that.
+    """
+
+    def __init__(
+        self, name: str, orders: Orders, on_reload: Callable[[], None] = lambda: None, *, finishes: bool = False
+    ) -> None:
         self.name = name
+        self._finishes = finishes
+        self._is_given_up = False
         self._on_reload = on_reload
         self._shall_reload = False
         self._is_listening = False
@@ -134,18 +142,21 @@ class _Child:
 
         Raises ServerFailedError when it ends before it said anything, unless ``restart_first``.
         """
-        failures = 0
+        failures, has_finished = 0, False
         while not ending.is_set():
             started = time.monotonic()
             code = await self._run_once(ending)
             if ending.is_set():
-                return
+                has_finished = code == 0
+                break
             if not (restart_first or self._has_spoken):
                 raise ServerFailedError(what=self.name, reason="it ended", role=self.name, code=code)
             failures = 0 if time.monotonic() - started > _STEADY_SECONDS else failures + 1
             pause = _PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1] if failures else 0.0
             event(_log, logging.WARNING, "process died", role=self.name, code=code, again_in_seconds=pause)
             await _wait(ending, pause)
+        if self._finishes and not (has_finished or self._is_given_up):
+            await self._run_once(ending)
 
     async def _run_once(self, ending: asyncio.Event) -> int:
         self._is_listening = False
@@ -174,16 +185,26 @@ class _Child:
         self._is_listening = True
         if self._shall_reload:
             self._shall_reload = False
-            self.end(signal.SIGHUP)
+            self._signal(signal.SIGHUP)
 
     def reload(self) -> None:
         """Have it read the settings again. One that is just starting may have read the old ones: it is told once it hears."""
         if self._is_listening:
-            self.end(signal.SIGHUP)
+            self._signal(signal.SIGHUP)
         else:
             self._shall_reload = True
 
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def end(self) -> None:
+        if self._finishes and self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+        else:
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._is_given_up = True
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(number)
 
@@ -207,7 +228,7 @@ class _Crew:
         if settings.watch.enabled:
             self._others.append(_Child("watcher", replace(other, role="watcher")))
         pusher = replace(counting, role="pusher", metrics_part=settings.server.workers, metrics_told=memory.told)
-        self._pushers = [_Child("pusher", pusher)] if memory.told >= 0 else []
+        self._pushers = [_Child("pusher", pusher, finishes=True)] if memory.told >= 0 else []
         self._ending = asyncio.Event()
         self._all_ended = asyncio.Event()
         self._had_terminal = has_terminal()
@@ -316,7 +337,7 @@ async def _end(children: list[_Child], keeping: list[asyncio.Task[None]], second
     if late:
         event(_log, logging.WARNING, "processes killed", seconds=seconds)
         for child in children:
-            child.end(signal.SIGKILL)
+            child.kill()
     await asyncio.gather(*keeping, return_exceptions=True)
 
 

@@ -35,6 +35,7 @@ from skep.spend.models import (
     Ask,
     Caller,
     Charge,
+    Exceeded,
     Metric,
     Mode,
     Outcome,
@@ -57,7 +58,7 @@ from skep.spend.models import (
     new_call_id,
 )
 from skep.spend.money import parse_usd, usd_text, usd_to_nusd
-from skep.spend.prices import cost_nusd, make_price, worst_cost_nusd
+from skep.spend.prices import cost_nusd, make_price, price_on_terms, worst_cost_nusd
 from skep.spend.rulebook import Rulebook, RuleKind
 from skep.spend.rules import Rules
 from skep.spend.service import Metering, open_metering
@@ -79,6 +80,7 @@ __all__ = [
     "Caller",
     "Charge",
     "DearFieldError",
+    "Exceeded",
     "Explanation",
     "ForeignDatabaseError",
     "IssuedKey",
@@ -136,6 +138,7 @@ __all__ = [
     "open_metering",
     "parse_since",
     "parse_usd",
+    "price_on_terms",
     "report_csv",
     "usd_text",
     "usd_to_nusd",

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from psycopg.rows import class_row
 
-from skep.observe import Metrics, event
+from skep.observe import LOG_LAG_SECONDS, Metrics, event
 from skep.spend.database_bank import queries
 from skep.spend.metrics import ALERTS, WEBHOOKS
 from skep.spend.models import Alert
@@ -67,8 +67,11 @@ class Alerts:
             alerts = sorted(await cursor.fetchall(), key=lambda alert: (alert.noticed_at, alert.rule_id, alert.percent))
             for alert in alerts:
                 _log_alert(alert)
+            ending = await _wait_until_written() if alerts else None
         for alert in alerts:
             self._metrics.add(ALERTS, (alert.metric, str(alert.percent)))
+        if ending is not None:
+            raise ending
         return alerts
 
     async def deliver(self) -> None:
@@ -106,6 +109,18 @@ class Alerts:
             reason=reason,
             again_in_seconds=None if pause is None else round(pause),
         )
+
+
+async def _wait_until_written() -> asyncio.CancelledError | None:
+    """Nobody waits for these rows, and should this process be killed before the lines are written, another one tells them.
+
+    Whoever cancels it ends in an orderly way and writes them: told twice they would be if the transaction broke off now.
+    """
+    try:
+        await asyncio.sleep(LOG_LAG_SECONDS)
+    except asyncio.CancelledError as ending:
+        return ending
+    return None
 
 
 def _log_alert(alert: Alert) -> None:

@@ -25,6 +25,7 @@ _PARTS: Mapping[str, str] = {
     "output_mtok": "output_nusd_per_mtok",
     "cache_read_mtok": "cached_input_nusd_per_mtok",
     "cache_write_mtok": "cache_write_nusd_per_mtok",
+    "cache_write_1h_mtok": "cache_write_1h_nusd_per_mtok",
     "output_reasoning_mtok": "reasoning_nusd_per_mtok",
     "input_audio_mtok": "input_audio_nusd_per_mtok",
     "output_audio_mtok": "output_audio_nusd_per_mtok",

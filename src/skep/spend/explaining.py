@@ -8,10 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from skep.spend.interfaces import BudgetExceededError, DearFieldError, LimitExceededError, UnpricedError
 from skep.spend.models import Metric, Mode, Outcome, Period, Price, Step, Subject, Usage
 from skep.spend.money import usd_text
 from skep.spend.prices import MTOK, CostPart, cost_parts, price_of_facts
 from skep.spend.refusing import amount_text
+
+_REFUSALS = frozenset(
+    error().code for error in (BudgetExceededError, LimitExceededError, UnpricedError, DearFieldError)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,14 @@ class CallRow:
     reasoning_tokens: int | None
     input_audio_tokens: int | None
     output_audio_tokens: int | None
+    cache_write_1h_tokens: int | None
     cost_nusd: int | None
     price_version: str | None
     estimated: bool
     outcome: Outcome
     holds: list[int]
     tried: list[dict[str, Any]] | None
+    exceeded: list[int] | None
     rates: dict[str, Any] | None
 
 
@@ -68,6 +75,16 @@ class ChargedRule:
 
 
 @dataclass(frozen=True, slots=True)
+class NoRoom:
+    """What a rule would have refused a call for, as the process that admitted it knew."""
+
+    taken: int
+    """Used and reserved before."""
+    amount: int
+    """Of the rule, at that time."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuleCharge:
     """What a call took of one budget or limit."""
 
@@ -77,6 +94,8 @@ class RuleCharge:
     reserved: int
     """Before it left, in the unit of the metric: nano-dollars, calls, tokens."""
     charged: int
+    exceeded: NoRoom | None
+    """How the rule, which is soft or a shadow, had no room for it; None: there was room, or the rule is hard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +122,9 @@ class Explanation:
     call_id: str
     started_at: datetime
     model: str
-    """That was asked for, or the one that a budget put in its place: then the first step says so."""
+    """That answered or was to answer."""
+    asked_model: str
+    """That the client named: another one where a budget or a limit put a cheaper one in its place. The first step says why."""
     face: str
     stream: bool
     key_id: str
@@ -138,11 +159,13 @@ def explain(row: CallRow, rules: Iterable[ChargedRule]) -> Explanation:
         row.reasoning_tokens,
         row.input_audio_tokens,
         row.output_audio_tokens,
+        row.cache_write_1h_tokens,
     )
     return Explanation(
         call_id=str(row.call_id),
         started_at=row.started_at,
         model=row.model,
+        asked_model=_asked_model(row),
         face=row.face,
         stream=row.stream,
         key_id=row.key_id,
@@ -162,8 +185,13 @@ def explain(row: CallRow, rules: Iterable[ChargedRule]) -> Explanation:
         duration_ms=_ms(row.duration_us),
         usage=usage,
         cost=_cost(row, usage),
-        rules=_charges(row.holds, {rule.window_id: rule for rule in rules}),
+        rules=_charges(row, {rule.window_id: rule for rule in rules}),
     )
+
+
+def _asked_model(row: CallRow) -> str:
+    first = row.tried[0] if row.tried else None
+    return first["what"] if first is not None and first["outcome"] in _REFUSALS else row.model
 
 
 def _steps(row: CallRow) -> list[Step]:
@@ -189,11 +217,16 @@ def _cost(row: CallRow, usage: Usage) -> Cost:
     )
 
 
-def _charges(holds: Sequence[int], rules: Mapping[int, ChargedRule]) -> list[RuleCharge]:
+def _charges(row: CallRow, rules: Mapping[int, ChargedRule]) -> list[RuleCharge]:
+    exceeded = {window_id: NoRoom(taken, amount) for window_id, taken, amount in _triples(row.exceeded or [])}
     return [
-        RuleCharge(window_id, rules.get(window_id), reserved, charged)
-        for window_id, reserved, charged in zip(holds[::3], holds[1::3], holds[2::3], strict=True)
+        RuleCharge(window_id, rules.get(window_id), reserved, charged, exceeded.get(window_id))
+        for window_id, reserved, charged in _triples(row.holds)
     ]
+
+
+def _triples(numbers: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    return zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
 
 
 def _ms(us: int | None) -> float | None:
@@ -203,7 +236,8 @@ def _ms(us: int | None) -> float | None:
 def explanation_lines(call: Explanation) -> Iterator[str]:
     """An explanation for people."""
     yield f"call {call.call_id}: {call.outcome}"
-    yield f"  asked: {call.model} by {call.face}{', streamed' if call.stream else ''}, {call.started_at:%Y-%m-%d %H:%M:%S.%f} UTC"
+    instead = "" if call.asked_model == call.model else f", answered by {call.model} in its stead"
+    yield f"  asked: {call.asked_model}{instead} by {call.face}{', streamed' if call.stream else ''}, {call.started_at:%Y-%m-%d %H:%M:%S.%f} UTC"
     by = [f"key {call.key_name or call.key_id}"]
     by += [f"{word} {value}" for word in ("user", "session", "tier") if (value := getattr(call, word)) is not None]
     yield f"  by: {', '.join(by + [f'tag {tag}' for tag in call.tags])}"
@@ -228,6 +262,8 @@ def _cost_lines(call: Explanation) -> Iterator[str]:
     if cost.request_nusd:
         yield f"    {usd_text(cost.request_nusd)} USD for the call itself"
     price = f", price {cost.price_version}" if cost.price_version else ""
+    if cost.price is not None and cost.price.terms:
+        price += f" ({cost.price.terms})"
     if cost.cost_usd is None:
         yield f"  cost: not known{price}"
     elif cost.parts or cost.request_nusd:
@@ -235,8 +271,9 @@ def _cost_lines(call: Explanation) -> Iterator[str]:
         rounded = "" if exact % MTOK == 0 else ", rounded to a nano-dollar"
         yield f"  cost: {cost.cost_usd} USD{price}{rounded}"
     else:
-        reserved = " as reserved" if call.outcome == "lost" else ""
-        yield f"  cost: {cost.cost_usd} USD{reserved}{price}"
+        is_told = cost.cost_nusd and cost.price_version is None and call.usage.input_tokens is not None
+        how = " as reserved" if call.outcome == "lost" else " as the provider told" if is_told else ""
+        yield f"  cost: {cost.cost_usd} USD{how}{price}"
 
 
 def _tokens_text(usage: Usage) -> str:
@@ -254,6 +291,15 @@ def _charge_text(charge: RuleCharge) -> str:
         return f"window {charge.window_id} of a rule that is gone: {charge.charged} of {charge.reserved} reserved"
     whose = " ".join(filter(None, [rule.subject, rule.value]))
     if rule.metric == "concurrent":
-        return f"{rule.name} ({whose}, {rule.mode}): {charge.reserved} at once while it lasted"
-    charged, reserved = amount_text(rule.metric, charge.charged), amount_text(rule.metric, charge.reserved)
-    return f"{rule.name} ({whose}, {rule.mode}): {charged} of {reserved} reserved"
+        took = f"{charge.reserved} at once while it lasted"
+    else:
+        took = f"{amount_text(rule.metric, charge.charged)} of {amount_text(rule.metric, charge.reserved)} reserved"
+    return f"{rule.name} ({whose}, {rule.mode}): {took}{_no_room_text(rule, charge.exceeded)}"
+
+
+def _no_room_text(rule: ChargedRule, exceeded: NoRoom | None) -> str:
+    if exceeded is None:
+        return ""
+    taken, amount = amount_text(rule.metric, exceeded.taken), amount_text(rule.metric, exceeded.amount)
+    # What a rule would do is said by what it was: a rule that was made hard since is shown as it is now.
+    return f"; no room for it, a hard rule would have refused it: {taken} of {amount} were taken"

@@ -60,7 +60,10 @@ class UnpricedError(RefusedError):
 class DearFieldError(UnpricedError):
     """With {param} the call costs other than the price of the model {model} says, and the budget {rule} ({whose}) counts money."""
 
-    fix = "Leave {param} out, or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
+    fix = (
+        "Leave {param} out; or say what it costs (models.{model}.service_tiers, models.{model}.search_usd);"
+        " or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
+    )
 
 
 class MeterUnavailableError(UnavailableError):

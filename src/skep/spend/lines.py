@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import orjson
 
-from skep.spend.models import Ask, Caller, Charge, Settlement, Step, Usage
+from skep.spend.models import Ask, Caller, Charge, Exceeded, Settlement, Step, Usage
 from skep.spend.prices import is_plain
 from skep.spend.tickets import HeldTicket
 
@@ -45,11 +45,13 @@ COLUMNS = (
     "reasoning_tokens",
     "input_audio_tokens",
     "output_audio_tokens",
+    "cache_write_1h_tokens",
     "cost_nusd",
     "price_version",
     "estimated",
     "outcome",
     "tried",
+    "exceeded",
     "holds",
 )
 """In the order of a line; the ledger's staging table has the same."""
@@ -66,9 +68,9 @@ MOST_STEPS = 50
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": "\ufffd"})
 _NO_USAGE = Usage()
 _NO_PARTS = f"\t{NULL}\t{NULL}\t"
-_NO_LAST_PARTS = f"\t{NULL}" * 3
-_UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 9])
-"""From ``provider`` to ``output_audio_tokens``, in a line of a call that has not ended."""
+_NO_LAST_PARTS = f"\t{NULL}" * 4
+_UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 10])
+"""From ``provider`` to ``cache_write_1h_tokens``, in a line of a call that has not ended."""
 
 
 @lru_cache(maxsize=20_000)
@@ -106,7 +108,8 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
         ]
     )
     cost = NULL if cost_nusd is None else cost_nusd
-    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{{{holds}}}\n"
+    exceeded = _exceeded(ticket.exceeded)
+    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}\t{{{holds}}}\n"
 
 
 def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
@@ -122,8 +125,15 @@ def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged
         f"E\t{ticket.head}\t{cell(settlement.provider)}\t{cell(settlement.model_used)}\t{_number(settlement.status)}"
         f"\t{settlement.attempts}\t{_us(settlement.ttft_ms)}\t{_us(settlement.duration_ms)}\t{_usage(usage)}"
         f"\t{_number(charge.cost_nusd)}\t{charge.price_version or NULL}\t{'t' if charge.estimated else 'f'}"
-        f"\t{settlement.outcome}\t{_tried(settlement.tried)}\t{{{holds}}}\n"
+        f"\t{settlement.outcome}\t{_tried(settlement.tried)}\t{_exceeded(ticket.exceeded)}"
+        f"\t{{{holds}}}\n"
     )
+
+
+def _exceeded(rules: Sequence[Exceeded]) -> str:
+    if not rules:
+        return NULL
+    return "{" + ",".join([f"{each.window_id},{each.taken},{each.rule.amount}" for each in rules]) + "}"
 
 
 def _usage(usage: Usage) -> str:
@@ -138,6 +148,7 @@ def _usage(usage: Usage) -> str:
             _number(usage.reasoning_tokens),
             _number(usage.input_audio_tokens),
             _number(usage.output_audio_tokens),
+            _number(usage.cache_write_1h_tokens),
         ]
     )
 

@@ -201,7 +201,14 @@ def needs(plan: Plan, ask: Ask, output_tokens: int) -> dict[Metric, int]:
             0
             if price is None
             else min(
-                worst_cost_nusd(price, ask.input_tokens_at_most, output_tokens, has_audio=ask.has_audio), MOST_NEED
+                worst_cost_nusd(
+                    price,
+                    ask.input_tokens_at_most,
+                    output_tokens,
+                    has_audio=ask.has_audio,
+                    keeps_an_hour=ask.keeps_an_hour,
+                ),
+                MOST_NEED,
             )
         )
     return found
@@ -234,6 +241,7 @@ def is_plausible(usage: Usage) -> bool:
         usage.reasoning_tokens,
         usage.input_audio_tokens,
         usage.output_audio_tokens,
+        usage.cache_write_1h_tokens,
     ):
         if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
             return False
@@ -245,7 +253,9 @@ def use(ask: Ask, settlement: Settlement) -> Use:
     if settlement.usage is None:
         used = Use(None, None) if settlement.estimated and not settlement.wasted else Use(0, 0)
     else:
-        used = _used(settlement.usage, settlement.price or ask.price)
+        used = _used(settlement.usage, None if settlement.is_unpriced else settlement.price or ask.price)
+        if used.cost_nusd is None and settlement.told_nusd is not None:
+            used = Use(min(settlement.told_nusd, MOST_NEED), used.tokens)
     for usage, price in settlement.wasted:
         more = _used(usage, price or ask.price)
         used = Use(_sum(used.cost_nusd, more.cost_nusd), _sum(used.tokens, more.tokens))

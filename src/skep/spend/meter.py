@@ -19,7 +19,7 @@ from skep.spend.leasing import IN_USE_SECONDS
 from skep.spend.limiting import Room, rooms
 from skep.spend.lines import begin_line, caller_columns, end_line, head
 from skep.spend.matching import MOST_NEED, Plan, RuleBook, Seat, is_plausible, needs, use
-from skep.spend.models import Ask, Caller, Charge, Metric, Price, Rule, Settlement, Standing, Ticket
+from skep.spend.models import Ask, Caller, Charge, Exceeded, Metric, Price, Rule, Settlement, Standing, Ticket
 from skep.spend.ports import Bank, Journal, Wish
 from skep.spend.prices import worst_cost_nusd
 from skep.spend.refusing import refusal, unpriced
@@ -168,7 +168,7 @@ class LeasedMeter(Meter):
         if settlement.usage is not None and not is_plausible(settlement.usage):
             settlement = dataclasses.replace(settlement, usage=None, estimated=True)
         used = use(held.ask, settlement)
-        price = settlement.price or held.ask.price
+        price = None if settlement.is_unpriced else settlement.price or held.ask.price
         if price is not None and price.version not in self.prices:
             self.prices[price.version] = price
         charge = Charge(
@@ -221,15 +221,16 @@ class LeasedMeter(Meter):
         tokens, cap = self._output_tokens(ask, plan)
         wanted = needs(plan, ask, tokens)
         holds: list[tuple[Holding, int]] = []
-        exceeded: list[Rule] = []
+        exceeded: list[Exceeded] = []
         for seat in plan.seats:
             holding = seat.holding
             need = wanted[seat.rule.metric]
             if (holding is None or now >= holding.ends) and (holding := seat.present(now)) is None:
                 return None
             if not seat.is_hard:
-                if holding.settled + holding.reserved + need > seat.rule.amount:
-                    exceeded.append(seat.rule)
+                taken = holding.settled + holding.reserved
+                if taken + need > seat.rule.amount:
+                    exceeded.append(Exceeded(seat.rule, holding.window_id, min(taken, MOST_NEED)))
             elif holding.granted - holding.used - holding.reserved < need:
                 return None
             holds.append((holding, need))
@@ -440,7 +441,13 @@ def _worst_nusd(ticket: HeldTicket) -> int | None:
     """What a call costs at most, for the ledger should it be lost; None when that is not known."""
     ask, worst = ticket.ask, ticket.worst_nusd
     if worst is None and ask.price is not None and ask.output_tokens_at_most is not None:
-        worst = worst_cost_nusd(ask.price, ask.input_tokens_at_most, ask.output_tokens_at_most, has_audio=ask.has_audio)
+        worst = worst_cost_nusd(
+            ask.price,
+            ask.input_tokens_at_most,
+            ask.output_tokens_at_most,
+            has_audio=ask.has_audio,
+            keeps_an_hour=ask.keeps_an_hour,
+        )
     return None if worst is None else min(worst * ticket.attempts, MOST_NEED)
 
 

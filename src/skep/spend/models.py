@@ -58,11 +58,9 @@ os.register_at_fork(after_in_child=_random.seed)
 
 def new_call_id() -> str:
     """A new call id: a UUID of version 7 (RFC 9562), whose first 48 bits are the milliseconds of its making."""
-    bits = _random.getrandbits(74)
-    high = (time.time_ns() // 1_000_000 << 16) | 0x7000 | (bits >> 62)
-    low = (bits & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
-    text = f"{high:016x}{low:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    ms, bits = time.time_ns() // 1_000_000, _random.getrandbits(74)
+    variant = 0x8000 | (bits >> 48) & 0x3FFF
+    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{bits >> 62:03x}-{variant:04x}-{bits & 0xFFFF_FFFF_FFFF:012x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,7 @@ class Rates:
     reasoning_nusd_per_mtok: int | None = None
     input_audio_nusd_per_mtok: int | None = None
     output_audio_nusd_per_mtok: int | None = None
+    cache_write_1h_nusd_per_mtok: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +96,8 @@ class Price:
     """For each call, besides its tokens."""
     version: str = ""
     """Made by `prices.make_price`; empty only where nobody will look at it."""
+    terms: str = ""
+    """What the call asked for that the list price is not for (``service_tier flex``); empty: nothing."""
 
 
 @dataclass(slots=True)
@@ -104,7 +105,7 @@ class Usage:
     """Tokens of one call in the provider's own count. Each None when the provider did not tell.
 
     ``input_tokens`` includes cached, cache-write and audio input; ``output_tokens`` includes reasoning and audio output.
-    The parts do not overlap. A provider that counts its input without the cached part is brought to this form by whoever
+    ``cache_write_tokens`` includes those that are kept for an hour. The other parts do not overlap. A provider that counts its input without the cached part is brought to this form by whoever
     reads its answer.
     """
 
@@ -115,6 +116,7 @@ class Usage:
     reasoning_tokens: int | None = None
     input_audio_tokens: int | None = None
     output_audio_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
 
 
 @dataclass(slots=True)
@@ -148,9 +150,21 @@ class Ask:
     stream: bool = False
     has_audio: bool = False
     """Whether audio goes in or is asked for; only then the reservation counts with the rates of audio."""
+    keeps_an_hour: bool = False
+    """Whether the provider is to keep input for an hour; only then the reservation counts with that rate."""
     call_id: str = field(default_factory=new_call_id)
     """A UUID; the ledger's name of the call."""
     trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A soft or shadow rule that had no room for a call it let pass, as the process that admitted the call knew it."""
+
+    rule: Rule
+    window_id: int
+    taken: int
+    """Used and reserved before this call. Of what calls of other processes take, what is in the ledger."""
 
 
 @dataclass(slots=True, eq=False)
@@ -164,8 +178,8 @@ class Ticket:
     """What the gateway must put into the request as its bound, because the client named none; None: leave it alone."""
     output_tokens_reckoned: int = 0
     """How many tokens of output the reservation has room for."""
-    exceeded: tuple[Rule, ...] = ()
-    """Soft and shadow rules that are used up: for a warning header (soft) and the metrics."""
+    exceeded: tuple[Exceeded, ...] = ()
+    """Soft and shadow rules without room for it: told in a header (soft), the log, the ledger and the metrics."""
     is_begun: bool = False
     is_closed: bool = False
 
@@ -204,7 +218,11 @@ class Settlement:
     ttft_ms: float | None = None
     duration_ms: float | None = None
     price: Price | None = None
-    """Of the route that was used."""
+    """Of the route that was used; None: the one that was asked with."""
+    is_unpriced: bool = False
+    """It is not known what the call cost, whatever it was asked with."""
+    told_nusd: int | None = None
+    """What the provider says it charged: it counts where no price is known."""
     tried: tuple[Step, ...] = ()
     """Empty when the first route answered at once."""
     wasted: tuple[tuple[Usage, Price | None], ...] = ()
@@ -297,6 +315,8 @@ class WindowState:
     """Held by processes, for calls under way and in store."""
     overage: int
     """What calls took beyond what was reserved for them."""
+    exceeded: int
+    """Calls that passed without room, because the rule is soft or a shadow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from skep.spend.models import Price, Rates, Tier, Usage
@@ -22,13 +25,31 @@ class CostPart:
     nusd_per_mtok: int
 
 
-def make_price(rates: Rates, tiers: Iterable[Tier] = (), *, request_nusd: int = 0) -> Price:
-    """A price with its version: the first 12 hexadecimal digits of a SHA-256 over all its numbers."""
+def make_price(rates: Rates, tiers: Iterable[Tier] = (), *, request_nusd: int = 0, terms: str = "") -> Price:
+    """A price with its version: the first 12 hexadecimal digits of a SHA-256 over all its numbers, and its terms."""
     ordered = tuple(sorted(tiers, key=lambda tier: tier.above_input_tokens))
     numbers = repr(
         (_numbers(rates), [(tier.above_input_tokens, _numbers(tier.rates)) for tier in ordered], request_nusd)
     )
-    return Price(rates, ordered, request_nusd, hashlib.sha256(numbers.encode()).hexdigest()[:12])
+    version = hashlib.sha256((numbers + terms).encode()).hexdigest()[:12]
+    return Price(rates, ordered, request_nusd, version, terms)
+
+
+@lru_cache(maxsize=1024)
+def price_on_terms(price: Price, terms: str, *, factor: Decimal = Decimal(1), more_nusd: int = 0) -> Price:
+    """A price on other terms than those of the list: every rate of its tokens times ``factor``, and so much more for the call.
+
+    What is finer than a nano-dollar for a million tokens is rounded up.
+    """
+
+    def times(rates: Rates) -> Rates:
+        told: dict[str, Any] = {
+            name: math.ceil(rate * factor) for name in Rates.__slots__ if (rate := getattr(rates, name)) is not None
+        }
+        return Rates(**told)
+
+    tiers = [Tier(tier.above_input_tokens, times(tier.rates)) for tier in price.tiers]
+    return make_price(times(price.rates), tiers, request_nusd=price.request_nusd + more_nusd, terms=terms)
 
 
 def cost_nusd(price: Price, usage: Usage) -> int | None:
@@ -44,6 +65,8 @@ def cost_nusd(price: Price, usage: Usage) -> int | None:
     if not is_plain(usage):
         total += _more(usage.cached_input_tokens, rates.cached_input_nusd_per_mtok, rates.input_nusd_per_mtok)
         total += _more(usage.cache_write_tokens, rates.cache_write_nusd_per_mtok, rates.input_nusd_per_mtok)
+        written = _or(rates.cache_write_nusd_per_mtok, rates.input_nusd_per_mtok)
+        total += _more(usage.cache_write_1h_tokens, rates.cache_write_1h_nusd_per_mtok, written)
         total += _more(usage.input_audio_tokens, rates.input_audio_nusd_per_mtok, rates.input_nusd_per_mtok)
         total += _more(usage.reasoning_tokens, rates.reasoning_nusd_per_mtok, rates.output_nusd_per_mtok)
         total += _more(usage.output_audio_tokens, rates.output_audio_nusd_per_mtok, rates.output_nusd_per_mtok)
@@ -56,9 +79,11 @@ def cost_parts(price: Price, usage: Usage) -> list[CostPart]:
     if usage.input_tokens is None:
         return []
     rates = _rates_for(price, usage.input_tokens)
+    hour = 0 if rates.cache_write_1h_nusd_per_mtok is None else usage.cache_write_1h_tokens or 0
     entry = [
         ("cached input", usage.cached_input_tokens, rates.cached_input_nusd_per_mtok),
-        ("cache write", usage.cache_write_tokens, rates.cache_write_nusd_per_mtok),
+        ("cache write", (usage.cache_write_tokens or 0) - hour, rates.cache_write_nusd_per_mtok),
+        ("cache write for an hour", hour, rates.cache_write_1h_nusd_per_mtok),
         ("input audio", usage.input_audio_tokens, rates.input_audio_nusd_per_mtok),
     ]
     exit_ = [
@@ -85,18 +110,20 @@ def price_facts(price: Price) -> dict[str, Any]:
 def price_of_facts(facts: Mapping[str, Any]) -> Price:
     """The price behind what `price_facts` made."""
     tiers = [Tier(tier["above_input_tokens"], Rates(**tier["rates"])) for tier in facts["tiers"]]
-    return make_price(Rates(**facts["rates"]), tiers, request_nusd=facts["request_nusd"])
+    return make_price(Rates(**facts["rates"]), tiers, request_nusd=facts["request_nusd"], terms=facts.get("terms", ""))
 
 
-def worst_cost_nusd(price: Price, input_tokens: int, output_tokens: int, *, has_audio: bool = False) -> int:
+def worst_cost_nusd(
+    price: Price, input_tokens: int, output_tokens: int, *, has_audio: bool = False, keeps_an_hour: bool = False
+) -> int:
     """The most that a call with at most so many tokens can cost: every token at the dearest rate it may have. Rounded up."""
     if not price.tiers:
-        worst = input_tokens * _dearest_input(price.rates, has_audio=has_audio)
+        worst = input_tokens * _dearest_input(price.rates, has_audio=has_audio, keeps_an_hour=keeps_an_hour)
         worst += output_tokens * _dearest_output(price.rates, has_audio=has_audio)
         return price.request_nusd - (-worst // MTOK)
     candidates = [price.rates, *(tier.rates for tier in price.tiers if input_tokens > tier.above_input_tokens)]
     worst = max(
-        input_tokens * _dearest_input(rates, has_audio=has_audio)
+        input_tokens * _dearest_input(rates, has_audio=has_audio, keeps_an_hour=keeps_an_hour)
         + output_tokens * _dearest_output(rates, has_audio=has_audio)
         for rates in candidates
     )
@@ -111,6 +138,7 @@ def is_plain(usage: Usage) -> bool:
         and usage.cache_write_tokens is None
         and usage.input_audio_tokens is None
         and usage.output_audio_tokens is None
+        and usage.cache_write_1h_tokens is None
     )
 
 
@@ -123,13 +151,15 @@ def _rates_for(price: Price, input_tokens: int) -> Rates:
     return rates
 
 
-def _dearest_input(rates: Rates, *, has_audio: bool) -> int:
+def _dearest_input(rates: Rates, *, has_audio: bool, keeps_an_hour: bool) -> int:
     audio = rates.input_audio_nusd_per_mtok if has_audio else None
+    hour = rates.cache_write_1h_nusd_per_mtok if keeps_an_hour else None
     return max(
         rates.input_nusd_per_mtok,
         rates.cached_input_nusd_per_mtok or 0,
         rates.cache_write_nusd_per_mtok or 0,
         audio or 0,
+        hour or 0,
     )
 
 
@@ -143,7 +173,12 @@ def _more(tokens: int | None, rate: int | None, whole_rate: int) -> int:
     return 0 if not tokens or rate is None else tokens * (rate - whole_rate)
 
 
+def _or(rate: int | None, whole_rate: int) -> int:
+    return whole_rate if rate is None else rate
+
+
 def _numbers(rates: Rates) -> tuple[int | None, ...]:
+    hour = rates.cache_write_1h_nusd_per_mtok
     return (
         rates.input_nusd_per_mtok,
         rates.output_nusd_per_mtok,
@@ -152,4 +187,6 @@ def _numbers(rates: Rates) -> tuple[int | None, ...]:
         rates.reasoning_nusd_per_mtok,
         rates.input_audio_nusd_per_mtok,
         rates.output_audio_nusd_per_mtok,
+        # Prices without it keep the version that they had before there was one.
+        *(() if hour is None else (hour,)),
     )

@@ -124,8 +124,8 @@ create temporary table if not exists call_stage (
     tier text, tags text[], model text, face text, stream boolean, trace_id text, provider text, model_used text,
     status integer, attempts integer, ttft_us bigint, duration_us bigint, input_tokens bigint, cached_input_tokens bigint,
     cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, input_audio_tokens bigint,
-    output_audio_tokens bigint, cost_nusd bigint, price_version text, estimated boolean, outcome text, tried jsonb,
-    holds bigint[]
+    output_audio_tokens bigint, cache_write_1h_tokens bigint, cost_nusd bigint, price_version text, estimated boolean,
+    outcome text, tried jsonb, exceeded bigint[], holds bigint[]
 ) on commit delete rows;
 
 -- name: begin_flush
@@ -164,23 +164,26 @@ with fresh as (
     insert into call (
         call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
         provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
-        output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cost_nusd, price_version, estimated, outcome,
-        holds, tried
+        output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd,
+        price_version, estimated, outcome, holds, tried, exceeded
     )
     select
         call_id, timestamptz 'epoch' + started_us * interval '1 microsecond', project_id, key_id, key_name, user_name, session,
         tier, tags, model, face, stream, trace_id, provider, model_used, status, attempts, ttft_us, duration_us, input_tokens,
         cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens,
-        cost_nusd, price_version, estimated, outcome, holds, tried
+        cache_write_1h_tokens, cost_nusd, price_version, estimated, outcome, holds, tried, exceeded
     from call_stage
     on conflict do nothing
-    returning holds
+    returning holds, exceeded
 ), charges as materialized (
     select f.holds[i] as window_id, sum(f.holds[i + 2])::bigint as charged,
-        sum(greatest(f.holds[i + 2] - f.holds[i + 1], 0))::bigint as overage
+        sum(greatest(f.holds[i + 2] - f.holds[i + 1], 0))::bigint as overage,
+        count(*) filter (where f.exceeded is not null and exists (
+            select from generate_series(1, cardinality(f.exceeded), 3) j where f.exceeded[j] = f.holds[i]
+        )) as exceeded
     from fresh f, generate_series(1, cardinality(f.holds), 3) i group by 1
 ), locked as materialized (
-    select w.window_id, w.rule_id, w.subject_value, w.started_at, w.ends_at, w.alerted, c.charged, c.overage
+    select w.window_id, w.rule_id, w.subject_value, w.started_at, w.ends_at, w.alerted, c.charged, c.overage, c.exceeded
     from rule_window w join charges c using (window_id) order by w.window_id for update of w
 ), mine as materialized (
     select l.window_id, l.amount from lease l join locked using (window_id)
@@ -193,9 +196,10 @@ with fresh as (
     where l.process_id = %(process_id)s and l.window_id = v.window_id and v.moved > 0
 ), counted as (
     update rule_window w set used = w.used + v.charged, leased = w.leased - v.moved, overage = w.overage + v.overage,
+        exceeded = w.exceeded + v.exceeded,
         alerted = greatest(w.alerted, (
             select max(p) from unnest(r.alert_percents) p
-            where (w.used + v.charged)::numeric * 100 >= r.amount::numeric * p
+            where w.used + v.charged > 0 and (w.used + v.charged)::numeric * 100 >= r.amount::numeric * p
         ))
     from moves v join rule r using (rule_id) where w.window_id = v.window_id
     returning w.window_id, w.used, w.leased, w.alerted
@@ -309,7 +313,7 @@ delete from rule where project_id = %(project_id)s and subject = 'key' and subje
 
 -- name: fetch_windows
 -- Where the present windows of a project's rules stand.
-select w.rule_id, w.subject_value as value, w.started_at, w.ends_at, w.used, w.leased, w.overage
+select w.rule_id, w.subject_value as value, w.started_at, w.ends_at, w.used, w.leased, w.overage, w.exceeded
 from rule_window w join rule r using (rule_id)
 where r.project_id = %(project_id)s and w.started_at = period_start(r.period, now())
 order by w.rule_id, w.used desc limit %(limit)s;
@@ -450,7 +454,8 @@ select * from unnest(%(versions)s::text[], %(rates)s::jsonb[]) on conflict do no
 -- One call of the principal's project. Its id tells when it was made, which spares looking through all days.
 select call_id, started_at, key_id, key_name, user_name as user, session, tier, tags, model, face, stream, trace_id, provider,
     model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
-    reasoning_tokens, input_audio_tokens, output_audio_tokens, cost_nusd, price_version, estimated, outcome, holds, tried,
+    reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd, price_version, estimated,
+    outcome, holds, tried, exceeded,
     (select rates from price where version = price_version) as rates
 from call where project_id = %(project_id)s and call_id = %(call_id)s and started_at between %(from)s and %(until)s;
 

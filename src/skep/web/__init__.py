@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
-from skep.web.models import WHOLE_ANSWER, Call, Caller, Endpoint, Notes, json_answer
+from skep.web.models import WHOLE_ANSWER, WHOLE_BODY, Call, Caller, Endpoint, Notes, Refusal, json_answer
 from skep.web.openai_errors import (
     OPENAI_ERROR_SCHEMA,
     OPENAI_PREFIX,
@@ -17,6 +17,7 @@ __all__ = [
     "OPENAI_ERROR_SCHEMA",
     "OPENAI_PREFIX",
     "WHOLE_ANSWER",
+    "WHOLE_BODY",
     "BodyInvalidError",
     "BodyTooLargeError",
     "Call",
@@ -24,6 +25,7 @@ __all__ = [
     "Endpoint",
     "Notes",
     "QueryInvalidError",
+    "Refusal",
     "json_answer",
     "openai_error_bytes",
     "openai_error_headers",

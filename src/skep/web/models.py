@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Literal, TypeVar
@@ -23,6 +23,10 @@ WHOLE_ANSWER: Final = "skep.whole_answer"
 """The type of a message of ours, which the gate takes beside those of ASGI: ``status``, ``headers`` and ``body`` of an answer that is
 there as a whole, without ``content-length``. It leaves in one write where the server can do that."""
 
+WHOLE_BODY: Final = "skep.whole_body"
+"""Among a request's extensions, where the server can do that: a function that gives the body if all of it is there, else None. Without
+a timer, a message and waiting; what it gave is not received any more."""
+
 Caller = Literal["public"] | Role
 """Who may call a route: anybody, or at least this role."""
 
@@ -37,6 +41,21 @@ class Notes:
     """Facts for the request's one line in the log; None is left out."""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """For the answer, whatever it becomes; to be added before it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that was answered with an error, before or after its route took it."""
+
+    code: str
+    status: int
+    trace_id: str
+    headers: Iterable[tuple[bytes, bytes]]
+    """Of the request."""
+    log: Mapping[str, object]
+    """What the route noted of it for the log."""
+    seconds: float
+    """How long it took."""
 
 
 @dataclass(slots=True)
@@ -135,6 +154,8 @@ class Endpoint:
     """Whether it is called, for the key that the settings name for that, also when no key was sent; then ``Call.window`` is there."""
     other_answers: Mapping[int, str] = field(default_factory=dict)
     """Answers that a protocol behind the route gives by itself, mostly in JSON: what they mean, by status."""
+    on_refusal: Callable[[Refusal], None] | None = None
+    """Is told of requests that were answered with an error of ours; must not fail."""
     errors: Sequence[type[SkepError]] = ()
     """What it may refuse with, besides what every route may."""
 

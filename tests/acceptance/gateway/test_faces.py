@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
 
 from tests.acceptance.gateway.conftest import Served
 
@@ -54,6 +55,23 @@ def test_an_answer_tells_of_its_call(served: Served, face: str) -> None:
             told["provider"],
             "ok",
         )
+
+
+def test_calls_of_the_local_model_are_counted(served: Served) -> None:
+    def counted() -> tuple[float, float]:
+        samples = [each for family in parse(client.get("/metrics").text) for each in family.samples]
+        own = [each for each in samples if each.labels.get("provider") == "local"]
+        calls = sum(
+            each.value for each in own if each.name == "skep_model_calls_total" and each.labels["outcome"] == "ok"
+        )
+        return calls, sum(each.value for each in own if each.name == "skep_model_tokens_total")
+
+    with served.client() as client:
+        before = counted()
+        answer = client.post(VECTORS, json={"model": "local", "input": ["one text", "another text"]})
+        after = counted()
+    assert after[0] - before[0] == 1
+    assert after[1] - before[1] == answer.json()["usage"]["prompt_tokens"] > 0
 
 
 def _in_ledger(client: httpx.Client, call_id: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
+from psutil import Process
 
 from tests.collector import Agent, Collector, agent, collecting
 from tests.command import Command
@@ -114,13 +115,34 @@ def test_an_agent_is_told_every_call_once(start: Start, tmp_path: Path, is_unix:
         with start("--workers", "2", **said) as pushing:
             pushing.call(CALLS)
             _await_total(found, CALLS)
-            pushing.up.children("pusher")[0].send_signal(signal.SIGKILL)
+            (pusher,) = pushing.up.children("pusher")
+            pusher.send_signal(signal.SIGKILL)
             pushing.call(CALLS)
+            # Who pushes is only just starting when it is told to end, and pushes all the same.
+            _await_another(pushing.up, pusher)
             assert pushing.up.end() == 0
     assert found.total("skep_model_calls_total", outcome="ok", provider=KIND, env="test") == 2 * CALLS
     assert found.total("external_api_credit_used_total", provider=KIND) == pytest.approx(COST_USD * CALLS * 2)
     assert found.total("skep_http_request_duration_seconds", route="/v1/chat/completions") == 2 * CALLS
     assert "skep_database_up:1|g|#env:test" in found.lines
+
+
+def test_what_was_counted_while_nobody_pushed_is_told_in_the_end(start: Start) -> None:
+    with agent() as found, start(DD_DOGSTATSD_URL=found.address) as pushing:
+        for _ in range(3):  # the more often it dies, the longer until it is started again: at last 2 s
+            (pusher,) = pushing.up.children("pusher") or [_await_another(pushing.up, None)]
+            pusher.send_signal(signal.SIGKILL)
+            pusher.wait(10)
+        pushing.call(CALLS)
+        assert pushing.up.end() == 0
+    assert found.total("skep_model_calls_total", outcome="ok", provider=KIND) == CALLS
+
+
+def _await_another(up: Up, pusher: Process | None) -> Process:
+    with eventually() as waits:
+        while not (others := [each for each in up.children("pusher") if each != pusher]) and waits():
+            pass
+    return others[0]
 
 
 def _await_total(found: Agent, calls: int) -> None:
@@ -148,7 +170,9 @@ def test_a_collector_that_is_away_or_slow_costs_no_call_anything(start: Start) -
             with eventually() as waits:
                 while cost(collector) < COST_USD * (CALLS + 1) * 0.999 and waits():
                     pass
-            assert "metrics are taken again" in pushing.up.log.read_text()
+            with eventually() as waits:
+                while "metrics are taken again" not in pushing.up.log.read_text() and waits():
+                    pass
             failed = collector.pushes[-1]["skep_metrics_pushes_total"].points["failed",].value
             assert failed >= 1
             collector.status = 500

@@ -237,3 +237,18 @@ async def test_a_raised_amount_is_told_anew(
     finally:
         await database.close()
     assert [(line["percent"], line["amount"]) for line in lines(caplog)] == [(80, 100), (90, 100), (80, 200)]
+
+
+async def test_rules_of_nothing_have_no_percents(database_url: str, tmp_path: Path, ledger: Ledger) -> None:
+    names: tuple[Any, ...] = ("concurrent", "cost", "tokens")
+    who = await make_rules(database_url, *(a_rule(metric, 0, mode="soft") for metric in names))
+    async with metering(database_url, tmp_path) as opened:
+        assert await call(opened.meter, an_ask(who.project_id, 2), 0)
+        await opened.flush()
+        assert ledger.one("select count(*) from call") == 1
+        assert ledger.all("select rule_name from alert") == []
+        assert await call(opened.meter, an_ask(who.project_id, 2), 1)
+    told = ledger.all("select rule_name, count(*) from alert group by 1 order by 1")
+    assert told == [("cost-rule", 3), ("tokens-rule", 3)]
+    assert ledger.all("select distinct exceeded from rule_window") == [(2,)]
+    assert ledger.one("select count(*) from call where exceeded[2:3] = '{0,0}'") >= 1

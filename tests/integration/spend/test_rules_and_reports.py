@@ -19,10 +19,14 @@ from skep.spend import (
     Caller,
     CallNotFoundError,
     Ledger,
+    Rates,
     RuleExistsError,
     RuleInvalidError,
     RuleNotFoundError,
     Rules,
+    Usage,
+    explanation_lines,
+    make_price,
     new_call_id,
 )
 from skep.spend.database_bank import queries
@@ -108,6 +112,47 @@ async def test_only_what_leaves_windows_whole_can_be_changed(database: Database,
     await Rules(database).create(who, a_rule("requests", 10, name="r"))
     with pytest.raises(RuleInvalidError, match="metric, period cannot be changed"):
         await Rules(database).change(who, "r", period="day", metric="cost")
+
+
+async def test_every_kind_of_token_comes_back_with_its_rate(
+    database: Database, who: Principal, database_url: str, tmp_path: Path
+) -> None:
+    price = make_price(Rates(1_000_000, 20_000_000, 2_000_000, 3_000_000, 30_000_000, 5_000_000, 40_000_000, 7_000_000))
+    usage = Usage(100, 10, 20, 50, 5, 15, 25, 12)
+    async with metering(database_url, tmp_path) as opened:
+        ticket = await opened.meter.admit(Ask(Caller(who.project_id, "k1"), "m", 100, 50, price))
+        opened.meter.begin(ticket)
+        charge = opened.meter.settle(ticket, used(0, usage=usage, price=price))
+    told = await Ledger(database).call(who, ticket.ask.call_id)
+    assert told.usage == usage
+    assert told.cost.price == price
+    assert [(part.what, part.tokens, part.nusd_per_mtok // 1_000_000) for part in told.cost.parts] == [
+        ("input", 55, 1),
+        ("cached input", 10, 2),
+        ("cache write", 8, 3),
+        ("cache write for an hour", 12, 7),
+        ("input audio", 15, 5),
+        ("output", 20, 20),
+        ("reasoning", 5, 30),
+        ("output audio", 25, 40),
+    ]
+    assert (
+        told.cost.cost_nusd
+        == charge.cost_nusd
+        == sum(part.tokens * part.nusd_per_mtok for part in told.cost.parts) // 10**6
+    )
+
+
+async def test_a_cost_that_was_told_is_told_apart(
+    database: Database, who: Principal, database_url: str, tmp_path: Path
+) -> None:
+    async with metering(database_url, tmp_path) as opened:
+        ticket = await opened.meter.admit(Ask(Caller(who.project_id, "k1"), "m", 100, 50, PRICE))
+        opened.meter.begin(ticket)
+        opened.meter.settle(ticket, used(10, price=None, is_unpriced=True, told_nusd=2_500))
+    told = await Ledger(database).call(who, ticket.ask.call_id)
+    assert (told.cost.cost_nusd, told.cost.price, told.cost.parts) == (2_500, None, [])
+    assert "  cost: 0.0000025 USD as the provider told" in list(explanation_lines(told))
 
 
 async def test_reports_add_up(database: Database, who: Principal, database_url: str, tmp_path: Path) -> None:

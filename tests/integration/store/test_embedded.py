@@ -162,7 +162,7 @@ def test_settings_keep_data_safe_and_the_network_out(shared_home: Path, make_ser
         "unix_socket_permissions": "0700",
         "TimeZone": "UTC",
         "jit": "off",
-        "max_connections": "60",
+        "max_connections": "200",
         "server_encoding": "UTF8",
     }
     address = make_server(shared_home).ensure_running()

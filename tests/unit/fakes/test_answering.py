@@ -306,3 +306,12 @@ def test_a_text_is_cut_without_losing_anything(count: int | None, pieces: list[s
 
 def test_a_character_is_not_cut_in_two() -> None:
     assert cut_to_tokens("abcü", 1) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("asked", "served"), [({}, "default"), ({"service_tier": "flex"}, "flex"), ({"service_tier": ["x"]}, "default")]
+)
+def test_an_answer_names_the_tier_that_it_was_served_by(asked: dict[str, Any], served: str) -> None:
+    assert body_of(provider().answer(ask(**asked)))["service_tier"] == served
+    events = events_of(provider().answer(ask(stream=True, **asked)))
+    assert {each["service_tier"] for each in events} == {served}

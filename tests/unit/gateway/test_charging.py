@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -29,7 +30,7 @@ from skep.gateway.local import THREADS
 from skep.gateway.models import Provider
 from skep.gateway.profiles import profiles_by_kind
 from skep.gateway.upstream import WholeAnswer
-from skep.spend import DearFieldError, MemoryMeter, Rates, Rule, make_price
+from skep.spend import BudgetExceededError, DearFieldError, MemoryMeter, Price, Rates, Rule, make_price
 from skep.spend.lines import COLUMNS
 from skep.web import Notes
 
@@ -41,6 +42,10 @@ WHO = Principal(1, "team", "k", "ci", "member")
 OK = b'{"choices":[{"message":{"content":"Hi."}}],"usage":{"prompt_tokens":3,"completion_tokens":7,"total_tokens":10}}'
 
 Play = Callable[[], Any]
+
+
+def served_by(tier: str) -> bytes:
+    return orjson.dumps({**orjson.loads(OK), "service_tier": tier})
 
 
 def answers(body: bytes = OK, status: int = 200, content_type: str = "application/json") -> Play:
@@ -140,15 +145,25 @@ class Stage:
 
 
 async def stage(
-    *acts: Play, budget: int = 10_000, options: GatewayOptions | None = None, allow_unpriced: bool = False
+    *acts: Play,
+    budget: int = 10_000,
+    options: GatewayOptions | None = None,
+    allow_unpriced: bool = False,
+    tiers: tuple[tuple[str, Decimal], ...] = (),
+    search_nusd: int | None = None,
+    kind: str = "vllm",
+    price: Price | None = PRICE,
 ) -> Stage:
     rule = Rule(1, 1, "cap", "cost", "project", "", "total", budget, allow_unpriced=allow_unpriced)
     meter = MemoryMeter([rule])
     await meter.start()
     providers = [
-        Provider(name=name, profile=profiles_by_kind()["vllm"], base_url="http://x") for name in ("one", "two", "three")
+        Provider(name=name, profile=profiles_by_kind()[kind], base_url="http://x") for name in ("one", "two", "three")
     ]
-    routes = tuple(Route(provider=provider, model="m", price=PRICE) for provider in providers)
+    routes = tuple(
+        Route(provider=provider, model="m", price=price, service_tiers=tiers, search_nusd=search_nusd)
+        for provider in providers
+    )
     model = Model(name="smart", routes=routes, retries=0, falls_back_on=USUAL_FALLBACKS)
     config = GatewayConfig(providers={each.name: each for each in providers}, models={"smart": model})
     upstream = HandUpstream(list(acts))
@@ -201,9 +216,92 @@ async def test_a_dearer_tier_is_not_charged_by_the_price_of_the_model() -> None:
     on = await stage(SENT_AND_SILENT, answers(), allow_unpriced=True)
     await on.call(service_tier="priority")
     assert (on.line["cost_nusd"], on.line["price_version"], on.line["output_tokens"]) == (r"\N", r"\N", "7")
-    listed = await stage(answers())
-    await listed.call(service_tier="flex")
-    assert listed.line["cost_nusd"] == "7"
+
+
+TIERS = (("flex", Decimal("0.5")), ("priority", Decimal(2)))
+SEARCH: dict[str, object] = {"web_search_options": {}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "cost", "terms"),
+    [
+        ({}, None, 7, ""),
+        ({"service_tier": "auto"}, "default", 7, ""),
+        ({"service_tier": "flex"}, None, 4, "service_tier flex"),
+        ({"service_tier": "priority"}, "priority", 14, "service_tier priority"),
+        # A provider charges by the tier that it served by, whatever was asked for.
+        ({"service_tier": "priority"}, "default", 7, ""),
+        ({}, "priority", 14, "service_tier priority"),
+        (SEARCH, None, 12, "web_search_options"),
+        ({**SEARCH, "service_tier": "priority"}, None, 19, "service_tier priority, web_search_options"),
+    ],
+)
+async def test_terms_whose_price_is_known_are_charged(
+    asked: dict[str, object], served: str | None, cost: int, terms: str
+) -> None:
+    on = await stage(answers(OK if served is None else served_by(served)), tiers=TIERS, search_nusd=5)
+    await on.call(**asked)
+    assert (int(on.line["cost_nusd"]), on.used) == (cost, cost)
+    assert on.meter.prices[on.line["price_version"]].terms == terms
+
+
+async def test_a_tier_that_nobody_knows_has_no_cost_and_is_charged_as_reserved() -> None:
+    on = await stage(answers(served_by("scale")), tiers=TIERS)
+    await on.call()
+    assert (on.line["cost_nusd"], on.line["price_version"], on.line["output_tokens"]) == (r"\N", r"\N", "7")
+    assert on.used == BOUND
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "asked", "cost"),
+    [
+        ("openrouter", PRICE, {"plugins": [{"id": "web"}]}, 25_000),
+        ("openrouter", None, {}, 25_000),
+        # A price explains what a call cost; what is told explains nothing.
+        ("openrouter", PRICE, {}, 7),
+        # Who knows in what money others tell it.
+        ("vllm", None, {}, None),
+    ],
+)
+async def test_a_cost_that_the_provider_tells_counts_where_no_price_is_known(
+    kind: str, price: Price | None, asked: dict[str, object], cost: int | None
+) -> None:
+    told = orjson.loads(OK)
+    told["usage"]["cost"] = 0.000025
+    on = await stage(answers(orjson.dumps(told)), allow_unpriced=True, kind=kind, price=price)
+    await on.call(**asked)
+    assert on.line["cost_nusd"] == (r"\N" if cost is None else str(cost))
+    assert on.used == (cost or 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reserved"),
+    # Flex may be denied, and then costs what the list says.
+    [({"service_tier": "priority"}, 2 * BOUND), ({"service_tier": "flex"}, BOUND), (SEARCH, BOUND + 5)],
+)
+async def test_terms_are_reserved_for(asked: dict[str, object], reserved: int) -> None:
+    short = await stage(answers(), budget=reserved - 1, tiers=TIERS, search_nusd=5)
+    with pytest.raises(BudgetExceededError):
+        await short.call(**asked)
+    fits = await stage(answers(), budget=reserved, tiers=TIERS, search_nusd=5)
+    await fits.call(**asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"service_tier": "flex"}, "service_tier"),
+        (SEARCH, "web_search_options"),
+        ({"plugins": [{"id": "web"}]}, "plugins"),
+        ({"provider": {"sort": "price"}}, "provider"),
+    ],
+)
+async def test_terms_that_have_no_price_are_refused_by_name(asked: dict[str, object], field: str) -> None:
+    on = await stage(answers())
+    with pytest.raises(DearFieldError, match=f"With {field} the call costs other than the price") as caught:
+        await on.call(**asked)
+    assert caught.value.fields["param"] == field
+    assert len(on.upstream.acts) == 1
 
 
 async def test_a_call_that_fails_is_charged_for_all_its_attempts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ models:
     routes:
       - {provider: openai, model: gpt-x, timeout_seconds: 30}
       - {provider: mine, model: llama, price: {input_usd_per_mtok: 1, output_usd_per_mtok: 2.5, request_usd: 0.000000001}, max_output_tokens: 5}
-    price: {input_usd_per_mtok: 0.15, output_usd_per_mtok: 0.60, cached_input_usd_per_mtok: 0.075}
+    price: {input_usd_per_mtok: 0.15, output_usd_per_mtok: 0.60, cached_input_usd_per_mtok: 0.075, cache_write_1h_usd_per_mtok: 0.3}
     max_output_tokens: 4096
     falls_back_on: [timeout, content_filter]
   free: {routes: [{provider: mine, model: "1.5"}], retries: 0, timeout_seconds: 5}
@@ -58,7 +59,7 @@ def test_what_the_sections_mean(tmp_path: Path) -> None:
     assert [route.name for route in smart.routes] == ["openai/gpt-x", "mine/llama"]
     assert [route.max_output_tokens for route in smart.routes] == [4096, 5]
     first, second = (route.price for route in smart.routes)
-    assert first == make_price(Rates(150_000_000, 600_000_000, 75_000_000))
+    assert first == make_price(Rates(150_000_000, 600_000_000, 75_000_000, cache_write_1h_nusd_per_mtok=300_000_000))
     assert second == make_price(Rates(1_000_000_000, 2_500_000_000), request_nusd=1)
     free = config.models["free"]
     assert (free.retries, free.deadline_seconds, free.falls_back_on) == (0, 5.0, USUAL_FALLBACKS)
@@ -68,6 +69,26 @@ def test_what_the_sections_mean(tmp_path: Path) -> None:
 def test_a_price_that_is_not_said_comes_from_the_list(tmp_path: Path) -> None:
     text = "providers: {o: {kind: openai, api_key: k}}\nmodels: {m: {routes: [{provider: o, model: gpt-y}]}}\n"
     assert read(tmp_path, text).models["m"].routes[0].price == make_price(Rates(7, 8))
+
+
+def test_terms_that_cost_other_than_the_price(tmp_path: Path) -> None:
+    text = """
+        providers: {o: {kind: openai, api_key: k}, p: {kind: vllm}, g: {kind: groq, api_key: k}}
+        models:
+          m:
+            service_tiers: {priority: 2, scale: 0}
+            search_usd: 0.01
+            routes: [{provider: o, model: gpt-y, service_tiers: {priority: 1.7}}, {provider: p, model: x, search_usd: 0}]
+          n: {routes: [{provider: o, model: gpt-y, service_tiers: {flex: 0.6}}, {provider: g, model: x}]}
+    """
+    config = read(tmp_path, text)
+    first, second = config.models["m"].routes
+    assert dict(first.service_tiers) == {"flex": Decimal("0.5"), "priority": Decimal("1.7"), "scale": 0}
+    assert dict(second.service_tiers) == {"priority": 2, "scale": 0}
+    assert (first.search_nusd, second.search_nusd) == (10_000_000, 0)
+    own, known = config.models["n"].routes
+    assert (dict(own.service_tiers), own.search_nusd) == ({"flex": Decimal("0.6")}, None)
+    assert dict(known.service_tiers) == {"flex": 1}, "the list price, says the provider"
 
 
 def test_nothing_said_is_nothing_configured(tmp_path: Path) -> None:
@@ -102,6 +123,9 @@ MISTAKES = {
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], price: {{input_usd_per_mtok: 1}}}}": "*models.m.price.output_usd_per_mtok: is missing",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], price: {{input_usd_per_mtok: -1, output_usd_per_mtok: 1}}}}": "*input_usd_per_mtok: expected an amount in US dollars *",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], price: {{input_usd_per_mtok: 1, output_usd_per_mtok: 0.0000000001}}}}": "*output_usd_per_mtok: has more than nine digits after the point",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], service_tiers: {{flex: -1}}}}": "*models.m.service_tiers.flex: expected a multiple such as 0.5 or 2, from 0 to 100",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], service_tiers: {{default: 2}}}}": "*models.m.service_tiers.default: costs what price says; *",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x, service_tiers: 2}}]}}": "*models.m.routes.0.service_tiers: expected names with values",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], retries: 1.5}}": "*models.m.retries: expected a whole number from 0 to 10",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: [time_out]}}": "*models.m.falls_back_on.0: expected unreachable, *; did you mean timeout?",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: timeout}}": "*models.m.falls_back_on: expected a list of *",

@@ -22,7 +22,7 @@ from skep.gateway.profiles import Face
 from skep.gateway.requests import adapted, read_request
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError
 from skep.spend import MemoryMeter
-from skep.web import Notes
+from skep.web import WHOLE_BODY, BodyTooLargeError, Notes
 from tests.unit.gateway.test_charging import WHO, HandUpstream
 from tests.unit.gateway.test_splicing import KEYS, written
 
@@ -218,22 +218,48 @@ def told(*parts: bytes, ends: bool = True) -> Callable[[], Any]:
     return receive
 
 
+A_REQUEST: dict[str, Any] = {"type": "http", "headers": []}
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     bodies = Bodies(100, 1000, 0.05)
     for parts in ((), (b"a",)):
         with pytest.raises(BodyTimeoutError) as caught:
-            await bodies.read([], told(*parts, ends=False))
+            await bodies.read(A_REQUEST, told(*parts, ends=False))
         assert caught.value.http_status == 408
     assert bodies.held_bytes == 0
 
 
 async def test_bodies_together_hold_so_much_and_no_more() -> None:
     bodies = Bodies(100, 250, 5.0)
-    first, second = await bodies.read([], told(b"x" * 100)), await bodies.read([], told(b"x" * 50, b"x" * 50))
+    first, second = (
+        await bodies.read(A_REQUEST, told(b"x" * 100)),
+        await bodies.read(A_REQUEST, told(b"x" * 50, b"x" * 50)),
+    )
     with pytest.raises(BodiesFullError):
-        await bodies.read([], told(b"x" * 40, b"x" * 40, ends=False))
+        await bodies.read(A_REQUEST, told(b"x" * 40, b"x" * 40, ends=False))
     assert bodies.held_bytes == 200
     bodies.leave(len(first))
     bodies.leave(len(second))
-    assert await bodies.read([], told(b"x")) == b"x"
+    assert await bodies.read(A_REQUEST, told(b"x")) == b"x"
     assert bodies.held_bytes == 1
+
+
+async def test_a_body_that_was_taken_at_once_counts_like_any_other() -> None:
+    bodies = Bodies(100, 150, 5.0)
+
+    def request(body: bytes | None) -> dict[str, Any]:
+        return {**A_REQUEST, "extensions": {WHOLE_BODY: lambda: body}}
+
+    async def never() -> dict[str, Any]:
+        raise AssertionError("it is there")
+
+    assert await bodies.read(request(b"x" * 100), never) == b"x" * 100
+    with pytest.raises(BodiesFullError):
+        await bodies.read(request(b"x" * 60), never)
+    with pytest.raises(BodyTooLargeError):
+        await bodies.read(request(b"x" * 101), never)
+    assert bodies.held_bytes == 100
+    assert await bodies.read(request(None), told(b"y")) == b"y"
+    bodies.leave(101)
+    assert bodies.held_bytes == 0

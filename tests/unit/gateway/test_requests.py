@@ -26,6 +26,12 @@ def test_what_is_known_of_a_usual_request() -> None:
     assert known.input_tokens_at_most == len(sent)
 
 
+@pytest.mark.parametrize(("ttl", "asked"), [(None, False), ("5m", False), ("1h", True)])
+def test_input_that_shall_be_kept_for_an_hour(ttl: str | None, asked: bool) -> None:
+    part = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": ttl}}
+    assert read_request(CHAT, body(messages=[{"role": "user", "content": [part]}])).keeps_an_hour == asked
+
+
 @pytest.mark.parametrize(
     ("face", "values", "choices", "output"),
     [
@@ -85,6 +91,8 @@ def test_what_is_only_named_counts_by_the_most_it_may_be() -> None:
         (b'{"model":"a","fallbacks":[{"model":"dear"}]}', "fallbacks", "other models"),
         (b'{"model":"a","Models":["dear"]}', "models", "another case"),
         (b'{"model":"a","Service_Tier":"priority"}', "service_tier", "another case"),
+        (b'{"model":"a","service_tier":["priority"]}', "service_tier", "must be a word"),
+        (b'{"model":"a","Web_Search_Options":{}}', "web_search_options", "another case"),
         (b'{"model":"a","max_completion_tokens":"many"}', "max_completion_tokens", "whole number"),
         (b'{"model":"a","user":7}', "user", "a text"),
         (b'{"model":"a","stream":true,"stream_options":[]}', "stream_options", "an object"),
@@ -102,24 +110,26 @@ def test_what_is_refused(sent: bytes, param: str | None, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "field"),
+    ("values", "terms"),
     [
-        ({}, None),
-        ({"service_tier": None}, None),
-        ({"service_tier": "auto"}, None),
-        ({"service_tier": "flex"}, None),
-        ({"service_tier": "priority"}, "service_tier"),
-        ({"service_tier": ["priority"]}, "service_tier"),
-        ({"web_search_options": {}}, "web_search_options"),
-        ({"web_search_options": None}, None),
-        ({"plugins": [{"id": "web"}]}, "plugins"),
-        ({"provider": {"order": ["dear"]}}, "provider"),
+        ({}, (None, False, None)),
+        ({"service_tier": None}, (None, False, None)),
+        ({"service_tier": "auto"}, (None, False, None)),
+        ({"service_tier": "flex"}, ("flex", False, None)),
+        ({"service_tier": "priority"}, ("priority", False, None)),
+        ({"web_search_options": {}}, (None, True, None)),
+        ({"web_search_options": {}, "service_tier": "flex"}, ("flex", True, None)),
+        ({"web_search_options": None}, (None, False, None)),
+        ({"plugins": [{"id": "web"}]}, (None, False, "plugins")),
+        ({"provider": {"order": ["dear"]}}, (None, False, "provider")),
     ],
 )
-def test_what_makes_a_call_cost_other_than_its_price(values: dict[str, object], field: str | None) -> None:
-    assert read_request(CHAT, body(**values)).dear_field == field
-    large = body(messages=[{"role": "user", "content": "x" * 2_000_000}], **values)
-    assert read_request(CHAT, large).dear_field == field
+def test_what_makes_a_call_cost_other_than_its_price(
+    values: dict[str, object], terms: tuple[str | None, bool, str | None]
+) -> None:
+    for content in ("", "x" * 2_000_000):
+        known = read_request(CHAT, body(messages=[{"role": "user", "content": content}], **values))
+        assert (known.service_tier, known.searches, known.dear_field) == terms
 
 
 def test_embeddings_have_no_stream() -> None:

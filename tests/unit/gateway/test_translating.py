@@ -242,7 +242,7 @@ def _ordered(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "messages": turns}
 
 
-ANSWER = {
+ANSWER: dict[str, Any] = {
     "id": "msg_1",
     "type": "message",
     "role": "assistant",
@@ -293,6 +293,20 @@ def test_usage_of_anthropic_counts_the_cache_beside_the_input() -> None:
         input_tokens=3210, cached_input_tokens=3000, cache_write_tokens=200, output_tokens=7
     )
     assert messages_usage_of(None) is None
+
+
+@pytest.mark.parametrize(("hour", "counted"), [(150, 150), (900, 200), (0, None), ("x", None)])
+def test_what_anthropic_keeps_for_an_hour_is_a_part_of_what_it_keeps(hour: object, counted: int | None) -> None:
+    usage = messages_usage_of(ANSWER["usage"] | {"cache_creation": {"ephemeral_1h_input_tokens": hour}})
+    assert usage is not None
+    assert (usage.cache_write_tokens, usage.cache_write_1h_tokens) == (200, counted)
+
+
+def test_what_is_kept_for_an_hour_is_told_to_clients_of_anthropic() -> None:
+    kept = {"ephemeral_5m_input_tokens": 50, "ephemeral_1h_input_tokens": 150}
+    answer = ANSWER | {"usage": ANSWER["usage"] | {"cache_creation": kept}}
+    there = translate_answer(orjson.dumps(answer), "messages", "chat", Wanted())
+    assert orjson.loads(translate_answer(there, "chat", "messages", Wanted()))["usage"] == answer["usage"]
 
 
 CHUNKS = [

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.gateway.streaming import Tally
-from skep.gateway.usage import AnswerUnreadableError, counted, output_bytes, read_answer, usage_of
+from skep.gateway.usage import (
+    UNBILLED,
+    AnswerUnreadableError,
+    Billing,
+    billing_of,
+    counted,
+    output_bytes,
+    read_answer,
+    usage_of,
+)
 from skep.spend import Usage
 
 
@@ -55,6 +64,27 @@ from skep.spend import Usage
             {"prompt_tokens": 10, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 99}},
             Usage(10, 10, None, 0),
         ),
+        # Of what is written into a cache, a part is kept for an hour.
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 1,
+                "prompt_tokens_details": {"cache_write_tokens": 60},
+                "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 40},
+            },
+            Usage(100, None, 60, 1, cache_write_1h_tokens=40),
+        ),
+        (
+            {"prompt_tokens": 100, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_1h_tokens": 40}},
+            Usage(100, None, 40, 1, cache_write_1h_tokens=40),
+        ),
+        (
+            {
+                "prompt_tokens": 100,
+                "prompt_tokens_details": {"cache_write_tokens": 30, "cache_write_1h_tokens": 40},
+            },
+            Usage(100, None, 30, cache_write_1h_tokens=30),
+        ),
         ({"prompt_tokens": -3, "completion_tokens": 2}, Usage(None, output_tokens=2)),
         ({"prompt_tokens": True, "completion_tokens": "2"}, None),
         ({}, None),
@@ -71,11 +101,14 @@ def test_a_long_answer_has_its_usage_at_the_end() -> None:
     answer: dict[str, Any] = {"object": "list", "data": vectors, "usage": {"prompt_tokens": 3, "total_tokens": 3}}
     body = orjson.dumps(answer)
     assert len(body) > 262_144
-    assert read_answer(body) == (Usage(3), None)
+    assert read_answer(body) == (Usage(3), None, UNBILLED)
     answer["usage"] = {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1}}
-    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None)
+    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None, UNBILLED)
+    answer["service_tier"] = "flex"
+    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None, Billing("flex"))
     del answer["usage"]
-    assert read_answer(orjson.dumps(answer)) == (None, None)
+    del answer["service_tier"]
+    assert read_answer(orjson.dumps(answer)) == (None, None, UNBILLED)
     with pytest.raises(AnswerUnreadableError):
         read_answer(body[:-1])
 
@@ -87,7 +120,7 @@ def test_what_is_no_answer(body: bytes) -> None:
 
 
 def test_an_error_inside_an_answer_is_told() -> None:
-    assert read_answer(b'{"error":{"code":1}}') == (None, {"code": 1})
+    assert read_answer(b'{"error":{"code":1}}') == (None, {"code": 1}, UNBILLED)
 
 
 @given(st.binary(max_size=2000))
@@ -111,6 +144,12 @@ def test_counting_never_says_less_than_the_pieces() -> None:
     assert counted(401, 0) == Usage(101, output_tokens=0)
     assert counted(4, 8, pieces=7) == Usage(1, output_tokens=7)
     assert output_bytes(b'{"delta":{"content":"abc"},"x":{"arguments":"{\\"a\\":1}"}}') == 3 + 9
+
+
+@given(st.text(), st.text())
+def test_a_text_counts_as_it_is_written_in_json(text: str, arguments: str) -> None:
+    written = orjson.dumps({"content": text, "x": {"arguments": arguments}, "other": text})
+    assert output_bytes(written) == len(orjson.dumps(text)) + len(orjson.dumps(arguments)) - 4
 
 
 def _chunk(**values: Any) -> bytes:
@@ -139,6 +178,14 @@ def test_usage_told_again_and_again_counts_once() -> None:
     assert tally.usage == Usage(4, output_tokens=3)
 
 
+def test_the_tier_that_served_is_told_with_the_usage() -> None:
+    tally = Tally(hides_usage=True)
+    tally.passing([_chunk(service_tier="priority"), _chunk(choices=[], usage=USAGE, service_tier="default")])
+    assert tally.billing == Billing("default")
+    tally.passing([_chunk(usage=USAGE, service_tier=None)])
+    assert tally.billing == Billing("default")
+
+
 def test_nothing_passes_after_an_error_or_after_the_end() -> None:
     error = b'data: {"error":{"message":"boom","code":500}}\n\n'
     tally = Tally(hides_usage=True)
@@ -159,3 +206,24 @@ def test_a_model_that_speaks_of_errors_is_no_error() -> None:
     tally = Tally(hides_usage=True)
     assert tally.passing(events) == events
     assert tally.failure is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"cost": 0.000123456789}, 123_457),
+        ({"cost": 1e-05, "is_byok": False}, 10_000),
+        ({"cost": 0}, 0),
+        ({"cost": 2}, 2_000_000_000),
+        # Only the fee, where the provider behind sends a bill of its own.
+        ({"cost": 0.01, "is_byok": True}, None),
+        ({"cost": -1}, None),
+        ({"cost": 1e300}, None),
+        ({"cost": True}, None),
+        ({"cost": "0.1"}, None),
+        ({"cost": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_cost_that_is_told(usage: dict[str, object], cost: int | None) -> None:
+    assert billing_of({"usage": usage}).cost_nusd == cost

@@ -99,6 +99,27 @@ def test_a_killed_writer_leaves_the_last_commit_and_no_lock(
     assert len(list(tmp_path.glob("generation-*"))) == 1
 
 
+def test_a_commit_that_was_killed_within_can_be_made_again(tmp_path: Path) -> None:
+    """Killed after its files and before the file that names them: the latter is what makes a commit."""
+    with LexicalWriter(tmp_path) as writer:
+        writer.add([passage(number, "shared") for number in range(10)])
+        writer.commit(seq=1)
+        generation = tmp_path / writer.generation
+    before = {file.name: file.read_bytes() for file in generation.iterdir()}
+    with LexicalWriter(tmp_path) as writer:
+        writer.remove([3])
+        writer.commit(seq=2)
+    (generation / "meta.json").write_bytes(before["meta.json"])
+    for name in before.keys() - {file.name for file in generation.iterdir()}:
+        (generation / name).write_bytes(before[name])
+    assert list(generation.glob("*.del"))
+    with LexicalWriter(tmp_path) as writer:
+        assert writer.applied_seq == 1
+        writer.remove([3])
+        writer.commit(seq=2)
+    assert found(_opened(tmp_path), "shared") == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+
+
 def test_adding_a_version_again_replaces_it(tmp_path: Path) -> None:
     with LexicalWriter(tmp_path) as writer:
         for seq in range(1, 4):

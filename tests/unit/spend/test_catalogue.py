@@ -45,6 +45,16 @@ def test_a_call_costs_what_the_package_says(provider: str, model: str, tokens: t
     assert abs(Decimal(cost) - expected * 10**9) < 1
 
 
+def test_input_that_is_kept_for_an_hour_costs_what_the_package_says() -> None:
+    price = PriceCatalogue().price("anthropic", "claude-sonnet-4-5", moment=MOMENT)
+    assert price is not None
+    _, listed = get_snapshot().find_provider_model("claude-sonnet-4-5", None, "anthropic", None)
+    said = ListedUsage(input_tokens=1000, cache_write_tokens=700, cache_write_1h_tokens=400, output_tokens=9)
+    expected = listed.get_prices(MOMENT).calc_price(said)["total_price"] * 10**9
+    usage = Usage(1000, cache_write_tokens=700, cache_write_1h_tokens=400, output_tokens=9)
+    assert cost_nusd(price, usage) == expected == 300 * 3000 + 300 * 3750 + 400 * 6000 + 9 * 15000
+
+
 @pytest.mark.parametrize("name", [("openai", "no-such-model"), ("nobody", "gpt-4o"), ("", "")])
 def test_what_is_not_listed_has_no_price(name: tuple[str, str]) -> None:
     assert PriceCatalogue().price(*name) is None

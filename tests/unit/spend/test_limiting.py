@@ -77,9 +77,9 @@ def test_what_counts_a_key_is_told() -> None:
         a_rule("tokens", 10, rule_id=5, name="models", subject="model", value="*"),
     ]
     windows = [
-        WindowState(1, "", MOMENT, MOMENT, 4, 7, 0),
-        WindowState(2, "k1", MOMENT, None, 4, 1, 0),
-        WindowState(2, "k2", MOMENT, None, 9, 0, 0),
+        WindowState(1, "", MOMENT, MOMENT, 4, 7, 0, 0),
+        WindowState(2, "k1", MOMENT, None, 4, 1, 0, 0),
+        WindowState(2, "k2", MOMENT, None, 9, 0, 0, 0),
     ]
     found = list(states(rules, windows, {"project": "", "key": "k1", "user": None, "tier": None}))
     assert [(state.rule, state.value, state.used, state.remaining) for state in found] == [

@@ -171,7 +171,7 @@ async def test_soft_and_shadow_rules_let_pass_and_say_so(mode: str) -> None:
     async with MemoryMeter([rule("requests", 1, mode=mode)], BRIEF) as meter:
         assert (await meter.admit(ask())).exceeded == ()
         second = await meter.admit(ask())
-        assert [each.name for each in second.exceeded] == ["r"]
+        assert [(each.rule.name, each.taken) for each in second.exceeded] == [("r", 1)]
 
 
 async def test_what_cannot_be_written_down_does_not_leave() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.spend import Price, Rates, Tier, Usage, cost_nusd, make_price, worst_cost_nusd
+from skep.spend import Price, Rates, Tier, Usage, cost_nusd, make_price, price_on_terms, worst_cost_nusd
+from skep.spend.prices import price_facts, price_of_facts
 
 RATE = st.integers(0, 100_000_000_000)
 PART = st.none() | RATE
-RATES = st.builds(Rates, RATE, RATE, PART, PART, PART, PART, PART)
+RATES = st.builds(Rates, RATE, RATE, PART, PART, PART, PART, PART, PART)
 PRICES = st.builds(
     make_price,
     RATES,
@@ -31,7 +33,7 @@ def usages(draw: st.DrawFn) -> Usage:
     heard = draw(st.integers(0, inside - cached - written))
     reasoned = draw(st.integers(0, outside))
     spoken = draw(st.integers(0, outside - reasoned))
-    return Usage(inside, cached, written, outside, reasoned, heard, spoken)
+    return Usage(inside, cached, written, outside, reasoned, heard, spoken, draw(st.integers(0, written)))
 
 
 def exact(price: Price, usage: Usage) -> Fraction:
@@ -50,11 +52,13 @@ def exact(price: Price, usage: Usage) -> Fraction:
         usage.cache_write_tokens or 0,
         usage.input_audio_tokens or 0,
     )
+    hour, written_rate = usage.cache_write_1h_tokens or 0, rate(rates.cache_write_nusd_per_mtok, inside)
     reasoned, spoken = usage.reasoning_tokens or 0, usage.output_audio_tokens or 0
     total = (
         ((usage.input_tokens or 0) - cached - written - heard) * inside
         + cached * rate(rates.cached_input_nusd_per_mtok, inside)
-        + written * rate(rates.cache_write_nusd_per_mtok, inside)
+        + (written - hour) * written_rate
+        + hour * rate(rates.cache_write_1h_nusd_per_mtok, written_rate)
         + heard * rate(rates.input_audio_nusd_per_mtok, inside)
         + ((usage.output_tokens or 0) - reasoned - spoken) * outside
         + reasoned * rate(rates.reasoning_nusd_per_mtok, outside)
@@ -75,7 +79,11 @@ def test_no_call_within_its_bounds_costs_more_than_the_worst_case(
     price: Price, usage: Usage, more_in: int, more_out: int
 ) -> None:
     worst = worst_cost_nusd(
-        price, (usage.input_tokens or 0) + more_in, (usage.output_tokens or 0) + more_out, has_audio=True
+        price,
+        (usage.input_tokens or 0) + more_in,
+        (usage.output_tokens or 0) + more_out,
+        has_audio=True,
+        keeps_an_hour=True,
     )
     cost = cost_nusd(price, usage)
     assert cost is not None
@@ -114,3 +122,33 @@ def test_equal_prices_have_equal_versions() -> None:
     assert first == second
     assert first.version != make_price(Rates(1, 3)).version
     assert len(first.version) == 12
+
+
+@given(PRICES, usages(), st.decimals(0, 10, places=3), st.integers(0, 10**9))
+def test_a_price_on_other_terms_is_so_many_times_the_price(
+    price: Price, usage: Usage, factor: Decimal, more: int
+) -> None:
+    other = price_on_terms(price, "service_tier x", factor=factor, more_nusd=more)
+    usual, found = cost_nusd(price, usage), cost_nusd(other, usage)
+    assert usual is not None
+    assert found is not None
+    tokens = Fraction(usual - price.request_nusd) * Fraction(factor)
+    # Rates are rounded up to a nano-dollar for a million tokens, costs to a nano-dollar.
+    slack = 1 + Fraction((usage.input_tokens or 0) + (usage.output_tokens or 0), 1_000_000) * 2 + Fraction(factor)
+    assert abs(found - price.request_nusd - more - tokens) <= slack
+    assert other.version != price.version
+    assert price_of_facts(price_facts(other)) == other
+
+
+def test_only_a_call_that_asks_for_it_is_reserved_an_hour_of_cache_for() -> None:
+    price = make_price(Rates(1_000_000, 0, cache_write_nusd_per_mtok=1_250_000, cache_write_1h_nusd_per_mtok=2_000_000))
+    assert worst_cost_nusd(price, 100, 0) == 125
+    assert worst_cost_nusd(price, 100, 0, keeps_an_hour=True) == 200
+    assert cost_nusd(price, Usage(100, cache_write_tokens=80, cache_write_1h_tokens=60)) == 20 + 25 + 120
+
+
+def test_prices_on_the_terms_of_the_list_have_the_version_that_they_had() -> None:
+    assert make_price(Rates(1, 2)).version == "18c3ced11bca"
+    assert price_of_facts(
+        {"rates": {"input_nusd_per_mtok": 1, "output_nusd_per_mtok": 2}, "tiers": [], "request_nusd": 0}
+    ) == make_price(Rates(1, 2))

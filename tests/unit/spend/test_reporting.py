@@ -18,7 +18,7 @@ from skep.spend.prices import MTOK, cost_parts, price_facts, price_of_facts
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RATE = st.integers(0, 10**12)
-RATES = st.builds(Rates, RATE, RATE, *[st.none() | RATE] * 5)
+RATES = st.builds(Rates, RATE, RATE, *[st.none() | RATE] * 6)
 PRICES = st.builds(
     lambda rates, above, higher, request: make_price(rates, [Tier(above, higher)], request_nusd=request),
     RATES,
@@ -34,7 +34,8 @@ def usages(draw: st.DrawFn) -> Usage:
     parts = [draw(st.none() | st.integers(0, 1000)) for _ in range(5)]
     entry = sum(part or 0 for part in parts[:3]) + draw(st.integers(0, 1000))
     output = sum(part or 0 for part in parts[3:]) + draw(st.integers(0, 1000))
-    return Usage(entry, parts[0], parts[1], output, parts[3], parts[2], parts[4])
+    hour = None if parts[1] is None else draw(st.none() | st.integers(0, parts[1]))
+    return Usage(entry, parts[0], parts[1], output, parts[3], parts[2], parts[4], hour)
 
 
 @given(PRICES, usages())

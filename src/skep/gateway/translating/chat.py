@@ -482,7 +482,8 @@ def write_usage(usage: Usage) -> Values:
     """Usage as OpenAI tells it: what came from a cache is part of what went in."""
     entry, output = usage.input_tokens or 0, usage.output_tokens or 0
     values: Values = {"prompt_tokens": entry, "completion_tokens": output, "total_tokens": entry + output}
-    details = {"cached_tokens": usage.cached_input_tokens, "cache_write_tokens": usage.cache_write_tokens}
+    cached, written, hour = usage.cached_input_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens
+    details = {"cached_tokens": cached, "cache_write_tokens": written, "cache_write_1h_tokens": hour}
     told = {name: count for name, count in details.items() if count is not None}
     if told:
         values["prompt_tokens_details"] = told

@@ -465,6 +465,11 @@ def write_usage(usage: Usage | None) -> Values:
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": cached,
     }
+    if (hour := usage.cache_write_1h_tokens) is not None:
+        values["cache_creation"] = {
+            "ephemeral_5m_input_tokens": max(0, written - hour),
+            "ephemeral_1h_input_tokens": hour,
+        }
     if usage.reasoning_tokens is not None:
         values["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return values

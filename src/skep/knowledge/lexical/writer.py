@@ -238,6 +238,9 @@ class LexicalWriter:
             raise RuntimeError("LexicalWriter has no index to write")
         with write_border(self._folder):
             self._writer = self._index.writer(HEAP_BYTES, _THREADS)
+            # A writer that was killed within its commit leaves lists of deleted passages whose names count operations. Whoever does
+            # the same again comes to the same names, and Tantivy writes no file that is there.
+            self._writer.garbage_collect_files()
             # Tantivy gives a writer's first operation the number of the last commit. Should segments then be merged before
             # the next one, as after a killed writer, those that were up to date with it lose that operation: let it be this.
             self._writer.delete_documents_by_term(VERSION, _NO_VERSION)

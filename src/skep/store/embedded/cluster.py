@@ -39,7 +39,9 @@ SETTINGS: dict[str, str] = {
     "listen_addresses": "",
     "unix_socket_directories": "../socket",
     "unix_socket_permissions": "0700",
-    "max_connections": "60",
+    # Each of several server processes has a pool of ten and a few that listen; beside them are the worker, the watcher, the
+    # embedder and whoever types a command. A place that nobody takes costs some 30 KB.
+    "max_connections": "200",
     # Memory for a laptop; `_buffers_mb` says more where more is stored.
     "shared_buffers": f"{_LEAST_BUFFERS_MB}MB",
     "work_mem": "16MB",
