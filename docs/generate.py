@@ -84,10 +84,12 @@ models:
     search_usd: 0.01                          # for each call with web_search_options
 ```
 
-Of `service_tier`, `auto`, `default`, `standard` and `on_demand` cost what the price says, and `flex` of OpenAI half of it. What is charged is the tier that the
+Of `service_tier`, `auto`, `default`, `standard` and `on_demand` cost what the price says, `flex` of OpenAI and Azure half of it, and
+`flex` of Groq the same. What is charged is the tier that the
 answer names, since one that was asked for may be denied; reserved is the dearer of both. A call on terms whose price is not known (another tier,
 `web_search_options` without `search_usd`, OpenRouter's `plugins` and `provider`) is refused by a money budget, which names the field, unless
-it allows unpriced calls; its cost is unknown (not 0) in the ledger then.
+it allows unpriced calls; its cost is unknown (not 0) in the ledger then. What OpenRouter tells as `usage.cost` is the cost of calls without a known price;
+others are charged by their price, which `skep gateway explain` can show.
 
 ## Kinds
 

@@ -22,7 +22,7 @@ from skep.gateway.models import Model, Route
 from skep.gateway.pricing import price_of_call
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
-from skep.gateway.usage import counted
+from skep.gateway.usage import UNBILLED, Billing, counted
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import (
     Charge,
@@ -116,8 +116,8 @@ class ModelCall:
     """What makes it."""
     has_begun: bool = False
     """Whether the client has been sent the head of its answer."""
-    served_tier: str | None = None
-    """The tier of service that the answer names: the provider charges by it, whatever was asked for."""
+    billing: Billing = UNBILLED
+    """What the answer says of it: the provider charges by the tier that it served by, whatever was asked for."""
     is_stopped: bool = False
     """Whether the server, which stops, has broken it off."""
     spans: CallSpans | None = None
@@ -163,6 +163,7 @@ class ModelCall:
                 duration_ms=(now - self.started) * 1000,
                 price=price,
                 is_unpriced=route is not None and price is None,
+                told_nusd=self.billing.cost_nusd if route is not None and route.provider.profile.tells_cost else None,
                 tried=self._tried(outcome, now) if self.steps else (),
                 wasted=tuple(self.wasted),
             )
@@ -207,7 +208,7 @@ class ModelCall:
         known = self.known
         if route is None or known.dear_field is not None:
             return None
-        return price_of_call(route, self.served_tier or known.service_tier, searches=known.searches)
+        return price_of_call(route, self.billing.service_tier or known.service_tier, searches=known.searches)
 
     def _untold(self) -> Usage:
         """What an attempt is reckoned to have used of which nothing came. A stream is written while we look on; of a whole answer

@@ -41,6 +41,8 @@ class Profile:
     """The same for completions."""
     price_id: str | None = None
     """Its name in the price list; None when it has none there."""
+    tells_cost: bool = False
+    """Whether ``usage.cost`` says what it charged, in US dollars."""
     service_tiers: tuple[tuple[str, Decimal], ...] = ()
     """Tiers of service whose tokens cost the same multiple of the list price for every model."""
     trace_name: str = ""
@@ -54,7 +56,7 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.openai.com/v1",
         cap_fields=("max_completion_tokens", "max_tokens"),
         price_id="openai",
-        # Flex processing costs as much as the Batch API, which is half: https://platform.openai.com/docs/guides/flex-processing
+        # Flex processing costs as much as the Batch API, which is half: https://developers.openai.com/api/docs/guides/flex-processing
         service_tiers=(("flex", Decimal("0.5")),),
     ),
     Profile(
@@ -65,6 +67,8 @@ PROFILES: tuple[Profile, ...] = (
         key_prefix="",
         cap_fields=("max_completion_tokens", "max_tokens"),
         price_id="azure",
+        # https://learn.microsoft.com/azure/foundry/openai/how-to/flex-processing
+        service_tiers=(("flex", Decimal("0.5")),),
         trace_name="azure.ai.openai",
     ),
     Profile(
@@ -88,6 +92,8 @@ PROFILES: tuple[Profile, ...] = (
         summary="Groq",
         base_url="https://api.groq.com/openai/v1",
         price_id="groq",
+        # There it has more room, and the usual price: https://console.groq.com/docs/flex-processing
+        service_tiers=(("flex", Decimal(1)),),
         cap_fields=("max_tokens", "max_completion_tokens"),
     ),
     Profile(kind="deepseek", summary="DeepSeek", base_url="https://api.deepseek.com/v1", price_id="deepseek"),
@@ -104,6 +110,7 @@ PROFILES: tuple[Profile, ...] = (
         summary="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         price_id="openrouter",
+        tells_cost=True,
         cap_fields=("max_tokens", "max_completion_tokens"),
     ),
     Profile(kind="together", summary="Together AI", base_url="https://api.together.xyz/v1", price_id="together"),

@@ -24,7 +24,7 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.models import Route
 from skep.gateway.streaming import Tally, error_event
-from skep.gateway.usage import AnswerUnreadableError, counted, output_bytes, read_answer
+from skep.gateway.usage import AnswerUnreadableError, Billing, counted, output_bytes, read_answer
 from skep.gateway.watching import ClientWatch
 from skep.spend import Outcome, Step, Usage
 from skep.web import WHOLE_ANSWER, openai_error_bytes
@@ -99,7 +99,7 @@ async def _answer_stopped(call: ModelCall, watch: ClientWatch) -> None:
 
 async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
     watch.start_later(call.tools.deadlines, _WATCH_AFTER_SECONDS)
-    answer, usage, call.served_tier = await attempt_routes(call, _fetch_whole)
+    answer, usage, call.billing = await attempt_routes(call, _fetch_whole)
     # From here on nothing takes long, and nothing must come between: what is used is charged.
     watch.stop()
     if call.spans is not None:
@@ -114,9 +114,7 @@ async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
     )
 
 
-async def _fetch_whole(
-    call: ModelCall, route: Route, timeout_seconds: float
-) -> tuple[Answer, Usage | None, str | None]:
+async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) -> tuple[Answer, Usage | None, Billing]:
     provider = route.provider
     answer = await call.tools.upstream.fetch(
         provider,
@@ -136,12 +134,12 @@ async def _fetch_whole(
         reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
         raise AttemptFailedError(Failure("malformed", reason, 200, usage=counted(len(call.known.body), 0)))
     try:
-        usage, error, tier = read_answer(answer.body)
+        usage, error, billing = read_answer(answer.body)
     except AnswerUnreadableError as unreadable:
         raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
     if error:
         raise AttemptFailedError(_classified(500, answer.headers, answer.body))
-    return answer, usage, tier
+    return answer, usage, billing
 
 
 def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Failure:
@@ -352,7 +350,7 @@ async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> Non
 
 
 def _settle_stream(call: ModelCall, tally: Tally, outcome: Outcome) -> None:
-    call.served_tier = tally.service_tier
+    call.billing = tally.billing
     if tally.usage is not None:
         call.settle(outcome, usage=tally.usage, status=HTTPStatus.OK)
     else:

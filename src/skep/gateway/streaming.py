@@ -9,7 +9,7 @@ import orjson
 
 from skep.gateway.events import DONE, data_of
 from skep.gateway.failures import Failure, classify_told
-from skep.gateway.usage import output_bytes, tier_of, usage_of
+from skep.gateway.usage import UNBILLED, billing_of, output_bytes, usage_of
 from skep.spend import Usage
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
@@ -18,13 +18,13 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 class Tally:
     """Reads the events of one stream. ``hides_usage``: we asked for the event with the usage, the client did not."""
 
-    __slots__ = ("_hides_usage", "done_event", "failure", "output_bytes", "pieces", "service_tier", "usage")
+    __slots__ = ("_hides_usage", "billing", "done_event", "failure", "output_bytes", "pieces", "usage")
 
     def __init__(self, *, hides_usage: bool) -> None:
         self._hides_usage = hides_usage
         self.usage: Usage | None = None
-        self.service_tier: str | None = None
-        """That an event with a usage named."""
+        self.billing = UNBILLED
+        """What an event with a usage says of it."""
         self.output_bytes = 0
         self.pieces = 0
         self.done_event: bytes | None = None
@@ -65,7 +65,8 @@ class Tally:
             return False
         # Some tell it with every event, counting up: the last one counts.
         self.usage = usage_of(values.get("usage")) or self.usage
-        self.service_tier = tier_of(values) or self.service_tier
+        billing = billing_of(values)
+        self.billing = self.billing if billing is UNBILLED else billing
         return self._hides_usage and self.usage is not None and values.get("choices") == []
 
 

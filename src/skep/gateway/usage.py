@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -50,6 +52,20 @@ _AUDIO_IN: _In = (("prompt_tokens_details", "audio_tokens"),)
 _AUDIO_OUT: _In = (("completion_tokens_details", "audio_tokens"),)
 
 
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """How a provider says that it bills an answer."""
+
+    service_tier: str | None = None
+    """The tier that it was served by."""
+    cost_nusd: int | None = None
+    """What it charged, by ``usage.cost``; in US dollars only with providers of which that is known (`Profile.tells_cost`)."""
+
+
+UNBILLED = Billing()
+"""Nothing is said of it."""
+
+
 class AnswerUnreadableError(ValueError):
     """An answer is not the JSON object that it should be."""
 
@@ -81,26 +97,37 @@ def usage_of(told: object) -> Usage | None:
     )
 
 
-def read_answer(body: bytes) -> tuple[Usage | None, object, str | None]:
-    """The usage in a whole answer, the error that some put into an answer with status 200, and the tier of service; each None when absent.
+def read_answer(body: bytes) -> tuple[Usage | None, object, Billing]:
+    """The usage in a whole answer, the error that some put into an answer with status 200, each None when absent, and how it is billed.
 
     Raises AnswerUnreadableError when the answer is no JSON object (an answer that was cut off is none).
     """
     if len(body) > _WHOLE_BYTES and (at_end := _at_end(body)) is not None and (usage := usage_of(at_end.get("usage"))):
-        return usage, None, tier_of(at_end)
+        return usage, None, billing_of(at_end)
     try:
         values = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise AnswerUnreadableError(str(error)) from error
     if not isinstance(values, dict):
         raise AnswerUnreadableError("it is no object")
-    return usage_of(values.get("usage")), values.get("error"), tier_of(values)
+    return usage_of(values.get("usage")), values.get("error"), billing_of(values)
 
 
-def tier_of(answer: Mapping[str, Any]) -> str | None:
-    """The tier of service that an answer, or an event of one, says it was served by."""
-    tier = answer.get("service_tier")
-    return tier if isinstance(tier, str) and tier else None
+def billing_of(answer: Mapping[str, Any]) -> Billing:
+    """What an answer, or an event of one, says of how it is billed."""
+    tier, usage = answer.get("service_tier"), answer.get("usage")
+    cost = _told_nusd(usage) if isinstance(usage, dict) and "cost" in usage else None
+    tier = tier if isinstance(tier, str) and tier else None
+    return UNBILLED if tier is None and cost is None else Billing(tier, cost)
+
+
+def _told_nusd(usage: Mapping[str, Any]) -> int | None:
+    """``usage.cost`` in nano-dollars. With a key of one's own for the provider behind (``is_byok``) it is only a fee."""
+    cost = usage["cost"]
+    if usage.get("is_byok") or isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost <= 1e6:
+        return None
+    # By way of its text: as with prices, the decimal number is meant.
+    return round(Decimal(repr(cost)) * 1_000_000_000)
 
 
 def counted(input_bytes: int, output_bytes: int, pieces: int = 0) -> Usage:

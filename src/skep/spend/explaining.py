@@ -271,8 +271,9 @@ def _cost_lines(call: Explanation) -> Iterator[str]:
         rounded = "" if exact % MTOK == 0 else ", rounded to a nano-dollar"
         yield f"  cost: {cost.cost_usd} USD{price}{rounded}"
     else:
-        reserved = " as reserved" if call.outcome == "lost" else ""
-        yield f"  cost: {cost.cost_usd} USD{reserved}{price}"
+        is_told = cost.cost_nusd and cost.price_version is None and call.usage.input_tokens is not None
+        how = " as reserved" if call.outcome == "lost" else " as the provider told" if is_told else ""
+        yield f"  cost: {cost.cost_usd} USD{how}{price}"
 
 
 def _tokens_text(usage: Usage) -> str:

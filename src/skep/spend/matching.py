@@ -254,6 +254,8 @@ def use(ask: Ask, settlement: Settlement) -> Use:
         used = Use(None, None) if settlement.estimated and not settlement.wasted else Use(0, 0)
     else:
         used = _used(settlement.usage, None if settlement.is_unpriced else settlement.price or ask.price)
+        if used.cost_nusd is None and settlement.told_nusd is not None:
+            used = Use(min(settlement.told_nusd, MOST_NEED), used.tokens)
     for usage, price in settlement.wasted:
         more = _used(usage, price or ask.price)
         used = Use(_sum(used.cost_nusd, more.cost_nusd), _sum(used.tokens, more.tokens))

@@ -221,6 +221,8 @@ class Settlement:
     """Of the route that was used; None: the one that was asked with."""
     is_unpriced: bool = False
     """It is not known what the call cost, whatever it was asked with."""
+    told_nusd: int | None = None
+    """What the provider says it charged: it counts where no price is known."""
     tried: tuple[Step, ...] = ()
     """Empty when the first route answered at once."""
     wasted: tuple[tuple[Usage, Price | None], ...] = ()

@@ -25,6 +25,7 @@ from skep.spend import (
     RuleNotFoundError,
     Rules,
     Usage,
+    explanation_lines,
     make_price,
     new_call_id,
 )
@@ -140,6 +141,18 @@ async def test_every_kind_of_token_comes_back_with_its_rate(
         == charge.cost_nusd
         == sum(part.tokens * part.nusd_per_mtok for part in told.cost.parts) // 10**6
     )
+
+
+async def test_a_cost_that_was_told_is_told_apart(
+    database: Database, who: Principal, database_url: str, tmp_path: Path
+) -> None:
+    async with metering(database_url, tmp_path) as opened:
+        ticket = await opened.meter.admit(Ask(Caller(who.project_id, "k1"), "m", 100, 50, PRICE))
+        opened.meter.begin(ticket)
+        opened.meter.settle(ticket, used(10, price=None, is_unpriced=True, told_nusd=2_500))
+    told = await Ledger(database).call(who, ticket.ask.call_id)
+    assert (told.cost.cost_nusd, told.cost.price, told.cost.parts) == (2_500, None, [])
+    assert "  cost: 0.0000025 USD as the provider told" in list(explanation_lines(told))
 
 
 async def test_reports_add_up(database: Database, who: Principal, database_url: str, tmp_path: Path) -> None:

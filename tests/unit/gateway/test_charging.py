@@ -30,7 +30,7 @@ from skep.gateway.local import THREADS
 from skep.gateway.models import Provider
 from skep.gateway.profiles import profiles_by_kind
 from skep.gateway.upstream import WholeAnswer
-from skep.spend import BudgetExceededError, DearFieldError, MemoryMeter, Rates, Rule, make_price
+from skep.spend import BudgetExceededError, DearFieldError, MemoryMeter, Price, Rates, Rule, make_price
 from skep.spend.lines import COLUMNS
 from skep.web import Notes
 
@@ -151,15 +151,17 @@ async def stage(
     allow_unpriced: bool = False,
     tiers: tuple[tuple[str, Decimal], ...] = (),
     search_nusd: int | None = None,
+    kind: str = "vllm",
+    price: Price | None = PRICE,
 ) -> Stage:
     rule = Rule(1, 1, "cap", "cost", "project", "", "total", budget, allow_unpriced=allow_unpriced)
     meter = MemoryMeter([rule])
     await meter.start()
     providers = [
-        Provider(name=name, profile=profiles_by_kind()["vllm"], base_url="http://x") for name in ("one", "two", "three")
+        Provider(name=name, profile=profiles_by_kind()[kind], base_url="http://x") for name in ("one", "two", "three")
     ]
     routes = tuple(
-        Route(provider=provider, model="m", price=PRICE, service_tiers=tiers, search_nusd=search_nusd)
+        Route(provider=provider, model="m", price=price, service_tiers=tiers, search_nusd=search_nusd)
         for provider in providers
     )
     model = Model(name="smart", routes=routes, retries=0, falls_back_on=USUAL_FALLBACKS)
@@ -248,6 +250,28 @@ async def test_a_tier_that_nobody_knows_has_no_cost_and_is_charged_as_reserved()
     await on.call()
     assert (on.line["cost_nusd"], on.line["price_version"], on.line["output_tokens"]) == (r"\N", r"\N", "7")
     assert on.used == BOUND
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "asked", "cost"),
+    [
+        ("openrouter", PRICE, {"plugins": [{"id": "web"}]}, 25_000),
+        ("openrouter", None, {}, 25_000),
+        # A price explains what a call cost; what is told explains nothing.
+        ("openrouter", PRICE, {}, 7),
+        # Who knows in what money others tell it.
+        ("vllm", None, {}, None),
+    ],
+)
+async def test_a_cost_that_the_provider_tells_counts_where_no_price_is_known(
+    kind: str, price: Price | None, asked: dict[str, object], cost: int | None
+) -> None:
+    told = orjson.loads(OK)
+    told["usage"]["cost"] = 0.000025
+    on = await stage(answers(orjson.dumps(told)), allow_unpriced=True, kind=kind, price=price)
+    await on.call(**asked)
+    assert on.line["cost_nusd"] == (r"\N" if cost is None else str(cost))
+    assert on.used == (cost or 0)
 
 
 @pytest.mark.parametrize(

@@ -73,21 +73,22 @@ def test_a_price_that_is_not_said_comes_from_the_list(tmp_path: Path) -> None:
 
 def test_terms_that_cost_other_than_the_price(tmp_path: Path) -> None:
     text = """
-        providers: {o: {kind: openai, api_key: k}, p: {kind: vllm}}
+        providers: {o: {kind: openai, api_key: k}, p: {kind: vllm}, g: {kind: groq, api_key: k}}
         models:
           m:
             service_tiers: {priority: 2, scale: 0}
             search_usd: 0.01
             routes: [{provider: o, model: gpt-y, service_tiers: {priority: 1.7}}, {provider: p, model: x, search_usd: 0}]
-          n: {routes: [{provider: o, model: gpt-y, service_tiers: {flex: 0.6}}]}
+          n: {routes: [{provider: o, model: gpt-y, service_tiers: {flex: 0.6}}, {provider: g, model: x}]}
     """
     config = read(tmp_path, text)
     first, second = config.models["m"].routes
     assert dict(first.service_tiers) == {"flex": Decimal("0.5"), "priority": Decimal("1.7"), "scale": 0}
     assert dict(second.service_tiers) == {"priority": 2, "scale": 0}
     assert (first.search_nusd, second.search_nusd) == (10_000_000, 0)
-    (other,) = config.models["n"].routes
-    assert (dict(other.service_tiers), other.search_nusd) == ({"flex": Decimal("0.6")}, None)
+    own, known = config.models["n"].routes
+    assert (dict(own.service_tiers), own.search_nusd) == ({"flex": Decimal("0.6")}, None)
+    assert dict(known.service_tiers) == {"flex": 1}, "the list price, says the provider"
 
 
 def test_nothing_said_is_nothing_configured(tmp_path: Path) -> None:

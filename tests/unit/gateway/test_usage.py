@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.gateway.streaming import Tally
-from skep.gateway.usage import AnswerUnreadableError, counted, output_bytes, read_answer, usage_of
+from skep.gateway.usage import (
+    UNBILLED,
+    AnswerUnreadableError,
+    Billing,
+    billing_of,
+    counted,
+    output_bytes,
+    read_answer,
+    usage_of,
+)
 from skep.spend import Usage
 
 
@@ -92,14 +101,14 @@ def test_a_long_answer_has_its_usage_at_the_end() -> None:
     answer: dict[str, Any] = {"object": "list", "data": vectors, "usage": {"prompt_tokens": 3, "total_tokens": 3}}
     body = orjson.dumps(answer)
     assert len(body) > 262_144
-    assert read_answer(body) == (Usage(3), None, None)
+    assert read_answer(body) == (Usage(3), None, UNBILLED)
     answer["usage"] = {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1}}
-    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None, None)
+    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None, UNBILLED)
     answer["service_tier"] = "flex"
-    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None, "flex")
+    assert read_answer(orjson.dumps(answer)) == (Usage(3, 1), None, Billing("flex"))
     del answer["usage"]
     del answer["service_tier"]
-    assert read_answer(orjson.dumps(answer)) == (None, None, None)
+    assert read_answer(orjson.dumps(answer)) == (None, None, UNBILLED)
     with pytest.raises(AnswerUnreadableError):
         read_answer(body[:-1])
 
@@ -111,7 +120,7 @@ def test_what_is_no_answer(body: bytes) -> None:
 
 
 def test_an_error_inside_an_answer_is_told() -> None:
-    assert read_answer(b'{"error":{"code":1}}') == (None, {"code": 1}, None)
+    assert read_answer(b'{"error":{"code":1}}') == (None, {"code": 1}, UNBILLED)
 
 
 @given(st.binary(max_size=2000))
@@ -172,9 +181,9 @@ def test_usage_told_again_and_again_counts_once() -> None:
 def test_the_tier_that_served_is_told_with_the_usage() -> None:
     tally = Tally(hides_usage=True)
     tally.passing([_chunk(service_tier="priority"), _chunk(choices=[], usage=USAGE, service_tier="default")])
-    assert tally.service_tier == "default"
+    assert tally.billing == Billing("default")
     tally.passing([_chunk(usage=USAGE, service_tier=None)])
-    assert tally.service_tier == "default"
+    assert tally.billing == Billing("default")
 
 
 def test_nothing_passes_after_an_error_or_after_the_end() -> None:
@@ -197,3 +206,24 @@ def test_a_model_that_speaks_of_errors_is_no_error() -> None:
     tally = Tally(hides_usage=True)
     assert tally.passing(events) == events
     assert tally.failure is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"cost": 0.000123456789}, 123_457),
+        ({"cost": 1e-05, "is_byok": False}, 10_000),
+        ({"cost": 0}, 0),
+        ({"cost": 2}, 2_000_000_000),
+        # Only the fee, where the provider behind sends a bill of its own.
+        ({"cost": 0.01, "is_byok": True}, None),
+        ({"cost": -1}, None),
+        ({"cost": 1e300}, None),
+        ({"cost": True}, None),
+        ({"cost": "0.1"}, None),
+        ({"cost": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_cost_that_is_told(usage: dict[str, object], cost: int | None) -> None:
+    assert billing_of({"usage": usage}).cost_nusd == cost
