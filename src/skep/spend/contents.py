@@ -107,7 +107,7 @@ class CallContent:
     """As the client sent it. Where it was cut, its end says so."""
     request_bytes: int
     answer: str
-    """Of the attempt that was the last: a stream as it was passed on, an error as the provider told it."""
+    """Of the last attempt that got one: a stream as it was passed on, an error as the provider told it."""
     answer_bytes: int
 
 
