@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -23,6 +24,7 @@ _EXPLAIN_EXAMPLES = """\
 \b
 Examples:
   skep gateway explain 019ac1f2-7c1e-7d3a-9b1c-0a5e8f1d2c3b
+  skep gateway explain 019ac1f2-7c1e-7d3a-9b1c-0a5e8f1d2c3b --content
 """
 _RELOAD_EXAMPLES = """\
 \b
@@ -50,14 +52,23 @@ def status(
 def explain(
     context: typer.Context,
     call_id: Annotated[str, typer.Argument(metavar="CALL_ID", help="From the header x-skep-call-id of its answer.")],
+    content: Annotated[
+        bool, typer.Option("--content", help="Show what was said instead, where gateway.content had it kept.")
+    ] = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     json: JsonOption = False,
 ) -> None:
     """Explain a call: what was tried, how long it took, what it cost and why, which budgets and limits counted it."""
     terminal = Terminal(json=json)
+    settings = settings_for(context, terminal, config, data_dir)
+    if content:
+        # By the server, whose log tells who has read it.
+        said = ask_server(settings, f"/api/v1/calls/{quote(call_id, safe='')}/content")
+        terminal.result(said, lambda: f"request:\n{said['request']}\nanswer:\n{said['answer']}")
+        return
     found = with_skep(
-        settings_for(context, terminal, config, data_dir),
+        settings,
         terminal,
         lambda skep, who: Ledger(skep.database).call(who, call_id),
     )

@@ -24,7 +24,22 @@ from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.usage import UNBILLED, Billing, counted
 from skep.observe import NO_METRICS, Metrics, Tracer
-from skep.spend import Charge, Meter, Outcome, Price, Settlement, Step, Ticket, Usage, cost_nusd
+from skep.spend import (
+    Charge,
+    ContentKeeper,
+    Heard,
+    KeepsContent,
+    Meter,
+    Outcome,
+    Price,
+    Said,
+    Settlement,
+    Step,
+    Ticket,
+    Usage,
+    cost_nusd,
+    keeps,
+)
 from skep.web import Notes
 
 T = TypeVar("T")
@@ -46,6 +61,8 @@ class GatewayOptions:
     cancels_when_client_gone: bool = True
     drain_seconds: float = 60.0
     client_stall_seconds: float = 60.0
+    content: KeepsContent = "nothing"
+    content_max_bytes: int = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,8 @@ class Tools:
     metrics: Metrics = NO_METRICS
     tracer: Tracer | None = None
     """None: no call is recorded."""
+    keeper: ContentKeeper | None = None
+    """Who keeps what is said in calls; None: nobody."""
 
 
 @dataclass(slots=True, eq=False)
@@ -103,6 +122,8 @@ class ModelCall:
     """Whether the server, which stops, has broken it off."""
     spans: CallSpans | None = None
     """None: it is not recorded."""
+    heard: Heard | None = None
+    """The answer; None: it is not kept."""
 
     def stop(self) -> None:
         """Break it off because the server stops."""
@@ -152,6 +173,8 @@ class ModelCall:
             count_call(self.tools.metrics, kind, outcome, usage, self.charge.cost_nusd)
             if self.spans is not None:
                 self._finish_spans(self.spans, outcome, usage, status)
+            if self.heard is not None:
+                self._keep(self.heard, outcome)
         return self.charge
 
     def settle_counted(self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None) -> Charge:
@@ -227,6 +250,14 @@ class ModelCall:
         # Where nobody was asked, every route is closed.
         failed = outcome if spans.attempts else "no_route"
         spans.finish(self.known.face, told, usage, "" if outcome == "ok" else failed)
+
+    def _keep(self, answer: Heard, outcome: Outcome) -> None:
+        """Have what was said kept, where the settings ask for it; never waits."""
+        options, keeper, ask = self.tools.options, self.tools.keeper, self.ticket.ask
+        if keeper is not None and keeps(options.content, outcome):
+            request = Heard(answer.max_bytes)
+            request.add(self.known.body)
+            keeper.take(Said(ask.call_id, ask.caller.project_id, outcome, request, answer))
 
     def _note(self, outcome: Outcome, usage: Usage | None) -> None:
         """What the request's line in the log says about the call."""

@@ -123,6 +123,9 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
         call.passed_headers,
         timeout_seconds=timeout_seconds,
     )
+    if call.heard is not None:
+        call.heard.restart()
+        call.heard.add(answer.body)
     if answer.status != HTTPStatus.OK:
         raise AttemptFailedError(_classified(answer.status, answer.headers, answer.body))
     content_type = header(answer.headers, "content-type")
@@ -225,6 +228,9 @@ async def _open_stream(call: ModelCall, route: Route, timeout_seconds: float) ->
     try:
         if stream.status != HTTPStatus.OK:
             body = await _read_error(stream, until)
+            if call.heard is not None:
+                call.heard.restart()
+                call.heard.add(body)
             raise AttemptFailedError(_classified(stream.status, stream.headers, body))
         content_type = header(stream.headers, "content-type")
         if not content_type.startswith("text/event-stream"):
@@ -285,11 +291,16 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
     await _to_client(call, watch, {"type": "http.response.start", "status": stream.status, "headers": headers})
     deadline = call.started + min(call.model.deadline_seconds, route.timeout_seconds)
     events = opened.first
+    if call.heard is not None:
+        call.heard.restart()
     drain_until: float | None = None
     while True:
         passed = tally.passing(events)
         if passed:
-            await _to_client(call, watch, {"type": "http.response.body", "body": b"".join(passed), "more_body": True})
+            body = b"".join(passed)
+            if call.heard is not None:
+                call.heard.add(body)
+            await _to_client(call, watch, {"type": "http.response.body", "body": body, "more_body": True})
         if tally.failure is not None:
             await _end_broken(call, watch, tally, b"")
             return

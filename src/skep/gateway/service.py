@@ -35,6 +35,8 @@ from skep.spend import (
     Ask,
     BudgetExceededError,
     Caller,
+    ContentKeeper,
+    Heard,
     LimitExceededError,
     Meter,
     Price,
@@ -73,11 +75,12 @@ class Gateway:
         embedder: LocalEmbedder | None = None,
         metrics: Metrics = NO_METRICS,
         tracer: Tracer | None = None,
+        keeper: ContentKeeper | None = None,
     ) -> None:
         self.config = config
         self.options = options
         self.board = Board()
-        self._tools = Tools(meter, upstream, self.board, options, metrics=metrics, tracer=tracer)
+        self._tools = Tools(meter, upstream, self.board, options, metrics=metrics, tracer=tracer, keeper=keeper)
         self._served = {name: serve(model) for name, model in config.models.items()}
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
@@ -215,6 +218,8 @@ class Gateway:
             call.steps = steps
             if self._tools.tracer is not None:
                 call.spans = self._spans(headers)
+            if self.options.content != "nothing":
+                call.heard = Heard(self.options.content_max_bytes)
             call.task = asyncio.current_task(self._tools.deadlines.loop)
             self._calls.add(call)
             try:

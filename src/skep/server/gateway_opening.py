@@ -10,7 +10,16 @@ from skep.app import Skep, make_embedder
 from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared, shown
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.settings import GatewaySettings, Settings, signing_keys
-from skep.spend import AddressWindows, Meter, PriceCatalogue, SpendOptions, Webhook, open_metering
+from skep.spend import (
+    AddressWindows,
+    ContentKeeper,
+    Meter,
+    PriceCatalogue,
+    SpendOptions,
+    Webhook,
+    keeping_contents,
+    open_metering,
+)
 
 
 @asynccontextmanager
@@ -26,7 +35,9 @@ async def open_gateway(
     async with AsyncExitStack() as stack:
         options = spend_options(skep, metrics)
         metering = await stack.enter_async_context(open_metering(skep.database, options))
-        gateway = make_gateway(settings, metering.meter, make_embedder(skep.settings), metrics, tracer)
+        keeper = await stack.enter_async_context(keeping_contents(skep.database, metrics))
+        embedder = make_embedder(skep.settings)
+        gateway = make_gateway(settings, metering.meter, embedder, metrics, tracer, keeper)
         stack.push_async_callback(gateway.close)
         gateway.windows = AddressWindows(skep.database)
         stack.push_async_callback(gateway.windows.close)
@@ -53,6 +64,7 @@ def make_gateway(
     embedder: LocalEmbedder | None,
     metrics: Metrics = NO_METRICS,
     tracer: Tracer | None = None,
+    keeper: ContentKeeper | None = None,
 ) -> Gateway:
     """The gateway that the settings describe; it has no connection yet. Raises InvalidSettingsError."""
     upstream = HttpUpstream(max_answer_bytes=settings.gateway.max_answer_bytes, agent=f"skep/{__version__}")
@@ -64,6 +76,7 @@ def make_gateway(
         embedder=embedder,
         metrics=metrics,
         tracer=tracer,
+        keeper=keeper,
     )
 
 
@@ -90,4 +103,6 @@ def gateway_options(said: GatewaySettings) -> GatewayOptions:
         cancels_when_client_gone=said.on_client_gone == "cancel",
         drain_seconds=said.drain_seconds,
         client_stall_seconds=said.client_stall_seconds,
+        content=said.content,
+        content_max_bytes=said.content_max_bytes,
     )

@@ -11,7 +11,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from skep.spend import (
+    CallContent,
     CallNotFoundError,
+    ContentNotKeptError,
     Explanation,
     Ledger,
     Report,
@@ -48,6 +50,9 @@ def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
     async def show(call: Call) -> ASGIApp:
         return json_answer(await ledger().call(call.principal, call.path("call_id")))
 
+    async def content(call: Call) -> ASGIApp:
+        return json_answer(await ledger().content(call.principal, call.path("call_id")))
+
     return (
         Endpoint(
             method="GET",
@@ -69,6 +74,15 @@ def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
             summary="Explain a call: what was tried, how long it took, what it cost and why, which rules counted it",
             answer=Explanation,
             errors=(CallNotFoundError,),
+        ),
+        Endpoint(
+            method="GET",
+            path="/api/v1/calls/{call_id}/content",
+            caller="admin",
+            handle=content,
+            summary="What was said in a call, where gateway.content had it kept; who reads it is told in the log",
+            answer=CallContent,
+            errors=(CallNotFoundError, ContentNotKeptError),
         ),
     )
 

@@ -62,7 +62,8 @@ async def _work_once(settings: Settings, orders: Orders, ending: asyncio.Event) 
             # Whoever worked on this queue before us is dead: no need to wait until it has been silent for long.
             await worker.adopt()
         working = asyncio.create_task(worker.run(), name="skep-worker")
-        ledger = Ledger(skep.database, retention_days=settings.spend.retention_days)
+        said = settings.spend
+        ledger = Ledger(skep.database, retention_days=said.retention_days, content_days=said.content_retention_days)
         tidying = asyncio.create_task(do_chores((*chores(skep), ledger.tidy)), name="skep-chores")
         stopping = asyncio.create_task(ending.wait(), name="skep-worker-end")
         event(_log, logging.INFO, "working", queue=options.queue, concurrency=options.concurrency)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skep.settings.documents import commented_file, settings_reference, write_commented_file
 from skep.settings.interfaces import (
+    CommandLine,
     InvalidSettingsError,
     NoCurrentFolderError,
     NoHomeFolderError,
@@ -17,7 +18,6 @@ from skep.settings.interfaces import (
 from skep.settings.locate import FILE_NAME
 from skep.settings.models import (
     OPEN_SECTIONS,
-    CommandLine,
     DatabaseSettings,
     EmbeddingSettings,
     GatewaySettings,

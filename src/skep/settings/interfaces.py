@@ -14,8 +14,8 @@ SkepError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -120,3 +120,13 @@ class SettingsFileUnwritableError(SkepError):
     """The settings file {path} cannot be written: {reason}"""
 
     fix = "Name a path in a folder that exists and that this user may write to."
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What the command line said about the settings."""
+
+    config: Path | None = None
+    """The settings file to read; None when ``--config`` was not given."""
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    """Values by dotted name, such as ``server.port``; None stands for an option that was not given."""

@@ -289,6 +289,14 @@ class GatewaySettings:
     client_stall_seconds: int = setting(
         60, "A client that takes nothing of its stream for so long counts as gone.", minimum=1, maximum=3600
     )
+    content: Literal["nothing", "errors", "all"] = setting(
+        "nothing",
+        "Of which calls the request and the answer are kept, beside the ledger and without what looks like a secret: nothing;"
+        " errors: calls that did not end well; all.",
+    )
+    content_max_bytes: int = setting(
+        65_536, "So much of a request, and of an answer, is kept at most.", minimum=256, maximum=1_048_576
+    )
     keyless_key: Secret | None = setting(
         None,
         "The key that calls of models without a key are made as: its models, faces, budgets and limits are theirs.",
@@ -308,6 +316,9 @@ class SpendSettings:
 
     retention_days: int = setting(
         400, "How long single calls are kept; their sums by hour and day stay for 800 days.", minimum=1, maximum=36_500
+    )
+    content_retention_days: int = setting(
+        7, "How long requests and answers are kept, where gateway.content keeps any.", minimum=1, maximum=36_500
     )
     alert_webhook_url: str | None = setting(
         None,
@@ -486,13 +497,3 @@ class Settings:
     def origin(self, name: str) -> Origin:
         """Where the setting (dotted name, such as ``server.port``) got its value."""
         return self.origins.get(name, DEFAULT)
-
-
-@dataclass(frozen=True, slots=True)
-class CommandLine:
-    """What the command line said about the settings."""
-
-    config: Path | None = None
-    """The settings file to read; None when ``--config`` was not given."""
-    overrides: Mapping[str, object] = field(default_factory=dict)
-    """Values by dotted name, such as ``server.port``; None stands for an option that was not given."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skep.settings.expand import UnfillableError, expand, referred
-from skep.settings.interfaces import COMMAND_LINE, DEFAULT, InvalidSettingsError, Origin, Problem
+from skep.settings.interfaces import COMMAND_LINE, DEFAULT, CommandLine, InvalidSettingsError, Origin, Problem
 from skep.settings.locate import (
     CONFIG_VARIABLE,
     Surroundings,
@@ -16,7 +16,7 @@ from skep.settings.locate import (
     look_around,
     read_text,
 )
-from skep.settings.models import OPEN_SECTIONS, CommandLine, OpenSection, Settings
+from skep.settings.models import OPEN_SECTIONS, OpenSection, Settings
 from skep.settings.rows import (
     Anchor,
     RejectedError,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from skep.spend.address_windows import AddressWindow, AddressWindows, address_group
 from skep.spend.administering import Administration, administer
 from skep.spend.catalogue import PriceCatalogue
+from skep.spend.contents import CallContent, ContentKeeper, Heard, KeepsContent, Said, keeping_contents, keeps
 from skep.spend.explaining import Explanation, explanation_lines
 from skep.spend.feeding import SpendOptions
 from skep.spend.interfaces import (
     AddressLimitError,
     BudgetExceededError,
     CallNotFoundError,
+    ContentNotKeptError,
     DearFieldError,
     ForeignDatabaseError,
     JournalUnwritableError,
@@ -76,15 +78,20 @@ __all__ = [
     "Alert",
     "Ask",
     "BudgetExceededError",
+    "CallContent",
     "CallNotFoundError",
     "Caller",
     "Charge",
+    "ContentKeeper",
+    "ContentNotKeptError",
     "DearFieldError",
     "Exceeded",
     "Explanation",
     "ForeignDatabaseError",
+    "Heard",
     "IssuedKey",
     "JournalUnwritableError",
+    "KeepsContent",
     "KeyLimits",
     "Ledger",
     "LimitExceededError",
@@ -118,6 +125,7 @@ __all__ = [
     "RuleView",
     "Rulebook",
     "Rules",
+    "Said",
     "Settlement",
     "SpendOptions",
     "Standing",
@@ -133,6 +141,8 @@ __all__ = [
     "administer",
     "cost_nusd",
     "explanation_lines",
+    "keeping_contents",
+    "keeps",
     "make_price",
     "new_call_id",
     "open_metering",

@@ -12,7 +12,8 @@ UnavailableError
 └── JournalUnwritableError    the call cannot be written down before it leaves
 NotFoundError
 ├── RuleNotFoundError         no such budget or limit in this project
-└── CallNotFoundError         no such call in this project's ledger
+├── CallNotFoundError         no such call in this project's ledger
+└── ContentNotKeptError       nothing is kept of what was said in a call
 ConflictError
 ├── RuleExistsError           the project has a rule of this name
 └── ProcessNotReleasableError its leases are still its own
@@ -94,6 +95,12 @@ class CallNotFoundError(NotFoundError):
     """There is no call {call_id} in this project's ledger."""
 
     fix = "Take the id from the header x-skep-call-id; a call is in the ledger about a second after it ended, and for `spend.retention_days`."
+
+
+class ContentNotKeptError(NotFoundError):
+    """Nothing is kept of what was said in a call {call_id} of this project."""
+
+    fix = "Set `gateway.content` to errors or all for calls to come; it is kept for `spend.content_retention_days`."
 
 
 class ProcessNotReleasableError(ConflictError):

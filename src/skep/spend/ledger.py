@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import itertools
+import logging
 import math
 import sys
 from array import array
@@ -16,9 +17,11 @@ from typing import Any, Literal
 from uuid import UUID
 
 from skep.access import Principal, require_role
+from skep.observe import event
+from skep.spend.contents import CallContent
 from skep.spend.database_bank import queries
 from skep.spend.explaining import CallRow, ChargedRule, Explanation, explain
-from skep.spend.interfaces import CallNotFoundError, ProcessNotReleasableError
+from skep.spend.interfaces import CallNotFoundError, ContentNotKeptError, ProcessNotReleasableError
 from skep.spend.models import Percentiles, ProcessState, ReportLine
 from skep.spend.money import usd_text
 from skep.store import Database
@@ -50,13 +53,16 @@ _CSV_COLUMNS = (
 _CLOCK_SKEW = timedelta(minutes=10)
 _UUID7_VERSION = 7
 
+_log = logging.getLogger(__name__)
+
 
 class Ledger:
     """The calls that were made. Everything is bound to the principal's project; looking needs the role ``reader``."""
 
-    def __init__(self, database: Database, *, retention_days: int = 400) -> None:
+    def __init__(self, database: Database, *, retention_days: int = 400, content_days: int = 7) -> None:
         self._database = database
         self._retention_days = retention_days
+        self._content_days = content_days
 
     async def report(
         self, principal: Principal, *, by: ReportBy, since: datetime, until: datetime | None = None
@@ -121,6 +127,19 @@ class Ledger:
         rules = await self._database.fetch_all(ChargedRule, queries["fetch_charged_rules"], bound)
         return explain(row, rules)
 
+    async def content(self, principal: Principal, call_id: str) -> CallContent:
+        """What was said in one call; needs the role ``admin``, and is told in the log. Raises ContentNotKeptError."""
+        require_role(principal, "admin")
+        since, until = _around(call_id)
+        bound = {"project_id": principal.project_id, "call_id": call_id, "from": since, "until": until}
+        found = await self._database.fetch_one(CallContent, queries["fetch_content"], bound)
+        if found is None:
+            raise ContentNotKeptError(call_id=call_id)
+        read = {"call": found.call_id, "key": principal.key_id, "project": principal.project_name}
+        # A warning, so that it stands in the log also of those who want little in it.
+        event(_log, logging.WARNING, "content of a call read", **read)
+        return found
+
     async def processes(self, principal: Principal) -> list[ProcessState]:
         """Who holds leases."""
         require_role(principal, "reader")
@@ -144,6 +163,7 @@ class Ledger:
         """A chore: make partitions ahead, sum up hours that have ended, and drop what is old."""
         await self._database.fetch_tuples(queries["open_coming_days"], {"days": DAYS_AHEAD})
         await self._database.fetch_tuples(queries["drop_old_days"], {"days": self._retention_days})
+        await self._database.fetch_tuples(queries["drop_old_content_days"], {"days": self._content_days})
         for statement in ("delete_old_windows", "delete_old_alerts"):
             await self._database.execute(queries[statement], {"days": KEPT_WINDOW_DAYS})
         await self._database.execute(queries["delete_old_rollups"], {"days": KEPT_ROLLUP_DAYS})

@@ -19,5 +19,13 @@ WEBHOOKS = Metric(
     help="Attempts to send an alert's webhook, by what became of them: delivered, failed (to be tried again), given_up",
     labels=("outcome",),
 )
+CONTENTS = Metric(
+    name="skep_call_contents_total",
+    kind="counter",
+    unit="calls",
+    help="Calls whose request and answer were to be kept (gateway.content), by what became of that: kept, no_room (too much waited for"
+    " the database), failed (the database did not take it)",
+    labels=("outcome",),
+)
 
-SPEND_METRICS = (ALERTS, WEBHOOKS)
+SPEND_METRICS = (ALERTS, WEBHOOKS, CONTENTS)

@@ -261,6 +261,25 @@ select open_call_day((now() at time zone 'UTC')::date + d) from generate_series(
 -- Drop what the ledger has of days that are older than is to be kept.
 select drop_call_days((now() at time zone 'UTC')::date - %(days)s::integer);
 
+-- name: drop_old_content_days
+-- Drop what was said in calls of days that are older than is to be kept.
+select drop_content_days((now() at time zone 'UTC')::date - %(days)s::integer);
+
+-- name: open_content_day
+-- Make the partition for what was said in the calls of a day.
+select open_content_day(%(day)s);
+
+-- name: insert_content
+-- Keep what was said in a call.
+insert into content (call_id, made_at, project_id, outcome, request, request_bytes, answer, answer_bytes)
+values (%(call_id)s, %(made_at)s, %(project_id)s, %(outcome)s, %(request)s, %(request_bytes)s, %(answer)s, %(answer_bytes)s)
+on conflict do nothing;
+
+-- name: fetch_content
+-- What was said in a call of the principal's project.
+select call_id::text, made_at, outcome, request, request_bytes, answer, answer_bytes
+from content where project_id = %(project_id)s and call_id = %(call_id)s and made_at between %(from)s and %(until)s;
+
 -- name: delete_old_windows
 -- Delete windows that ended long ago and of which nobody holds anything; their calls stay in the ledger.
 delete from rule_window w

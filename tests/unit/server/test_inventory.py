@@ -70,6 +70,7 @@ INVENTORY = {
     "GET /api/v1/cost/report": "reader",
     "GET /api/v1/rate-limit/status": "reader",
     "GET /api/v1/calls/{call_id}": "reader",
+    "GET /api/v1/calls/{call_id}/content": "admin",
     "POST /api/v1/gateway/reload": "admin",
     "POST /mcp": "reader",
     "GET /metrics": "reader",
