@@ -33,6 +33,8 @@ def test_the_life_of_a_limit(skep_on: Command) -> None:
         "each: 1000 tokens per hour for user each (hard), 0 tokens used",
     ]
     assert [rule["name"] for rule in skep_on("key", "show", "ci", "--json").answer["rules"]] == ["at-once"]
+    standing = skep_on("limit", "status", "--key", "ci", "--json").answer["limits"]
+    assert [(each["rule"], each["amount"], each["used"]) for each in standing] == [("at-once", 9, 0)]
     skep_on("key", "revoke", "ci")
     assert [rule["name"] for rule in skep_on("limit", "list", "--json").answer["limits"]] == ["each"]
 

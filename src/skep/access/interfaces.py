@@ -41,7 +41,10 @@ class KeyInvalidError(RefusedError):
     """The key is not valid here: {reason}"""
 
     http_status = 401
-    fix = "Set SKEP_KEY to a key of this database, or copy its admin.key into the data folder."
+    fix = (
+        "Use a key of this database, which `skep key create` makes: over HTTP as `Authorization: Bearer <key>` or `x-api-key: <key>`,"
+        " for commands in SKEP_KEY or as admin.key in the data folder."
+    )
 
 
 class RoleTooLowError(RefusedError):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,40 @@ def test_calls_under_way_are_seen_in_the_process_that_makes_them(two: Server) ->
         assert soon(lambda: under_way() == 8, 4.5)
         assert all(read.result() > 100 for read in reading)
     assert soon(lambda: under_way() == 0, 5)
+
+
+def make_key(two: Server, name: str, **more: object) -> str:
+    answer = httpx.post(f"{two.url}/api/v1/keys", json={"name": name, **more}, headers=two.headers, timeout=30)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["key"])
+
+
+def statuses(two: Server, secret: str) -> set[int]:
+    """What a key gets, over so many connections that both processes are asked."""
+    headers = {"authorization": f"Bearer {secret}"}
+    return {httpx.get(f"{two.url}/v1/models", headers=headers, timeout=30).status_code for _ in range(16)}
+
+
+def test_a_key_that_was_revoked_is_of_no_use_in_either_after_a_second(two: Server) -> None:
+    secret = make_key(two, "revoked")
+    assert statuses(two, secret) == {200}
+    revoked = httpx.delete(f"{two.url}/api/v1/keys/revoked", headers=two.headers, timeout=30)
+    assert revoked.status_code == 200, revoked.text
+    time.sleep(1)
+    assert statuses(two, secret) == {401}
+
+
+def test_a_key_ends_and_a_secret_gives_way_in_both(two: Server) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=5)
+    ending, old = make_key(two, "ending", expires_at=ends.isoformat()), make_key(two, "turned")
+    assert statuses(two, ending) == {200}
+    turned = f"{two.url}/api/v1/keys/turned/rotate"
+    answer = httpx.post(turned, json={"overlap_hours": 1}, headers=two.headers, timeout=30)
+    new = str(answer.json()["key"])
+    assert statuses(two, old) == statuses(two, new) == {200}
+    newest = str(httpx.post(turned, json={"overlap_hours": 0}, headers=two.headers, timeout=30).json()["key"])
+    time.sleep(1)
+    assert statuses(two, old) == statuses(two, new) == {401}
+    assert statuses(two, newest) == {200}
+    time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds()))
+    assert statuses(two, ending) == {401}

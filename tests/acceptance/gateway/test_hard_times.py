@@ -23,6 +23,7 @@ import psutil
 import psycopg
 import pytest
 
+from skep.access import STALE_SECONDS
 from skep.store import EmbeddedServer
 from tests.command import SOURCE, Command
 from tests.levels import by_level
@@ -318,6 +319,28 @@ def test_without_its_database_a_server_goes_on_within_its_leases(
             charged = ledger.one("select sum(cost_nusd)::bigint from call")
             assert charged == sum(entry["cost_nusd"] for entry in truth)
             assert {*load.ids} <= {str(row[0]) for row in ledger.all("select call_id from call")}
+
+
+@pytest.mark.full
+@pytest.mark.timeout(150)
+def test_a_known_key_is_good_for_half_a_minute_without_the_database(
+    own_server: EmbeddedServer, skep_there: Command, tmp_path: Path
+) -> None:
+    with provider(tmp_path) as (_, settings), up(skep_there, settings, 1) as server:
+        headers = {"authorization": f"Bearer {make_key(skep_there, 100)}"}
+        with httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
+            assert client.get("/v1/models").status_code == 200
+            asked = time.monotonic()
+            own_server.stop(20)
+            while time.monotonic() < asked + 20:
+                assert client.get("/v1/models").status_code == 200
+                time.sleep(0.5)
+            # Nobody could tell by now whether it was revoked.
+            wait_until(lambda: client.get("/v1/models").status_code == 503, STALE_SECONDS + 10)
+            refused = client.get("/v1/models")
+            assert "database" in refused.json()["error"]["message"]
+            own_server.ensure_running()
+            wait_until(lambda: client.get("/v1/models").status_code == 200, 30)
 
 
 @pytest.mark.timeout(120)
