@@ -90,6 +90,10 @@ class Opening:
             except (TimeoutError, DatabaseUnavailableError):
                 await self._look()
         if self._away is not None:
+            # Also for the request that found out: its key was known a moment ago.
+            known = self.recall(key)
+            if known is not None:
+                return known
             raise NotReadyError(what="Skep", reason=self._away)
         # It was only slow, or has just been replaced.
         return await access.authenticate(key)

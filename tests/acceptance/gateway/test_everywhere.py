@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from skep.server.supervisor import KEY_FILE
 from tests.acceptance.gateway.test_exact_budget import server
 from tests.command import Command
 from tests.levels import by_level
@@ -164,8 +165,15 @@ def test_calls_under_way_are_seen_in_the_process_that_makes_them(two: Server) ->
     assert soon(lambda: under_way() == 0, 5)
 
 
-def make_key(two: Server, name: str, **more: object) -> str:
-    answer = httpx.post(f"{two.url}/api/v1/keys", json={"name": name, **more}, headers=two.headers, timeout=30)
+@pytest.fixture
+def administrator(two: Server) -> Iterator[httpx.Client]:
+    headers = {"authorization": f"Bearer {(two.skep.data / KEY_FILE).read_text().strip()}"}
+    with httpx.Client(base_url=two.url, headers=headers, timeout=30) as client:
+        yield client
+
+
+def make_key(administrator: httpx.Client, name: str, **more: object) -> str:
+    answer = administrator.post("/api/v1/keys", json={"name": name, **more})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["key"])
 
@@ -176,24 +184,28 @@ def statuses(two: Server, secret: str) -> set[int]:
     return {httpx.get(f"{two.url}/v1/models", headers=headers, timeout=30).status_code for _ in range(16)}
 
 
-def test_a_key_that_was_revoked_is_of_no_use_in_either_after_a_second(two: Server) -> None:
-    secret = make_key(two, "revoked")
+def test_a_key_that_was_revoked_is_of_no_use_in_either_after_a_second(two: Server, administrator: httpx.Client) -> None:
+    secret = make_key(administrator, "revoked")
     assert statuses(two, secret) == {200}
-    revoked = httpx.delete(f"{two.url}/api/v1/keys/revoked", headers=two.headers, timeout=30)
+    revoked = administrator.delete("/api/v1/keys/revoked")
     assert revoked.status_code == 200, revoked.text
     time.sleep(1)
     assert statuses(two, secret) == {401}
 
 
-def test_a_key_ends_and_a_secret_gives_way_in_both(two: Server) -> None:
+def test_a_key_ends_and_a_secret_gives_way_in_both(two: Server, administrator: httpx.Client) -> None:
+    def turned(overlap_hours: float) -> str:
+        answer = administrator.post("/api/v1/keys/turned/rotate", json={"overlap_hours": overlap_hours})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["key"])
+
     ends = datetime.now(UTC) + timedelta(seconds=5)
-    ending, old = make_key(two, "ending", expires_at=ends.isoformat()), make_key(two, "turned")
+    ending = make_key(administrator, "ending", expires_at=ends.isoformat())
+    old = make_key(administrator, "turned")
     assert statuses(two, ending) == {200}
-    turned = f"{two.url}/api/v1/keys/turned/rotate"
-    answer = httpx.post(turned, json={"overlap_hours": 1}, headers=two.headers, timeout=30)
-    new = str(answer.json()["key"])
+    new = turned(1)
     assert statuses(two, old) == statuses(two, new) == {200}
-    newest = str(httpx.post(turned, json={"overlap_hours": 0}, headers=two.headers, timeout=30).json()["key"])
+    newest = turned(0)
     time.sleep(1)
     assert statuses(two, old) == statuses(two, new) == {401}
     assert statuses(two, newest) == {200}
