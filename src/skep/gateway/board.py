@@ -17,6 +17,9 @@ from skep.observe import event
 TellOpened = Callable[[str, float, str], None]
 """Tells the other processes that a route's breaker opened: its name, for how many seconds, and why."""
 
+TellStreak = Callable[[str, int, str], None]
+"""Tells the other processes how many calls of a route failed here in a row, and why the last; 0 after a success."""
+
 _PROBE_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
@@ -70,13 +73,16 @@ class _Fare:
 
 
 class Board:
-    """See the module. ``tell_opened`` is called when a breaker opens that should be open everywhere."""
+    """See the module. ``tell_opened`` is called when a breaker opens that should be open everywhere, ``tell_streak`` when a call
+    failed, and when one succeeded after failures, here or elsewhere.
+    """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._fares: dict[str, _Fare] = {}
         self._health: dict[str, Health] = {}
         self.tell_opened: TellOpened = lambda _route, _seconds, _reason: None
+        self.tell_streak: TellStreak = lambda _route, _streak, _reason: None
 
     def admits(self, route: Route) -> int:
         """A permit for a call that may take the route now, else 0. `succeeded`, `failed` or `abandoned` must follow, with it."""
@@ -86,6 +92,8 @@ class Board:
         """An attempt came to a good end."""
         fare = self._fare(route.name)
         fare.calls += 1
+        if fare.breaker.has_streak:
+            self.tell_streak(route.name, 0, "")
         fare.breaker.succeeded(self._clock(), permit)
 
     def failed(self, route: Route, failure: Failure, permit: int = PASSES) -> None:
@@ -102,17 +110,25 @@ class Board:
             everywhere = breaker.failed(now, fare.last_failure, permit, is_hard=rule.is_hard)
         else:
             breaker.abandon(permit)
-        if was_closed and not fare.breaker.is_closed:
-            left = fare.breaker.seconds_left(now)
-            event(
-                _log, logging.WARNING, "route closed", route=route.name, reason=fare.last_failure, seconds=round(left)
-            )
-            if everywhere:
-                self.tell_opened(route.name, left, fare.last_failure)
+        if was_closed and not breaker.is_closed:
+            self._opened(route.name, fare, now, everywhere=everywhere)
+        elif rule.blames_route and breaker.is_closed:
+            self.tell_streak(route.name, breaker.streak, fare.last_failure)
 
     def abandoned(self, route: Route, permit: int) -> None:
         """An attempt ended in a way that says nothing about the route."""
         self._fare(route.name).breaker.abandon(permit)
+
+    def hear_success(self, route: str) -> None:
+        """A call succeeded in another process."""
+        self._fare(route).breaker.forget_streak()
+
+    def hear_streak(self, route: str, process: str, streak: int, reason: str) -> None:
+        """How many calls failed in a row in another process."""
+        fare, now = self._fare(route), self._clock()
+        if fare.breaker.failed_elsewhere(process, streak, now, reason):
+            fare.last_failure = fare.last_failure or reason
+            self._opened(route, fare, now, everywhere=True)
 
     def hear_opened(self, route: str, seconds: float, reason: str) -> None:
         """Another process opened a breaker for everybody."""
@@ -197,6 +213,12 @@ class Board:
             refuses = status in (401, 403) or status >= 500
             health.is_well, health.reason = not refuses, f"it answered {status}" if refuses else ""
         health.checked_at = self._clock()
+
+    def _opened(self, route: str, fare: _Fare, now: float, *, everywhere: bool) -> None:
+        left = fare.breaker.seconds_left(now)
+        event(_log, logging.WARNING, "route closed", route=route, reason=fare.last_failure, seconds=round(left))
+        if everywhere:
+            self.tell_opened(route, left, fare.last_failure)
 
     def _fare(self, name: str) -> _Fare:
         fare = self._fares.get(name)

@@ -21,7 +21,7 @@ LEAST_CALLS = 20
 
 FAILURE_RATE = 0.5
 STRAIGHT_FAILURES = 25
-"""So many failures one after the other open at once, in every process."""
+"""So many failures one after the other open at once, in every process; those of all processes count together."""
 
 HARD_FAILURES = 3
 """So many in a row that no wait mends: one alone may be about its request, or a slip of the provider."""
@@ -56,6 +56,7 @@ class BreakerView:
     """In the window."""
     failures: int
     straight_failures: int
+    """As far as this process knows, those of the others among them."""
 
 
 class Breaker:
@@ -65,6 +66,7 @@ class Breaker:
         "_at",
         "_bad",
         "_busy",
+        "_elsewhere",
         "_good",
         "_hard_failures",
         "_last_probe",
@@ -76,6 +78,7 @@ class Breaker:
         "_until",
         "is_resting",
         "straight_failures",
+        "streak",
     )
 
     def __init__(self) -> None:
@@ -97,6 +100,11 @@ class Breaker:
         self.is_resting = False
         """Whether it is not closed because the provider takes no more calls, and not because the route fails."""
         self.straight_failures = 0
+        """Here, since a call of this process succeeded."""
+        self.streak = 0
+        """Here, since a call of any process succeeded."""
+        self._elsewhere: dict[str, tuple[int, float]] = {}
+        """The streaks that other processes told, and when."""
 
     @property
     def is_closed(self) -> bool:
@@ -117,6 +125,8 @@ class Breaker:
     def succeeded(self, now: float, permit: int = PASSES) -> None:
         """A call came to a good end. One that began before the breaker opened says nothing about now."""
         self.straight_failures = self._hard_failures = self._busy = 0
+        if self.has_streak:
+            self.forget_streak()
         if self._until is not None and permit == self._probe:
             self._close()
         self._slot(now)
@@ -125,15 +135,17 @@ class Breaker:
     def failed(self, now: float, reason: str, permit: int = PASSES, *, is_hard: bool = False) -> bool:
         """A call failed by the route's fault. True when this opened the breaker for everybody, not only here."""
         self.straight_failures += 1
+        self.streak += 1
         self._hard_failures = self._hard_failures + 1 if is_hard else 0
         self._slot(now)
         self._bad[self._at % _SLOTS] += 1
         if self._until is not None:
+            self.streak = 0
             if permit == self._probe:
                 self._open(now, self._next_seconds, reason)
             return False
         is_hard = self._hard_failures >= HARD_FAILURES
-        if is_hard or self.straight_failures >= STRAIGHT_FAILURES:
+        if is_hard or self._straight(now) >= STRAIGHT_FAILURES:
             self._open(now, HARD_SECONDS if is_hard else SOFT_SECONDS, reason)
             return True
         good, calls = sum(self._good), sum(self._good) + sum(self._bad)
@@ -160,6 +172,29 @@ class Breaker:
         if permit == self._probe:
             self._probe = REFUSED
 
+    @property
+    def has_streak(self) -> bool:
+        """Whether failures are counted, here or elsewhere, that a success anywhere makes void."""
+        return bool(self.streak or self._elsewhere)
+
+    def forget_streak(self) -> None:
+        """A call succeeded, here or elsewhere: the failures before it are no longer in a row with those to come.
+
+        `straight_failures` stay: where only this process does not get through, it finds out by itself.
+        """
+        self.streak = 0
+        self._elsewhere.clear()
+
+    def failed_elsewhere(self, process: str, streak: int, now: float, reason: str) -> bool:
+        """Another process tells its streak. True when this opened the breaker, which everybody should know."""
+        if self._until is not None or not streak:
+            return False
+        self._elsewhere[process] = (streak, now)
+        if self._straight(now) < STRAIGHT_FAILURES:
+            return False
+        self._open(now, SOFT_SECONDS, reason)
+        return True
+
     def open_until(self, until: float, reason: str) -> None:
         """Another process found out that the route fails."""
         if self._until is None or until > self._until:
@@ -167,6 +202,7 @@ class Breaker:
             self._reason = reason
             self._probe = REFUSED
             self.is_resting = False
+            self.forget_streak()
 
     def seconds_left(self, now: float) -> float:
         """How long it stays open; 0 when calls or a probe may pass."""
@@ -184,14 +220,22 @@ class Breaker:
             opens_again_in_seconds=None if self._until is None else round(left, 1),
             calls=sum(self._good) + bad,
             failures=bad,
-            straight_failures=self.straight_failures,
+            straight_failures=self._straight(now),
         )
+
+    def _straight(self, now: float) -> int:
+        """Failures in a row: those of all processes, or of this one since it succeeded, whichever are more."""
+        if not self._elsewhere:
+            return self.straight_failures
+        told = sum(streak for streak, at in self._elsewhere.values() if now - at < WINDOW_SECONDS)
+        return max(self.straight_failures, self.streak + told)
 
     def _open(self, now: float, seconds: float, reason: str) -> None:
         self._until = now + seconds
         self._reason = reason
         self._probe = REFUSED
         self.is_resting = False
+        self.forget_streak()
         self._hard_failures = 0
         self._next_seconds = min(HARD_SECONDS, max(self._next_seconds, seconds) * 2)
 

@@ -101,8 +101,8 @@ def test_a_storm_in_one_process_closes_the_route_in_both(two: Server) -> None:
     codes: list[str] = []
     while (len(codes) < 3 or codes[-1] != "no_route") and len(codes) < 4 * STRAIGHT:
         codes.append(two.ask("mending", "break").json()["error"]["code"])
-    # Each process counts for itself; the first to reach so many in a row tells the other.
-    assert STRAIGHT <= asked(two, "mending") <= 2 * STRAIGHT - 1
+    # Those of both count together, whichever of them a call came to; what one of them did not know yet is a call or two.
+    assert STRAIGHT <= asked(two, "mending") <= STRAIGHT + 5
     assert soon(lambda: two.breakers("fake/mending") == ["open", "open"], 5)
     before = asked(two, "mending")
     answers = [two.ask("mending") for _ in range(12)]

@@ -63,6 +63,50 @@ def test_straight_failures_open_at_once_and_everywhere() -> None:
     assert breaker.failed(STRAIGHT_FAILURES * WINDOW_SECONDS, "500")
 
 
+def test_failures_in_a_row_of_all_processes_count_together() -> None:
+    here, half = Breaker(), STRAIGHT_FAILURES // 2
+    for _ in range(half):
+        assert not here.failed(1.0, "500")
+    assert not here.failed_elsewhere("b", half, 1.1, "500")
+    assert here.view(1.1).straight_failures == STRAIGHT_FAILURES - 1
+    assert here.failed_elsewhere("c", 1, 1.2, "502")
+    assert not here.admits(1.3)
+    assert here.view(1.3).reason == "502"
+    assert not here.has_streak
+
+
+def test_one_more_here_opens_it_when_others_had_the_rest() -> None:
+    here = Breaker()
+    assert not here.failed_elsewhere("b", STRAIGHT_FAILURES - 1, 1.0, "500")
+    assert here.failed(1.0, "500")
+
+
+def test_what_another_process_told_last_counts_and_not_for_long() -> None:
+    here = Breaker()
+    for streak in range(1, STRAIGHT_FAILURES):
+        assert not here.failed_elsewhere("b", streak, 1.0, "500")
+    assert not here.failed(1.0 + WINDOW_SECONDS, "500")
+
+
+def test_a_success_elsewhere_ends_the_row_but_not_what_one_sees_oneself() -> None:
+    here = Breaker()
+    for number in range(STRAIGHT_FAILURES - 1):
+        assert not here.failed(1.0, "500")
+        here.forget_streak()
+        assert here.straight_failures == number + 1
+    assert not here.failed_elsewhere("b", STRAIGHT_FAILURES - 1, 1.0, "500")
+    here.forget_streak()
+    assert here.is_closed
+    assert here.failed(1.0, "500")
+
+
+def test_a_success_here_ends_the_row_of_all() -> None:
+    here = Breaker()
+    here.failed_elsewhere("b", STRAIGHT_FAILURES - 1, 1.0, "500")
+    here.succeeded(1.0)
+    assert not here.failed(1.0, "500")
+
+
 def test_straight_failures_in_one_moment_open_it_everywhere_too() -> None:
     breaker = Breaker()
     assert [breaker.failed(1.0, "500") for _ in range(STRAIGHT_FAILURES)] == [False] * (STRAIGHT_FAILURES - 1) + [True]
