@@ -315,18 +315,23 @@ def portkey(folder: Path, home: Path, body: Target, streams: Mapping[str, Target
 
 @dataclass(frozen=True, slots=True)
 class Governance:
-    """What Skep looks after while it is measured. Without: one key, no limit, no budget, no price."""
+    """What Skep looks after while it is measured. Without: one key, no limit, no budget, no price, no tracing."""
 
     keys: int = 1_000
     requests_per_minute: int = 10_000_000
     budget_usd: int = 1_000_000
+    traced_per_thousand: int = 100
+    """Of a thousand calls, so many are recorded; the upstream with the fixed body takes their spans."""
 
 
 @contextmanager
 def skep(
     folder: Path, body: Target, streams: Mapping[str, Target], governance: Governance | None
 ) -> Iterator[Contestant]:
-    """Skep in one process: with its governance every key has a limit and a budget, and every model a price."""
+    """Skep in one process: with its governance every key has a limit and a budget, every model a price, and some calls are traced.
+
+    Raises CommandError when no span was sent.
+    """
     port = free_port()
     (settings := folder.with_suffix(".yaml")).write_text(
         json.dumps(skep_settings(body, streams, governance)), encoding="utf-8"
@@ -341,6 +346,8 @@ def skep(
             targets = {name: Target(port, one.model, headers=headers) for name, one in streams.items()}
             wait_for_answer(target, process, time.monotonic() + _START_SECONDS, ours.log)
             yield Contestant("skep" if governance else "skep without governance", target, targets, (process.pid,))
+            if governance and not sent_spans(ours, port):
+                raise CommandError("no call was traced, so what was measured is not what is told")
         finally:
             process.terminate()
             process.wait(60)
@@ -374,7 +381,21 @@ def skep_settings(body: Target, streams: Mapping[str, Target], governance: Gover
     models = {
         model: {"routes": [{"provider": f"upstream{port}", "model": model}], **price} for model, port in ports.items()
     }
-    return {"providers": providers, "models": models, "log": {"format": "json"}}
+    settings: dict[str, object] = {"providers": providers, "models": models, "log": {"format": "json"}}
+    if governance:
+        endpoint = f"http://127.0.0.1:{body.port}"
+        settings["tracing"] = {"endpoint": endpoint, "samples_per_thousand": governance.traced_per_thousand}
+    return settings
+
+
+def sent_spans(ours: Skep, port: int) -> int:
+    """How many spans the collector has taken, as the server's own metrics say."""
+    admin = (ours.data_folder / "admin.key").read_text(encoding="utf-8").strip()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"authorization": f"Bearer {admin}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    counts = (line.rpartition(" ")[2] for line in lines if line.startswith('skep_spans_total{outcome="exported"'))
+    return int(sum(map(float, counts)))
 
 
 def skep_keys(ours: Skep, port: int, governance: Governance | None) -> list[str]:

@@ -5,7 +5,7 @@
 
 The upstream of *throughput*, *latency* and *bodies* is nginx with a fixed answer, that of *streams* the scripted provider. All
 run on this machine and share its processors, and each gateway is one process. Peers and nginx look after nothing; Skep has
-1,000 keys, each with a limit and a budget, prices, its journal, ledger, metrics and logs.
+1,000 keys, each with a limit and a budget, prices, its journal, ledger, metrics, logs, and a trace of every tenth call, sent to the upstream.
 
 *throughput*: 32 clients in closed loops (wrk), processor time of the gateway for each call, and Skep without its governance.
 *latency*: one client; *added* is the percentile through the gateway less the percentile without one.

@@ -91,6 +91,8 @@ def test_the_settings_of_the_measured_skep(governance: Governance | None) -> Non
     assert settings["providers"].keys() == {"upstream9001", "upstream9002"}
     assert settings["models"]["gpt-slow"]["routes"] == [{"provider": "upstream9002", "model": "gpt-slow"}]
     assert all(("price" in model) == (governance is not None) for model in settings["models"].values())
+    tracing = {"endpoint": "http://127.0.0.1:9001", "samples_per_thousand": 100}
+    assert settings.get("tracing") == (tracing if governance else None)
 
 
 def test_growth_is_of_the_last_quarter_over_the_second() -> None:
