@@ -16,8 +16,8 @@ from skep.settings import Settings
 _SECONDS = 10.0
 
 
-def ask_server(settings: Settings, path: str, *, method: str = "GET") -> dict[str, Any]:
-    """What the server answers to a request without a body, as an object.
+def ask_server(settings: Settings, path: str, *, method: str = "GET", body: object = None) -> dict[str, Any]:
+    """What the server answers to a request, as an object. ``body`` is sent as JSON; None: there is none.
 
     Raises ServerMissingError when none runs, ServerAnswerError when it refuses or does not answer, and what
     `read_key_file` raises.
@@ -26,9 +26,10 @@ def ask_server(settings: Settings, path: str, *, method: str = "GET") -> dict[st
     if server is None:
         raise ServerMissingError(folder=settings.data_folder)
     key = settings.key.reveal() if settings.key is not None else read_key_file(settings.data_folder / KEY_FILE)
-    headers = {"authorization": f"Bearer {key or ''}"}
+    headers = {"authorization": f"Bearer {key or ''}", "content-type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
     # The address is our own server's, from its run file.
-    request = urllib.request.Request(f"{server.url}{path}", headers=headers, method=method)  # noqa: S310
+    request = urllib.request.Request(f"{server.url}{path}", data, headers, method=method)  # noqa: S310
     # Without the proxies of the environment: it is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

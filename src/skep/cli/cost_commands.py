@@ -77,7 +77,10 @@ def _table(by: ReportBy, lines: Sequence[ReportLine]) -> Iterator[str]:
         "whole p50/p95/p99 ms",
     )
     rows = [heads, *(_cells(line) for line in lines)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    if any(line.cached for line in lines):
+        saved = [("from the cache", "saved USD"), *((str(line.cached), line.saved_usd) for line in lines)]
+        rows = [(*row, *more) for row, more in zip(rows, saved, strict=True)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for first, *others in rows:
         cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
         yield "  ".join(cells).rstrip()

@@ -33,6 +33,14 @@ Examples:
   skep gateway reload --json
 """
 
+_CLEAR_EXAMPLES = """\
+\b
+Examples:
+  skep gateway clear-cache --tag docs --tag prices
+  skep gateway clear-cache --model smart
+  skep gateway clear-cache
+"""
+
 gateway_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at how calls of models fare.")
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(gateway_app, name="gateway")
@@ -83,6 +91,29 @@ def reload(
     terminal = Terminal(json=json)
     answer = ask_server(settings_for(context, terminal, config, data_dir), "/api/v1/gateway/reload", method="POST")
     terminal.result(answer, lambda: "\n".join(_reloaded(answer)))
+
+
+@gateway_app.command("clear-cache", epilog=_CLEAR_EXAMPLES)
+def clear_cache(
+    context: typer.Context,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Answers with this tag; can be given more than once."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="Answers of this model; can be given more than once."),
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Give kept answers no more: those with a tag, those of a model, or all of the key's project."""
+    terminal = Terminal(json=json)
+    body = {"tags": tag or [], "models": model or []}
+    settings = settings_for(context, terminal, config, data_dir)
+    answer = ask_server(settings, "/api/v1/gateway/cache/clear", method="POST", body=body)
+    terminal.result(answer, lambda: f"cleared: {', '.join(answer['cleared'])}")
 
 
 def _reloaded(answer: dict[str, Any]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skep.gateway.board import Board, ProviderView, RouteView
+from skep.gateway.caching import MemoryStore, RedisStore, Store, clear, open_cache
 from skep.gateway.calls import GatewayOptions
 from skep.gateway.configuring import PriceOf, no_price, read_config
 from skep.gateway.interfaces import (
@@ -46,6 +47,7 @@ __all__ = [
     "GatewayStatus",
     "HttpUpstream",
     "LocalEmbedder",
+    "MemoryStore",
     "Model",
     "ModelNotFoundError",
     "NoRouteError",
@@ -59,11 +61,15 @@ __all__ = [
     "ProviderRefusedError",
     "ProviderTimeoutError",
     "ProviderView",
+    "RedisStore",
     "RequestInvalidError",
     "Route",
     "RouteView",
+    "Store",
     "Upstream",
+    "clear",
     "no_price",
+    "open_cache",
     "read_config",
     "shared",
     "shown",

@@ -104,6 +104,8 @@ class ModelCall:
     first_byte: float | None = None
     charge: Charge | None = None
     """None until the call is settled."""
+    outcome: Outcome | None = None
+    """The same."""
     steps: list[Step] = field(default_factory=list)
     """What did not lead to the answer, in order: attempts that failed, routes passed over, models that a budget forbade."""
     attempt_began: float = 0.0
@@ -168,6 +170,7 @@ class ModelCall:
                 wasted=tuple(self.wasted),
             )
             self.charge = self.tools.meter.settle(self.ticket, settlement)
+            self.outcome = outcome
             self._note(outcome, usage)
             kind = "none" if self.route is None else self.route.provider.profile.kind
             count_call(self.tools.metrics, kind, outcome, usage, self.charge.cost_nusd)

@@ -18,6 +18,9 @@ PriceOf = Callable[[str, str], Price | None]
 """The usual price of a model, by the provider's name in the price list and the model's name there."""
 
 _MOST_SECONDS = 86_400.0
+LONGEST_CACHE_SECONDS = 604_800
+"""A week. Clearings are remembered for longer, so that none is forgotten before what it cleared."""
+
 _OUR_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
 
 USUAL_FALLBACKS = frozenset(kind for kind, rule in FAILURES.items() if rule.falls_back)
@@ -152,6 +155,7 @@ def _model(
     most = table.whole("max_output_tokens", None, least=1, most=100_000_000)
     deadline = table.seconds("timeout_seconds", 600.0, least=0.1, most=_MOST_SECONDS)
     retries = table.whole("retries", 2, least=0, most=10)
+    cache = table.whole("cache_seconds", 0, least=0, most=LONGEST_CACHE_SECONDS)
     kinds = table.words("falls_back_on", tuple(get_args(Kind)), default=tuple(USUAL_FALLBACKS))
     routes = []
     for inner in table.tables("routes"):
@@ -166,6 +170,7 @@ def _model(
         routes=tuple(routes),
         deadline_seconds=deadline,
         retries=2 if retries is None else retries,
+        cache_seconds=cache or 0,
         falls_back_on=frozenset(kinds),
     )
 

@@ -11,7 +11,7 @@ MODEL_CALLS = Metric(
     name="skep_model_calls_total",
     kind="counter",
     unit="calls",
-    help="Calls of models that were settled, by the kind of the provider that was asked last (none: nobody was; local: our own) and how they ended",
+    help="Calls of models that were settled, by the kind of the provider that was asked last (none: nobody was; local: our own; cache: a kept answer) and how they ended",
     labels=("provider", "outcome"),
 )
 MODEL_TOKENS = Metric(
@@ -36,8 +36,15 @@ WITHOUT_ROOM = Metric(
     " refused it or named a cheaper model, soft and shadow ones let it pass",
     labels=("kind", "mode"),
 )
+CACHE_LOOKUPS = Metric(
+    name="skep_answer_cache_lookups_total",
+    kind="counter",
+    unit="calls",
+    help="Calls whose answer may be given again, by what was found: hit, miss, or refresh where the client wanted a new one",
+    labels=("outcome",),
+)
 
-GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM)
+GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM, CACHE_LOOKUPS)
 
 
 def count_call(metrics: Metrics, provider: str, outcome: Outcome, usage: Usage | None, cost_nusd: int | None) -> None:

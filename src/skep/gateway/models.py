@@ -67,6 +67,8 @@ class Model:
     """For all attempts together, from the arrival of the request."""
     retries: int = 2
     """Further attempts on one route."""
+    cache_seconds: int = 0
+    """For how long an answer may be given again; 0: not at all."""
     falls_back_on: frozenset[str] = frozenset()
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError, allows_model
 from skep.errors import SkepError, UnavailableError
 from skep.gateway.board import ProviderView, RouteView
+from skep.gateway.caching import cache_endpoints
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
@@ -49,6 +50,7 @@ from skep.spend import (
     MeterUnavailableError,
     UnpricedError,
 )
+from skep.store import Database
 from skep.web import BodyTooLargeError, Call, Endpoint, Refusal, json_answer
 
 _ERRORS = (
@@ -128,8 +130,10 @@ class _Answer:
         await self.gateway.call(self.face, call.principal, scope, receive, send, call.notes)
 
 
-def gateway_endpoints(gateway: Callable[[], Gateway], tracer: Tracer | None = None) -> tuple[Endpoint, ...]:
-    """The routes of this room. ``gateway`` gives the opened gateway, or raises why there is none.
+def gateway_endpoints(
+    gateway: Callable[[], Gateway], database: Callable[[], Database], tracer: Tracer | None = None
+) -> tuple[Endpoint, ...]:
+    """The routes of this room. ``gateway`` and ``database`` give what is opened, or raise why there is none.
 
     ``tracer`` gets the spans of calls that are refused; None where no call is recorded.
     """
@@ -184,6 +188,7 @@ def gateway_endpoints(gateway: Callable[[], Gateway], tracer: Tracer | None = No
             summary="How the providers and routes fare, in every process: breakers, failures, health checks, calls under way",
             answer=StatusObject,
         ),
+        *cache_endpoints(database),
     )
 
 

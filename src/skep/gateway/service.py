@@ -16,6 +16,7 @@ from skep.errors import SkepError
 from skep.gateway.admitting import admit
 from skep.gateway.board import Board
 from skep.gateway.bodies import Bodies
+from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, free_ask, give_kept, seed_of
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.headers import to_provider, told_by_caller
 from skep.gateway.interfaces import BodiesFullError, BodyTimeoutError, LocalEmbedder, ModelNotFoundError, Upstream
@@ -60,6 +61,8 @@ class Served:
     """None when the price of a route is unknown."""
     max_output_tokens: int | None
     """The most that any of its routes puts out for one choice; None when that of one is unknown."""
+    cache_seed: bytes
+    """See `seed_of`."""
 
 
 class Gateway:
@@ -90,6 +93,8 @@ class Gateway:
         self._checks: list[asyncio.Task[None]] = []
         self.foreign_journals: Callable[[], Mapping[str, int]] = dict
         """Set by whoever opened the meter."""
+        self.cache: AnswerCache | None = None
+        """Of answers that are given again; set by whoever opened the gateway. None: there is none."""
         self.windows: AddressWindows
         """Of calls without a key. Set by whoever opened the gateway."""
         self.everywhere: Callable[[], Awaitable[list[ProcessStatus]]]
@@ -200,6 +205,11 @@ class Gateway:
         served = self._served.get(known.model)
         if served is None and local is None:
             raise ModelNotFoundError(name=known.model, param="model")
+        question, kept = await self._look_up(served, known, caller, headers)
+        if kept is not None:
+            ask = free_ask(caller, known.model, known)
+            await give_kept(kept, self._tools, ask, known, send, notes, self._spans(headers), started)
+            return
         turns = self._turns
         if not turns.try_take():
             await turns.take()
@@ -209,25 +219,48 @@ class Gateway:
                 metrics, spans = self._tools.metrics, self._spans(headers)
                 await answer_locally(local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
-            steps: list[Step] = []
+            asked, steps = served, list[Step]()
             served, ticket = await self._admit(served, principal, caller, known, steps, notes)
             self._tools.meter.begin(ticket)
-            call = ModelCall(
-                self._tools, known, served.model, ticket, scope, receive, send, notes, to_provider(headers), started
-            )
+            # What another model answers in its stead is not its answer.
+            recorder = Recorder(send) if question is not None and served is asked else None
+            send, passed = recorder or send, to_provider(headers)
+            call = ModelCall(self._tools, known, served.model, ticket, scope, receive, send, notes, passed, started)
             call.steps = steps
-            if self._tools.tracer is not None:
-                call.spans = self._spans(headers)
-            if self.options.content != "nothing":
-                call.heard = Heard(self.options.content_max_bytes)
-            call.task = asyncio.current_task(self._tools.deadlines.loop)
-            self._calls.add(call)
-            try:
-                await run_call(call)
-            finally:
-                self._calls.discard(call)
+            await self._run(call, headers)
+            if question is not None and recorder is not None:
+                await self._keep(question, recorder, call)
         finally:
             turns.leave()
+
+    async def _look_up(
+        self, served: Served | None, known: Known, caller: Caller, headers: Headers
+    ) -> tuple[Question | None, Entry | None]:
+        """What to keep the call's answer for, and the answer that is kept already."""
+        if served is None or not served.model.cache_seconds or self.cache is None:
+            return None, None
+        question = self.cache.question(served.model, served.cache_seed, known, caller.project_id, headers)
+        return question, None if question is None else await self.cache.find(question)
+
+    async def _run(self, call: ModelCall, headers: Headers) -> None:
+        """Make a call that was admitted."""
+        if self._tools.tracer is not None:
+            call.spans = self._spans(headers)
+        if self.options.content != "nothing":
+            call.heard = Heard(self.options.content_max_bytes)
+        call.task = asyncio.current_task(self._tools.deadlines.loop)
+        self._calls.add(call)
+        try:
+            await run_call(call)
+        finally:
+            self._calls.discard(call)
+
+    async def _keep(self, question: Question, recorder: Recorder, call: ModelCall) -> None:
+        """Keep the answer of a call that came to a good end."""
+        if self.cache is None or call.outcome != "ok" or call.route is None or call.charge is None:
+            return
+        provider, cost = call.route.provider.name, call.charge.cost_nusd
+        await self.cache.keep(question, recorder, provider=provider, model_used=call.route.model, cost_nusd=cost)
 
     def _spans(self, headers: Iterable[tuple[bytes, bytes]]) -> CallSpans | None:
         """None where the call is not recorded."""
@@ -333,6 +366,7 @@ def serve(model: Model) -> Served:
         model=model,
         dearest=dearest([route.price for route in model.routes]),
         max_output_tokens=max(known) if len(known) == len(bounds) else None,
+        cache_seed=seed_of(model),
     )
 
 

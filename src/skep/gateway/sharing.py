@@ -32,10 +32,17 @@ _log = logging.getLogger(__name__)
 class Sharing:
     """Carries a board's openings and failures in a row to other processes, and theirs to it.
 
-    ``routes``: the names that this process knows now.
+    ``routes``: the names that this process knows now; ``cleared`` is called when kept answers were cleared, or may have been.
     """
 
-    def __init__(self, database: Database, board: Board, routes: Callable[[], Collection[str]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        board: Board,
+        routes: Callable[[], Collection[str]],
+        cleared: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._cleared = cleared
         self._database = database
         self._board = board
         self._routes = routes
@@ -70,6 +77,8 @@ class Sharing:
             told = orjson.loads(payload or "{}")
             sender, route, reason = told.get("from"), told.get("route"), str(told.get("reason", ""))
             seconds = min(float(told.get("seconds", 0)), _MOST_SECONDS)
+            if not told or told.get("cleared"):
+                self._cleared()
             streak = None if "streak" not in told else max(0, int(told["streak"]))
         except (ValueError, TypeError, AttributeError):
             event(_log, logging.WARNING, "word of another process not understood", length=len(payload))
@@ -117,9 +126,14 @@ class Sharing:
 
 
 @asynccontextmanager
-async def shared(database: Database, board: Board, routes: Callable[[], Collection[str]]) -> AsyncIterator[Sharing]:
-    """Share what a board finds out with all processes on the database, until the end of the block."""
-    sharing = Sharing(database, board, routes)
+async def shared(
+    database: Database,
+    board: Board,
+    routes: Callable[[], Collection[str]],
+    cleared: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Sharing]:
+    """Share what a board finds out with all processes on the database, until the end of the block. See `Sharing`."""
+    sharing = Sharing(database, board, routes, cleared)
     board.tell_opened, board.tell_streak = sharing.tell, sharing.tell_streak
     tasks = [
         asyncio.create_task(sharing.listen(), name="skep-gateway-hear"),

@@ -94,7 +94,7 @@ def all_endpoints(
         *key_endpoints(administration),
         *rule_endpoints(administration),
         *ledger_endpoints(lambda: Ledger(opening.skep.database)),
-        *gateway_endpoints(lambda: opening.gateway, tracer),
+        *gateway_endpoints(lambda: opening.gateway, lambda: opening.skep.database, tracer),
         *reload_endpoints(reload),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *metrics_endpoints(opening, settings, metrics),

@@ -7,9 +7,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from skep import __version__
 from skep.app import Skep, make_embedder
-from skep.gateway import Gateway, GatewayConfig, GatewayOptions, HttpUpstream, LocalEmbedder, read_config, shared, shown
+from skep.gateway import (
+    Gateway,
+    GatewayConfig,
+    GatewayOptions,
+    HttpUpstream,
+    LocalEmbedder,
+    MemoryStore,
+    RedisStore,
+    Store,
+    open_cache,
+    read_config,
+    shared,
+    shown,
+)
 from skep.observe import NO_METRICS, Metrics, Tracer
-from skep.settings import GatewaySettings, Settings, signing_keys
+from skep.settings import CacheSettings, GatewaySettings, Settings, signing_keys
 from skep.spend import (
     AddressWindows,
     ContentKeeper,
@@ -41,7 +54,9 @@ async def open_gateway(
         stack.push_async_callback(gateway.close)
         gateway.windows = AddressWindows(skep.database)
         stack.push_async_callback(gateway.windows.close)
-        await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names))
+        cache = open_cache(skep.database, make_store(skep.settings.cache), metrics)
+        gateway.cache, cleared = await stack.enter_async_context(cache)
+        await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names, cleared))
         gateway.foreign_journals = lambda: metering.foreign_journals
         showing = await stack.enter_async_context(shown(skep.database, skep.node, gateway.status))
         gateway.everywhere = showing.everywhere
@@ -56,6 +71,13 @@ def spend_options(skep: Skep, metrics: Metrics) -> SpendOptions:
     if said.spend.alert_webhook_url is not None and said.spend.alert_webhook_secret is not None:
         webhook = Webhook(said.spend.alert_webhook_url, signing_keys(said.spend.alert_webhook_secret))
     return SpendOptions(data_folder=said.data_folder, node=skep.node, webhook=webhook, metrics=metrics)
+
+
+def make_store(said: CacheSettings) -> Store:
+    """Where answers are kept that are given again. Raises CacheAddressError."""
+    if said.redis_url is None:
+        return MemoryStore(said.memory_bytes)
+    return RedisStore(said.redis_url.reveal())
 
 
 def make_gateway(

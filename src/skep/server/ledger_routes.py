@@ -104,6 +104,9 @@ _REPORT: dict[str, object] = {
             "cached_input_tokens": 640_000,
             "output_tokens": 402_100,
             "failed": 2,
+            "cached": 310,
+            "saved_nusd": 402_000_000,
+            "saved_usd": "0.402",
             "ttft": _TIMES,
             "duration": _TIMES,
         }

@@ -18,15 +18,14 @@ from skep.settings.interfaces import (
 from skep.settings.locate import FILE_NAME
 from skep.settings.models import (
     OPEN_SECTIONS,
+    CacheSettings,
     DatabaseSettings,
     EmbeddingSettings,
     GatewaySettings,
     IndexSettings,
     LogSettings,
     MetricsSettings,
-    OpenSection,
     SearchSettings,
-    Secret,
     ServerSettings,
     Settings,
     SpendSettings,
@@ -35,6 +34,7 @@ from skep.settings.models import (
 )
 from skep.settings.rows import Row, all_rows, nearest_word, shown
 from skep.settings.service import load_settings, value_of, with_overrides
+from skep.settings.vocabulary import OpenSection, Secret
 from skep.settings.webhooks import signing_keys
 from skep.settings.yamlfile import Broken, Fault, ListNode, MapNode, Node, Scalar, plain_value, read_yaml
 
@@ -42,6 +42,7 @@ __all__ = [
     "FILE_NAME",
     "OPEN_SECTIONS",
     "Broken",
+    "CacheSettings",
     "CommandLine",
     "DatabaseSettings",
     "EmbeddingSettings",

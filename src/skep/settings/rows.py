@@ -11,7 +11,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from skep.settings.models import FACTS, Facts, Secret, Settings
+from skep.settings.models import Settings
+from skep.settings.vocabulary import FACTS, Facts, Secret
 
 Kind = Literal["text", "path", "secret", "integer", "boolean", "list", "choice"]
 

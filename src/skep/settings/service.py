@@ -16,7 +16,7 @@ from skep.settings.locate import (
     look_around,
     read_text,
 )
-from skep.settings.models import OPEN_SECTIONS, OpenSection, Settings
+from skep.settings.models import OPEN_SECTIONS, Settings
 from skep.settings.rows import (
     Anchor,
     RejectedError,
@@ -30,6 +30,7 @@ from skep.settings.rows import (
     rows_by_name,
     sections,
 )
+from skep.settings.vocabulary import OpenSection
 from skep.settings.webhooks import webhook_faults
 from skep.settings.yamlfile import Broken, ListNode, MapNode, Node, Scalar, plain_value, read_yaml
 

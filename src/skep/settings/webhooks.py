@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from skep.settings.models import Secret
+from skep.settings.vocabulary import Secret
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 -- what secrets begin with
 LEAST_KEY_BYTES = 24

@@ -56,6 +56,7 @@ class CallRow:
     holds: list[int]
     tried: list[dict[str, Any]] | None
     exceeded: list[int] | None
+    saved_nusd: int | None
     rates: dict[str, Any] | None
 
 
@@ -146,6 +147,8 @@ class Explanation:
     duration_ms: float | None
     usage: Usage
     cost: Cost
+    saved_usd: str | None
+    """Of a call that was answered from the cache: what the call cost that the answer is from. None: a provider was asked."""
     rules: list[RuleCharge]
 
 
@@ -185,6 +188,7 @@ def explain(row: CallRow, rules: Iterable[ChargedRule]) -> Explanation:
         duration_ms=_ms(row.duration_us),
         usage=usage,
         cost=_cost(row, usage),
+        saved_usd=None if row.saved_nusd is None else usd_text(row.saved_nusd),
         rules=_charges(row, {rule.window_id: rule for rule in rules}),
     )
 
@@ -199,6 +203,8 @@ def _steps(row: CallRow) -> list[Step]:
         return [Step(**step) for step in row.tried]
     if row.provider is None:
         return []
+    if row.saved_nusd is not None:
+        return [Step("cache", "hit", f"an answer of {row.provider}/{row.model_used}", _ms(row.duration_us))]
     return [Step(f"{row.provider}/{row.model_used}", row.outcome, "", _ms(row.duration_us))]
 
 
@@ -250,6 +256,8 @@ def explanation_lines(call: Explanation) -> Iterator[str]:
     ]
     yield f"  took: {', '.join(times) or 'not known'}; {call.attempts} attempts"
     yield from _cost_lines(call)
+    if call.saved_usd is not None:
+        yield f"  saved: {call.saved_usd} USD, by an answer that was kept"
     for rule in call.rules:
         yield f"  counted: {_charge_text(rule)}"
 

@@ -47,7 +47,7 @@ _BUCKET_ENDS_MS = tuple(round(0.1 * 2 ** (bucket / 4), 2) for bucket in range(12
 """The longest time in each bucket, as the database's function ``latency_bucket`` makes them."""
 _CSV_COLUMNS = (
     *("value", "calls", "cost_usd", "unpriced", "estimated", "failed"),
-    *("input_tokens", "cached_input_tokens", "output_tokens"),
+    *("input_tokens", "cached_input_tokens", "output_tokens", "cached", "saved_usd"),
     *("ttft_p50_ms", "ttft_p95_ms", "ttft_p99_ms", "duration_p50_ms", "duration_p95_ms", "duration_p99_ms"),
 )
 _CLOCK_SKEW = timedelta(minutes=10)
@@ -172,8 +172,9 @@ class Ledger:
 
 def _line(value: str | None, row: Sequence[Any]) -> ReportLine:
     """A row of the report, in the order of its statement after the value."""
-    calls, cost, *numbers, ttft, duration = row
-    return ReportLine(*(value, calls, cost, usd_text(cost), *numbers, percentiles(ttft), percentiles(duration)))
+    calls, cost, *numbers, saved, ttft, duration = row
+    times = percentiles(ttft), percentiles(duration)
+    return ReportLine(*(value, calls, cost, usd_text(cost), *numbers, saved, usd_text(saved), *times))
 
 
 def report_csv(lines: Iterable[ReportLine]) -> str:
@@ -183,7 +184,7 @@ def report_csv(lines: Iterable[ReportLine]) -> str:
     writer.writerow(_CSV_COLUMNS)
     for line in lines:
         counts = [line.calls, line.cost_usd, line.unpriced, line.estimated, line.failed]
-        tokens = [line.input_tokens, line.cached_input_tokens, line.output_tokens]
+        tokens = [line.input_tokens, line.cached_input_tokens, line.output_tokens, line.cached, line.saved_usd]
         times = [time for found in (line.ttft, line.duration) for time in _times(found)]
         writer.writerow([_harmless(line.value), *counts, *tokens, *times])
     return text.getvalue()

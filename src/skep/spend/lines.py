@@ -52,6 +52,7 @@ COLUMNS = (
     "outcome",
     "tried",
     "exceeded",
+    "saved_nusd",
     "holds",
 )
 """In the order of a line; the ledger's staging table has the same."""
@@ -109,7 +110,7 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
     )
     cost = NULL if cost_nusd is None else cost_nusd
     exceeded = _exceeded(ticket.exceeded)
-    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}\t{{{holds}}}\n"
+    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}\t{NULL}\t{{{holds}}}\n"
 
 
 def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
@@ -126,7 +127,7 @@ def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged
         f"\t{settlement.attempts}\t{_us(settlement.ttft_ms)}\t{_us(settlement.duration_ms)}\t{_usage(usage)}"
         f"\t{_number(charge.cost_nusd)}\t{charge.price_version or NULL}\t{'t' if charge.estimated else 'f'}"
         f"\t{settlement.outcome}\t{_tried(settlement.tried)}\t{_exceeded(ticket.exceeded)}"
-        f"\t{{{holds}}}\n"
+        f"\t{_number(settlement.saved_nusd)}\t{{{holds}}}\n"
     )
 
 

@@ -225,6 +225,8 @@ class Settlement:
     """What the provider says it charged: it counts where no price is known."""
     tried: tuple[Step, ...] = ()
     """Empty when the first route answered at once."""
+    saved_nusd: int | None = None
+    """Of a call that was answered from the cache: what the call cost that the answer is from. None: a provider was asked."""
     wasted: tuple[tuple[Usage, Price | None], ...] = ()
     """What attempts took whose answers nobody got, each with the price of its route. Part of what the call is charged."""
 
@@ -347,6 +349,11 @@ class ReportLine:
     output_tokens: int
     failed: int
     """Calls that ended in another way than by an answer or by the client."""
+    cached: int
+    """Calls that were answered from the cache."""
+    saved_nusd: int
+    """What those would have cost, as far as it is known."""
+    saved_usd: str
     ttft: Percentiles | None
     """Until the first token of streams; None when there was none."""
     duration: Percentiles | None

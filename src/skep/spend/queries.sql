@@ -125,7 +125,7 @@ create temporary table if not exists call_stage (
     status integer, attempts integer, ttft_us bigint, duration_us bigint, input_tokens bigint, cached_input_tokens bigint,
     cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, input_audio_tokens bigint,
     output_audio_tokens bigint, cache_write_1h_tokens bigint, cost_nusd bigint, price_version text, estimated boolean,
-    outcome text, tried jsonb, exceeded bigint[], holds bigint[]
+    outcome text, tried jsonb, exceeded bigint[], saved_nusd bigint, holds bigint[]
 ) on commit delete rows;
 
 -- name: begin_flush
@@ -165,13 +165,13 @@ with fresh as (
         call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
         provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
         output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd,
-        price_version, estimated, outcome, holds, tried, exceeded
+        price_version, estimated, outcome, holds, tried, exceeded, saved_nusd
     )
     select
         call_id, timestamptz 'epoch' + started_us * interval '1 microsecond', project_id, key_id, key_name, user_name, session,
         tier, tags, model, face, stream, trace_id, provider, model_used, status, attempts, ttft_us, duration_us, input_tokens,
         cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens,
-        cache_write_1h_tokens, cost_nusd, price_version, estimated, outcome, holds, tried, exceeded
+        cache_write_1h_tokens, cost_nusd, price_version, estimated, outcome, holds, tried, exceeded, saved_nusd
     from call_stage
     on conflict do nothing
     returning holds, exceeded
@@ -367,21 +367,21 @@ with span as (
 ), parts as (
     select value, sum(calls) as calls, sum(cost_nusd) as cost_nusd, sum(unpriced) as unpriced, sum(estimated) as estimated,
         sum(input_tokens) as input_tokens, sum(cached_input_tokens) as cached_input_tokens, sum(output_tokens) as output_tokens,
-        sum(failed) as failed, sum(ttft) as ttft, sum(duration) as duration
+        sum(failed) as failed, sum(cached) as cached, sum(saved_nusd) as saved_nusd, sum(ttft) as ttft, sum(duration) as duration
     from days join call_rollup_day r using (day) where r.project_id = %(project_id)s and r.dimension = %(by)s group by value
     union all
     select value, sum(calls) as calls, sum(cost_nusd) as cost_nusd, sum(unpriced) as unpriced, sum(estimated) as estimated,
         sum(input_tokens) as input_tokens, sum(cached_input_tokens) as cached_input_tokens, sum(output_tokens) as output_tokens,
-        sum(failed) as failed, sum(ttft) as ttft, sum(duration) as duration
+        sum(failed) as failed, sum(cached) as cached, sum(saved_nusd) as saved_nusd, sum(ttft) as ttft, sum(duration) as duration
     from hours join call_rollup r using (hour) where r.project_id = %(project_id)s and r.dimension = %(by)s group by value
     union all
     select c.value, count(*), coalesce(sum(c.cost_nusd), 0), count(*) filter (where c.cost_nusd is null),
         count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.cached_input_tokens), 0),
-        coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')),
-        sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
+        coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')), count(c.saved_nusd),
+        coalesce(sum(c.saved_nusd), 0), sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
     from looked_through l, lateral (
         select p.value, call.cost_nusd, call.estimated, call.input_tokens, call.cached_input_tokens, call.output_tokens,
-            call.outcome, call.ttft_us, call.duration_us
+            call.outcome, call.saved_nusd, call.ttft_us, call.duration_us
         from call, lateral call_values(call, %(by)s) p(value)
         where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
             and started_at >= l.since and started_at < l.until offset 0
@@ -391,7 +391,7 @@ with span as (
 select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, sum(unpriced)::bigint as unpriced,
     sum(estimated)::bigint as estimated, sum(input_tokens)::bigint as input_tokens,
     sum(cached_input_tokens)::bigint as cached_input_tokens, sum(output_tokens)::bigint as output_tokens,
-    sum(failed)::bigint as failed, vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
+    sum(failed)::bigint as failed, sum(cached)::bigint as cached, sum(saved_nusd)::bigint as saved_nusd, vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
 from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
 
 -- name: fetch_due_hours
@@ -414,13 +414,13 @@ delete from call_rollup where hour = %(hour)s;
 -- The sums of an hour. Its calls are read once, whatever they are summed up by.
 insert into call_rollup (
     hour, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed,
-    ttft, duration
+    cached, saved_nusd, ttft, duration
 )
 select %(hour)s, (c.call).project_id, d.dimension, p.value, count(*), coalesce(sum((c.call).cost_nusd), 0),
     count(*) filter (where (c.call).cost_nusd is null), count(*) filter (where (c.call).estimated),
     coalesce(sum((c.call).input_tokens), 0), coalesce(sum((c.call).cached_input_tokens), 0),
     coalesce(sum((c.call).output_tokens), 0), count(*) filter (where (c.call).outcome not in ('ok', 'cancelled')),
-    sum(c.ttft), sum(c.duration)
+    count((c.call).saved_nusd), coalesce(sum((c.call).saved_nusd), 0), sum(c.ttft), sum(c.duration)
 from (
     select call, latency_unit(call.ttft_us) as ttft, latency_unit(call.duration_us) as duration from call
     where started_at >= %(hour)s and started_at < %(hour)s::timestamptz + interval '1 hour' offset 0
@@ -451,10 +451,10 @@ delete from call_rollup_day where day = %(day)s;
 -- The sums of a day, from those of its hours.
 insert into call_rollup_day (
     day, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed,
-    ttft, duration
+    cached, saved_nusd, ttft, duration
 )
 select %(day)s, project_id, dimension, value, sum(calls), sum(cost_nusd), sum(unpriced), sum(estimated), sum(input_tokens),
-    sum(cached_input_tokens), sum(output_tokens), sum(failed), sum(ttft), sum(duration)
+    sum(cached_input_tokens), sum(output_tokens), sum(failed), sum(cached), sum(saved_nusd), sum(ttft), sum(duration)
 from call_rollup where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
 group by project_id, dimension, value;
 
@@ -474,7 +474,7 @@ select * from unnest(%(versions)s::text[], %(rates)s::jsonb[]) on conflict do no
 select call_id, started_at, key_id, key_name, user_name as user, session, tier, tags, model, face, stream, trace_id, provider,
     model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
     reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd, price_version, estimated,
-    outcome, holds, tried, exceeded,
+    outcome, holds, tried, exceeded, saved_nusd,
     (select rates from price where version = price_version) as rates
 from call where project_id = %(project_id)s and call_id = %(call_id)s and started_at between %(from)s and %(until)s;
 

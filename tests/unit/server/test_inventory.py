@@ -71,6 +71,7 @@ INVENTORY = {
     "GET /api/v1/rate-limit/status": "reader",
     "GET /api/v1/calls/{call_id}": "reader",
     "GET /api/v1/calls/{call_id}/content": "admin",
+    "POST /api/v1/gateway/cache/clear": "admin",
     "POST /api/v1/gateway/reload": "admin",
     "POST /mcp": "reader",
     "GET /metrics": "reader",

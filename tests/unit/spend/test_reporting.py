@@ -94,7 +94,10 @@ def test_what_is_no_moment(text: str) -> None:
     ("value", "shown"), [(None, ""), ('a,"b"\nc', 'a,"b"\nc'), ("=1+1", "'=1+1"), ("@x", "'@x"), ("plain", "plain")]
 )
 def test_a_report_as_a_table(value: str | None, shown: str) -> None:
-    line = ReportLine(value, 3, 5, "0.000000005", 1, 0, 7, 0, 9, 2, None, Percentiles(1.0, 2.0, 3.0))
+    line = ReportLine(
+        value, 3, 5, "0.000000005", 1, 0, 7, 0, 9, 2, 1, 4, "0.000000004", None, Percentiles(1.0, 2.0, 3.0)
+    )
     (row,) = csv.DictReader(io.StringIO(report_csv([line])))
     assert (row["value"], row["calls"], row["cost_usd"], row["failed"]) == (shown, "3", "0.000000005", "2")
+    assert (row["cached"], row["saved_usd"]) == ("1", "0.000000004")
     assert (row["ttft_p50_ms"], row["duration_p99_ms"]) == ("", "3.0")
