@@ -29,6 +29,9 @@ MODEL = "gpt-bench"
 SSE_MODELS = {"slow": "gpt-slow", "quick": "gpt-quick"}
 """Answered by streams of 4 and of 20 events in a second."""
 
+KEPT_MODEL = "gpt-kept"
+"""As `MODEL`; Skep gives its answers again."""
+
 CHAT_PATH = "/v1/chat/completions"
 _START_SECONDS = 180.0
 _STOP_SECONDS = 15.0
@@ -378,9 +381,10 @@ def skep_settings(body: Target, streams: Mapping[str, Target], governance: Gover
         f"upstream{port}": {"kind": "openai", "base_url": f"http://127.0.0.1:{port}/v1", "api_key": "sk-bench"}
         for port in set(ports.values())
     }
-    models = {
+    models: dict[str, dict[str, object]] = {
         model: {"routes": [{"provider": f"upstream{port}", "model": model}], **price} for model, port in ports.items()
     }
+    models[KEPT_MODEL] = {**models[body.model], "cache_seconds": 3600}
     settings: dict[str, object] = {"providers": providers, "models": models, "log": {"format": "json"}}
     if governance:
         endpoint = f"http://127.0.0.1:{body.port}"
