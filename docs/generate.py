@@ -22,6 +22,7 @@ from skep.cli import COMMANDS
 from skep.cli.main import run
 from skep.errors import SkepError
 from skep.fakes import script_reference
+from skep.gateway import FORMATS
 from skep.gateway import PROFILES as PROVIDERS
 from skep.knowledge.chunking import LANGUAGES
 from skep.knowledge.edges import PROFILES
@@ -34,7 +35,7 @@ _WIDTH = "100"
 _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
-    "gateway": ("status", "explain", "reload"),
+    "gateway": ("status", "explain", "reload", "clear-cache"),
     "cost": ("report",),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
@@ -108,6 +109,7 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics_page(),
         "fake-provider.md": script_page(),
         "providers.md": providers_page(),
+        "translation.md": translation_page(),
     }
 
 
@@ -226,6 +228,31 @@ def metrics_page() -> str:
     table = "| name | kind | unit | labels | found out | what it is |\n| --- | --- | --- | --- | --- | --- |\n"
     ends = "\n## Back ends\n\nThe names that `metrics.backend` takes, besides `auto`:\n\n"
     return head + table + "".join(rows) + ends + "".join(f"- `{one.name}`: {one.sentence}.\n" for one in BACKENDS)
+
+
+def translation_page() -> str:
+    """What can be said between the formats, as the tests have it."""
+    sys.path.insert(0, str(REFERENCE.parent.parent))
+    translations = importlib.import_module("tests.translations")
+    titles = {
+        "chat": "From OpenAI's chat completions to Anthropic's messages",
+        "messages": "From Anthropic's messages to OpenAI's chat completions",
+    }
+    parts = [f"# What can be said between formats\n\n{_NOTE}{_TRANSLATION}"]
+    for source, samples in translations.SAMPLES.items():
+        parts.append(f"\n## {titles[source]}\n\n| field | in the other format |\n| --- | --- |\n")
+        parts += [f"| {sample.field} | {sample.outcome} |\n" for sample in samples]
+        parts.append("\nLeft out, because nothing of the answer depends on it:\n\n")
+        parts += [f"- `{name}`: {reason}\n" for name, reason in FORMATS[source].hints.items()]
+    return "".join(parts)
+
+
+_TRANSLATION = """Where client and provider speak the same format, everything passes as it comes. Else a field is *said* in the other format,
+*left out* because nothing of the answer depends on it, or the call is *refused* with its name. Each line is a test.
+
+Answers, streams, errors and usage are translated whole in both directions. Three things are said nearly: a bound of thinking in tokens becomes
+an effort, that a tool failed is said in its result's words, and pictures from tools follow in a message of the user.
+"""
 
 
 def main() -> int:

@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 
-from skep.fakes import content, wire
+from skep.fakes import content, messages_wire, wire
 from skep.fakes.composing import WITHOUT_CONTENT, Reply, compose, compressed
 from skep.fakes.matching import Matcher
 from skep.fakes.models import Answer, Behaviour, Price, Request, Rule, Script, Span, ToolCall, Usage
 
 _CHAT, _COMPLETIONS, _EMBEDDINGS, _MODELS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"
-_INPUT_OF = {_CHAT: "messages", _COMPLETIONS: "prompt", _EMBEDDINGS: "input"}
+_MESSAGES = "/v1/messages"
+_INPUT_OF = {_CHAT: "messages", _MESSAGES: "messages", _COMPLETIONS: "prompt", _EMBEDDINGS: "input"}
 _DEFAULT_WORDS = 12
 _MAX_CHOICES, _MAX_DIMENSIONS = 128, 65_536
 _TIERS = ("flex", "priority")
@@ -44,6 +45,7 @@ class _RefusedRequest(Exception):  # noqa: N818 -- an answer like others, not a 
     def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.message = message
         self.body = wire.error_body(message, "invalid_request_error", code, param)
 
 
@@ -69,16 +71,22 @@ class Provider:
         """The answer to the next request."""
         self._number += 1
         number = self._number
-        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        is_anthropics = request.path.startswith(_MESSAGES)
+        header = "x-api-key" if is_anthropics else "authorization"
+        key = request.headers.get(header, "").removeprefix("Bearer ")
         if self._script.api_keys and key not in self._script.api_keys:
-            made = self._error(number, Behaviour(status=401))
+            made = self._error(number, Behaviour(status=401), is_anthropics=is_anthropics)
             return self._finish(number, Behaviour(), made, request, None)
         rule = self._matcher.choose(request)
         behaviour = self._script.otherwise if rule is None else rule.then
         try:
-            made = self._error(number, behaviour) if behaviour.status >= 400 else self._made(number, request, behaviour)
+            if behaviour.status >= 400:
+                made = self._error(number, behaviour, is_anthropics=is_anthropics)
+            else:
+                made = self._made(number, request, behaviour)
         except _RefusedRequest as refused:
-            made = _Made(Reply(refused.status, self._headers(number, Behaviour()), orjson.dumps(refused.body)))
+            body = messages_wire.message_error(refused.status, refused.message) if is_anthropics else refused.body
+            made = _Made(Reply(refused.status, self._headers(number, Behaviour()), orjson.dumps(body)))
         return self._finish(number, behaviour, made, request, rule)
 
     def _finish(self, number: int, behaviour: Behaviour, made: _Made, request: Request, rule: Rule | None) -> Answer:
@@ -107,6 +115,8 @@ class Provider:
         if request.path == _EMBEDDINGS:
             return self._embeddings(number, request, asked, behaviour)
         said, usage = self._said(number, request, asked, behaviour)
+        if request.path == _MESSAGES:
+            return self._message(number, request, said, usage, behaviour)
         is_chat = request.path == _CHAT
         if not request.streams:
             body = wire.chat_body(said) if is_chat else wire.completion_body(said)
@@ -116,6 +126,13 @@ class Provider:
         events = (wire.chat_events if is_chat else wire.completion_events)(said, with_usage=with_usage)
         headers = self._headers(number, behaviour, "text/event-stream; charset=utf-8")
         return _Made(Reply(behaviour.status, headers, events=(*events, wire.DONE)), usage)
+
+    def _message(self, number: int, request: Request, said: wire.Said, usage: Usage, behaviour: Behaviour) -> _Made:
+        if not request.streams:
+            return _Made(self._json(number, behaviour, messages_wire.message_body(said)), usage)
+        headers = self._headers(number, behaviour, "text/event-stream; charset=utf-8")
+        events = (*messages_wire.message_events(said), messages_wire.STOP)
+        return _Made(Reply(behaviour.status, headers, events=events, is_anthropics=True), usage)
 
     def _asked(self, request: Request) -> dict[str, Any]:
         """The request's JSON, looked through as far as an answer depends on it. Raises _RefusedRequest."""
@@ -132,6 +149,8 @@ class Provider:
         needed = _INPUT_OF[request.path]
         if not request.json.get(needed):
             raise _RefusedRequest(400, f"Missing required parameter: '{needed}'.", "missing_required_parameter", needed)
+        if request.path == _MESSAGES and "max_tokens" not in request.json:
+            raise _RefusedRequest(400, "max_tokens: Field required")
         for name, low, high in (
             ("n", 1, _MAX_CHOICES),
             ("max_tokens", 1, 2**31),
@@ -182,11 +201,9 @@ class Provider:
         if behaviour.refusal is not None or (behaviour.tool_calls and behaviour.words is None):
             return None
         chance = content.chance_of(self._script.seed, content.digest_of(request.body))
-        form = asked.get("response_format")
-        if behaviour.words is None and isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"):
-            schema = form.get("json_schema")
-            value = content.fitting(schema.get("schema") if isinstance(schema, dict) else {"type": "object"}, chance)
-            return orjson.dumps(value).decode()
+        schema = _schema(asked)
+        if behaviour.words is None and schema is not None:
+            return orjson.dumps(content.fitting(schema, chance)).decode()
         return content.made_words(_DEFAULT_WORDS if behaviour.words is None else behaviour.words, chance)
 
     def _tool_calls(self, number: int, behaviour: Behaviour) -> list[ToolCall]:
@@ -213,10 +230,14 @@ class Provider:
             raise _RefusedRequest(404, f"The model '{name}' does not exist", "model_not_found", "model")
         return wire.model_object(name)
 
-    def _error(self, number: int, behaviour: Behaviour) -> _Made:
+    def _error(self, number: int, behaviour: Behaviour, *, is_anthropics: bool) -> _Made:
         status = behaviour.status
         usual = status if status in _ERRORS else 400 if status < 500 else 500
         kind, code, message = _ERRORS[usual]
+        if is_anthropics:
+            told = message if behaviour.error_message is None else behaviour.error_message
+            error = messages_wire.message_error(status, told, behaviour.error_type)
+            return _Made(self._json(number, behaviour, error))
         body = wire.error_body(
             message if behaviour.error_message is None else behaviour.error_message,
             kind if behaviour.error_type is None else behaviour.error_type,
@@ -258,6 +279,16 @@ class Provider:
             fitting = (price for pattern, price in prices.items() if fnmatchcase(model, pattern))
             self._prices[model] = prices.get(model) or next(fitting, None)
         return self._prices[model]
+
+
+def _schema(asked: dict[str, Any]) -> object:
+    """What the answer must fit, as OpenAI's API is told and as Anthropic's is; None: anything."""
+    form, config = asked.get("response_format"), asked.get("output_config")
+    if isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"):
+        schema = form.get("json_schema")
+        return schema.get("schema") if isinstance(schema, dict) else {"type": "object"}
+    form = config.get("format") if isinstance(config, dict) else None
+    return form.get("schema") if isinstance(form, dict) else None
 
 
 def _inputs(asked: object) -> Iterator[str]:

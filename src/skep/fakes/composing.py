@@ -11,8 +11,9 @@ from http import HTTPStatus
 import orjson
 
 from skep.fakes.faults import FAULTS
+from skep.fakes.messages_wire import message_error_event
 from skep.fakes.models import End, Fault, Pause, Send, Step
-from skep.fakes.wire import DONE, error_body
+from skep.fakes.wire import error_body
 
 _BLOCK = b" " * 2**20
 _HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
@@ -27,7 +28,9 @@ class Reply:
     headers: tuple[tuple[str, str], ...]
     body: bytes = b""
     events: tuple[bytes, ...] | None = None
-    """Of a stream, `DONE` included; None when the answer is a body."""
+    """Of a stream, with the one that ends it; None when the answer is a body."""
+    is_anthropics: bool = False
+    """Whether it is in Anthropic's format, and not in OpenAI's."""
 
     @property
     def payload(self) -> bytes:
@@ -131,15 +134,18 @@ def _in_stream(end: End) -> Faulty:
 
 
 def _no_done(reply: Reply, _: Numbers, pace: float | None) -> list[Step]:
-    kept = None if reply.events is None else tuple(one for one in reply.events if one != DONE)
+    kept = None if reply.events is None else reply.events[:-1]
     return _whole(replace(reply, events=kept), pace)
 
 
 def _error_in_stream(reply: Reply, numbers: Numbers, pace: float | None) -> list[Step]:
     if reply.events is None:
         return _whole(reply, pace)
-    error = error_body("The server had an error while processing your request. Sorry about that!", "server_error")
-    events = (*reply.events[: numbers["after_events"]], b"data: " + orjson.dumps(error) + b"\n\n")
+    words = "The server had an error while processing your request. Sorry about that!"
+    error = b"data: " + orjson.dumps(error_body(words, "server_error")) + b"\n\n"
+    if reply.is_anthropics:
+        error = message_error_event(words)
+    events = (*reply.events[: numbers["after_events"]], error)
     return _whole(replace(reply, events=events), pace)
 
 

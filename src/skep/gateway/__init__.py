@@ -29,9 +29,11 @@ from skep.gateway.service import Gateway
 from skep.gateway.sharing import shared
 from skep.gateway.showing import shown
 from skep.gateway.statuses import GatewayStatus, ProcessStatus
+from skep.gateway.translating import FORMATS
 from skep.gateway.upstream import HttpUpstream
 
 __all__ = [
+    "FORMATS",
     "GATEWAY_METRICS",
     "LOCAL_MODEL",
     "PROFILES",

@@ -15,13 +15,14 @@ from skep.gateway.attempts import Attempts, Next
 from skep.gateway.board import Board
 from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
-from skep.gateway.headers import dollars, exceeded_headers, limit_headers
+from skep.gateway.headers import dollars, exceeded_headers, limit_headers, to_other_format
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
 from skep.gateway.metrics import count_call
 from skep.gateway.models import Model, Route
 from skep.gateway.pricing import price_of_call
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
+from skep.gateway.translated import Spoken, Translations, why_not
 from skep.gateway.usage import UNBILLED, Billing, counted
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import (
@@ -126,6 +127,8 @@ class ModelCall:
     """None: it is not recorded."""
     heard: Heard | None = None
     """The answer; None: it is not kept."""
+    translations: Translations | None = None
+    """The request in the formats of those routes that speak another one than the client; None: all speak the client's."""
 
     def stop(self) -> None:
         """Break it off because the server stops."""
@@ -133,17 +136,51 @@ class ModelCall:
         if self.task is not None:
             self.task.cancel()
 
-    def body(self, route: Route) -> bytes:
-        """The body for a route."""
+    def admits(self, index: int) -> int:
+        """A permit to try a route of the model now, or 0; why not is noted."""
+        route, board = self.model.routes[index], self.tools.board
+        if self.translations:
+            face = self.known.face
+            reason = why_not(self.translations, face, route.provider.profile.face_for(face))
+            if reason is not None:
+                self.steps.append(Step(route.name, "untranslatable", str(reason)))
+                return 0
+        permit = board.admits(route)
+        if not permit:
+            self.steps.append(Step(route.name, "breaker_open", board.reasons((route,))))
+        return permit
+
+    def spoken(self, route: Route) -> Spoken | None:
+        """The request as a route takes it that speaks another format; None: it speaks the client's."""
+        if not self.translations:
+            return None
+        face = route.provider.profile.face_for(self.known.face)
+        found = None if face is None or face == self.known.face else self.translations[face]
+        return found if isinstance(found, Spoken) else None
+
+    def body(self, route: Route, known: Known) -> bytes:
+        """The body for a route; ``known`` is the request in its format."""
         profile = route.provider.profile
-        is_chat = self.known.face == "chat.completions"
+        cap = self.ticket.output_tokens_cap
+        if cap is None and known.output_tokens is None and profile.default_cap is not None:
+            cap = route.max_output_tokens or profile.default_cap
         return adapted(
-            self.known,
+            known,
             model=route.model,
             include_usage=profile.takes_include_usage,
-            cap_fields=profile.cap_fields if is_chat else profile.text_cap_fields,
-            cap=self.ticket.output_tokens_cap,
+            cap_fields=profile.text_cap_fields if known.face == "completions" else profile.cap_fields,
+            cap=cap,
         )
+
+    def headers_to(self, route: Route, spoken: Spoken | None) -> Sequence[tuple[bytes, bytes]]:
+        """The headers for a route's provider, besides its own."""
+        passed, usual = self.passed_headers, route.provider.profile.default_headers
+        if spoken is not None:
+            passed = to_other_format(passed)
+        if usual:
+            named = {name for name, _ in passed}
+            passed = [*passed, *(pair for pair in usual if pair[0] not in named)]
+        return passed
 
     def settle(
         self, outcome: Outcome, *, usage: Usage | None = None, estimated: bool = False, status: int | None = None
@@ -306,14 +343,7 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
     board, model = call.tools.board, call.model
     deadline = call.started + model.deadline_seconds
 
-    def admits(index: int) -> int:
-        route = model.routes[index]
-        permit = board.admits(route)
-        if not permit:
-            call.steps.append(Step(route.name, "breaker_open", board.reasons((route,))))
-        return permit
-
-    attempts = Attempts(model, deadline, admits)
+    attempts = Attempts(model, deadline, call.admits)
     index = attempts.first()
     if index is None:
         left = max(1.0, board.seconds_left(model.routes))

@@ -87,9 +87,22 @@ def data_of(event: bytes) -> bytes | None:
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
         # One line of data, the form that every provider uses.
         return event[6:-2]
+    if event.startswith(b"event: ") and b"\r" not in event:
+        at = event.find(b"\n")
+        if event.startswith(b"data: ", at + 1) and event.find(b"\n", at + 1) == len(event) - 2:
+            # A name before it, as Anthropic does.
+            return event[at + 7 : -2]
     found = []
     for line in re.split(rb"\r\n|\n|\r", event):
         name, colon, value = line.partition(b":")
         if name == b"data":
             found.append(value[1:] if colon and value.startswith(b" ") else value)
     return b"\n".join(found) if found else None
+
+
+def name_of(event: bytes) -> str:
+    """The name of an event; empty when it has none."""
+    for line in re.split(rb"\r\n|\n|\r", event):
+        if line.startswith(b"event:"):
+            return line[6:].strip().decode("utf-8", "replace")
+    return ""

@@ -78,6 +78,9 @@ _CONTEXT_WORDS = re.compile(
 )
 """Servers that give no code for it say it in words like these (vLLM, llama.cpp, Mistral, Gemini)."""
 
+_STATUSES: Mapping[str, int] = {"overloaded_error": 529, "rate_limit_error": 429, "timeout_error": 504}
+"""What Anthropic would have answered with, had it not begun a stream; its other types are of no use in one."""
+
 _READ_BYTES = 65_536
 """An error of a provider that is longer than this is not looked into."""
 
@@ -132,7 +135,8 @@ def classify_told(error: object) -> Failure:
     """The failure behind an error that came as an event of a stream, or in a body with status 200."""
     code, message = _words(error)
     # Some put the status they would have answered with into the code.
-    kind = _kind(int(code) if re.fullmatch(r"[45]\d\d", code) else 500, code, message)
+    status = int(code) if re.fullmatch(r"[45]\d\d", code) else _STATUSES.get(code, 500)
+    kind = _kind(status, code, message)
     return Failure(
         kind="server_error" if kind == "client_error" else kind, reason=f"it told an error ({code or 'no code'})"
     )
@@ -149,6 +153,12 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, OverflowError):
         return None
+
+
+def words_of(body: bytes) -> tuple[str, str]:
+    """The code and the message of a provider's error, whichever its shape."""
+    code, message, _ = _told(body)
+    return code, message
 
 
 def _kind(status: int, code: str, message: str) -> Kind:

@@ -46,7 +46,7 @@ _NOT_RETURNED = frozenset(name.decode() for name in _CONNECTION) | frozenset(
 _LONGEST = 200
 _MOST_TAGS = 20
 
-_NOT_RETURNED_PREFIXES = ("access-control-", "cf-", "x-skep-", "x-ratelimit-")
+_NOT_RETURNED_PREFIXES = ("access-control-", "cf-", "x-skep-", "x-ratelimit-", "anthropic-ratelimit-")
 """The provider's limits are those of our account, not of who calls."""
 
 
@@ -117,3 +117,11 @@ def dollars(nusd: int) -> str:
     """Nano-dollars as dollars: ``0.000021``, without an exponent and without zeros at the end."""
     whole, rest = divmod(nusd, 1_000_000_000)
     return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(whole)
+
+
+def to_other_format(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Those that a provider of another format gets: what is about the client's own format means nothing there."""
+    return [pair for pair in headers if not pair[0].startswith(_FORMAT_PREFIXES)]
+
+
+_FORMAT_PREFIXES = (b"anthropic-", b"openai-", b"x-stainless-")

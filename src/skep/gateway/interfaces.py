@@ -2,6 +2,7 @@
 
 UsageError
 ├── RequestInvalidError        the body is not what the face takes (400)
+├── RequestUntranslatableError a field cannot be said to any of the model's providers (400)
 ├── BodyTimeoutError           the body did not come in time (408)
 └── ProviderRefusedError       the provider says so, in words that cannot be passed on (400)
 NotFoundError
@@ -33,6 +34,13 @@ class RequestInvalidError(UsageError):
 
     http_status = 400
     fix = "See OpenAI's reference for this address; what Skep does not know passes through untouched."
+
+
+class RequestUntranslatableError(UsageError):
+    """No provider of {model} can be told {param} of this request: {reason}"""
+
+    http_status = 400
+    fix = "Leave it out, or ask for a model whose provider has this address itself; the reference says what can be translated."
 
 
 class BodyTimeoutError(UsageError):

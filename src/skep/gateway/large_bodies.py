@@ -79,6 +79,16 @@ def is_quick(body: bytes) -> bool:
     return sum(int(np.count_nonzero(data == byte)) for byte in b",[{") <= QUICK_VALUES
 
 
+def values_in(body: bytes) -> int:
+    """How many commas and opening brackets an object has, texts left out: about as many as values.
+
+    Raises BodyUnreadableError, NestedTooDeepError.
+    """
+    scan = _Scan(body, 0, len(body))
+    scan.run()
+    return scan.values
+
+
 def prepare() -> None:
     """Load what reading needs. Takes a tenth of a second, during which nothing else goes on."""
     _tables()

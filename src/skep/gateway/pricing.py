@@ -10,7 +10,7 @@ from skep.gateway.models import Route
 from skep.gateway.tables import Table
 from skep.spend import Price, Rates, make_price, price_on_terms
 
-LISTED_TIERS = frozenset({"auto", "default", "standard", "on_demand"})
+LISTED_TIERS = frozenset({"auto", "default", "standard", "standard_only", "on_demand"})
 """Tiers of service whose tokens cost what the price list says. ``auto`` is what the project is set to; the answer says which."""
 
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-Face = Literal["chat.completions", "completions", "embeddings"]
-"""A way of calling models, named as in OpenAI's address."""
+Face = Literal["chat.completions", "completions", "embeddings", "messages"]
+"""A way of calling models, named as in its address: OpenAI's, and Anthropic's messages."""
+
+_CHATS: tuple[Face, ...] = ("chat.completions", "messages")
+"""Faces that can be translated into each other."""
 
 _PATHS: Mapping[Face, str] = {
     "chat.completions": "/chat/completions",
@@ -39,6 +42,10 @@ class Profile:
     """The fields that bound the output of a chat; the first is the one to set. A field that is not here may be passed over."""
     text_cap_fields: tuple[str, ...] = ("max_tokens",)
     """The same for completions."""
+    default_headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Sent where the client sends none of that name."""
+    default_cap: int | None = None
+    """The bound of the output where it must have one and nobody named any; None: it needs none."""
     price_id: str | None = None
     """Its name in the price list; None when it has none there."""
     tells_cost: bool = False
@@ -47,6 +54,12 @@ class Profile:
     """Tiers of service whose tokens cost the same multiple of the list price for every model."""
     trace_name: str = ""
     """Its name in OpenTelemetry's conventions (``gen_ai.provider.name``); empty: that of its kind."""
+
+    def face_for(self, face: Face) -> Face | None:
+        """The face to call it by for a call that came by a face: the same, or one to translate into; None when it has neither."""
+        if face in self.paths:
+            return face
+        return next((each for each in _CHATS if each in self.paths), None) if face in _CHATS else None
 
 
 PROFILES: tuple[Profile, ...] = (
@@ -58,6 +71,20 @@ PROFILES: tuple[Profile, ...] = (
         price_id="openai",
         # Flex processing costs as much as the Batch API, which is half: https://developers.openai.com/api/docs/guides/flex-processing
         service_tiers=(("flex", Decimal("0.5")),),
+    ),
+    Profile(
+        kind="anthropic",
+        summary="Anthropic",
+        base_url="https://api.anthropic.com/v1",
+        key_header="x-api-key",
+        key_prefix="",
+        paths={"messages": "/messages"},
+        takes_include_usage=False,
+        # https://platform.claude.com/docs/en/api/versioning
+        default_headers=((b"anthropic-version", b"2023-06-01"),),
+        # What each of its models since Claude 3.5 can put out.
+        default_cap=8_192,
+        price_id="anthropic",
     ),
     Profile(
         kind="azure_openai",

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from skep.gateway.calls import CallFailedError, ModelCall, attempt_routes
 from skep.gateway.events import EventScanner, EventTooLargeError, data_of
-from skep.gateway.failures import Failure, classify
+from skep.gateway.failures import Failure, classify, words_of
 from skep.gateway.headers import dollars, header, to_client
 from skep.gateway.interfaces import (
     Answer,
@@ -23,11 +23,14 @@ from skep.gateway.interfaces import (
     failed_error,
 )
 from skep.gateway.models import Route
-from skep.gateway.streaming import Tally, error_event
-from skep.gateway.usage import AnswerUnreadableError, Billing, counted, output_bytes, read_answer
+from skep.gateway.profiles import Face
+from skep.gateway.streaming import Tally, error_event, tally_of
+from skep.gateway.translated import Spoken
+from skep.gateway.translating import AnswerStrangeError, Translator
+from skep.gateway.usage import AnswerUnreadableError, Billing, counted, output_bytes, read_answer, read_message
 from skep.gateway.watching import ClientWatch
 from skep.spend import Outcome, Step, Usage
-from skep.web import WHOLE_ANSWER, openai_error_bytes
+from skep.web import WHOLE_ANSWER
 
 _WATCH_AFTER_SECONDS = 0.1
 """Most whole answers of quick models are there before; whoever waits longer is watched."""
@@ -91,7 +94,7 @@ async def _answer_stopped(call: ModelCall, watch: ClientWatch) -> None:
         call.notes.headers += call.headers()
         raise error
     if call.known.stream and not watch.is_gone:
-        last = _cost_comment(call) + error_event(openai_error_bytes(error))
+        last = _cost_comment(call) + error_event(call.known.face, error)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 await call.send({"type": "http.response.body", "body": last})
@@ -115,12 +118,13 @@ async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
 
 
 async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) -> tuple[Answer, Usage | None, Billing]:
-    provider = route.provider
+    provider, spoken = route.provider, call.spoken(route)
+    known = call.known if spoken is None else spoken.known
     answer = await call.tools.upstream.fetch(
         provider,
-        provider.profile.paths[call.known.face],
-        call.body(route),
-        call.passed_headers,
+        provider.profile.paths[known.face],
+        call.body(route, known),
+        call.headers_to(route, spoken),
         timeout_seconds=timeout_seconds,
     )
     if call.heard is not None:
@@ -134,12 +138,31 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
         reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
         raise AttemptFailedError(Failure("malformed", reason, 200, usage=counted(len(call.known.body), 0)))
     try:
-        usage, error, billing = read_answer(answer.body)
+        usage, error, billing = (read_message if known.face == "messages" else read_answer)(answer.body)
     except AnswerUnreadableError as unreadable:
         raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
     if error:
         raise AttemptFailedError(_classified(500, answer.headers, answer.body))
+    if spoken is not None:
+        answer = _Translated(answer.status, answer.headers, _translated(spoken, answer.body, usage))
     return answer, usage, billing
+
+
+@dataclass(slots=True)
+class _Translated:
+    """An answer in the client's format."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+
+def _translated(spoken: Spoken, body: bytes, usage: Usage | None) -> bytes:
+    try:
+        return spoken.answer(body)
+    except AnswerStrangeError as error:
+        reason = f"its answer cannot be said in the client's format: {error}"
+        raise AttemptFailedError(Failure("malformed", reason, 200, usage=usage)) from error
 
 
 def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Failure:
@@ -163,7 +186,11 @@ async def _answer_failure(call: ModelCall, failure: Failure) -> None:
         headers = []
         if failure.retry_after_seconds is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(failure.retry_after_seconds))))
-        await _send_whole(call, failure.status, headers, failure.content_type, failure.body)
+        spoken, body = None if call.route is None else call.spoken(call.route), failure.body
+        if spoken is not None:
+            code, message = words_of(body)
+            body = spoken.error(failure.status, message or failure.reason, code)
+        await _send_whole(call, failure.status, headers, failure.content_type, body)
         return
     call.notes.headers += call.headers()
     provider = "" if call.route is None else call.route.provider.name
@@ -191,6 +218,10 @@ class _Opened:
     scanner: EventScanner
     tally: Tally
     first: list[bytes]
+    face: Face
+    """The provider's."""
+    translator: Translator | None
+    """None: the provider speaks the client's format."""
 
 
 async def _relay_stream(call: ModelCall, watch: ClientWatch) -> None:
@@ -216,13 +247,14 @@ async def _relay_stream(call: ModelCall, watch: ClientWatch) -> None:
 
 async def _open_stream(call: ModelCall, route: Route, timeout_seconds: float) -> _Opened:
     """Send, and wait for the first event: until it is there, another attempt can take the place of this one."""
-    provider = route.provider
+    provider, spoken = route.provider, call.spoken(route)
+    known = call.known if spoken is None else spoken.known
     until = time.monotonic() + min(timeout_seconds, route.first_byte_timeout_seconds)
     stream = await call.tools.upstream.stream(
         provider,
-        provider.profile.paths[call.known.face],
-        call.body(route),
-        call.passed_headers,
+        provider.profile.paths[known.face],
+        call.body(route, known),
+        call.headers_to(route, spoken),
         timeout_seconds=until - time.monotonic(),
     )
     try:
@@ -236,8 +268,9 @@ async def _open_stream(call: ModelCall, route: Route, timeout_seconds: float) ->
         if not content_type.startswith("text/event-stream"):
             reason = f"its answer is no stream but {content_type[:80] or 'unnamed'}"
             raise AttemptFailedError(Failure("malformed", reason, stream.status))
-        hides = route.provider.profile.takes_include_usage and not call.known.wants_usage
-        opened = _Opened(stream, EventScanner(_MAX_EVENT_BYTES), Tally(hides_usage=hides), [])
+        hides = provider.profile.takes_include_usage and not call.known.wants_usage and spoken is None
+        tally, translator = tally_of(known.face, hides_usage=hides), None if spoken is None else spoken.stream()
+        opened = _Opened(stream, EventScanner(_MAX_EVENT_BYTES), tally, [], known.face, translator)
         while not opened.first:
             piece = await _read(stream, until - time.monotonic())
             if not piece:
@@ -254,7 +287,7 @@ def _refuse_told_error(opened: _Opened) -> None:
     """A stream that begins with an error is a failed attempt."""
     data = data_of(opened.first[0])
     if data is not None and b'"error"' in data:
-        probe = Tally(hides_usage=False)
+        probe = tally_of(opened.face, hides_usage=False)
         probe.passing(opened.first[:1])
         if probe.failure is not None:
             kind = "server_error" if probe.failure.kind == "interrupted" else probe.failure.kind
@@ -296,8 +329,12 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
     drain_until: float | None = None
     while True:
         passed = tally.passing(events)
-        if passed:
-            body = b"".join(passed)
+        try:
+            body = _said(opened, passed)
+        except AnswerStrangeError as error:
+            await _break_off(call, watch, tally, Failure("interrupted", str(error)))
+            return
+        if body:
             if call.heard is not None:
                 call.heard.add(body)
             await _to_client(call, watch, {"type": "http.response.body", "body": body, "more_body": True})
@@ -323,6 +360,13 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
             return
 
 
+def _said(opened: _Opened, events: Sequence[bytes]) -> bytes:
+    """What the client gets of events. Raises AnswerStrangeError."""
+    if not events:
+        return b""
+    return b"".join(events) if opened.translator is None else opened.translator.feed(events)
+
+
 async def _break_off(call: ModelCall, watch: ClientWatch, tally: Tally, failure: Failure) -> None:
     """The provider died in the middle: an error event ends the stream, and never ``[DONE]``."""
     route = call.route
@@ -332,7 +376,7 @@ async def _break_off(call: ModelCall, watch: ClientWatch, tally: Tally, failure:
     took_ms = round((time.monotonic() - call.attempt_began) * 1000, 1)
     call.steps.append(Step(route.name, failure.kind, failure.reason, took_ms))
     shown = failed_error(Failure("interrupted", failure.reason), provider=route.provider.name, model=call.model.name)
-    await _end_broken(call, watch, tally, error_event(openai_error_bytes(shown)))
+    await _end_broken(call, watch, tally, error_event(call.known.face, shown))
 
 
 async def _end_broken(call: ModelCall, watch: ClientWatch, tally: Tally, last: bytes) -> None:
@@ -343,6 +387,9 @@ async def _end_broken(call: ModelCall, watch: ClientWatch, tally: Tally, last: b
 async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> None:
     _settle_stream(call, opened.tally, "cancelled" if watch.is_gone else "ok")
     done = opened.tally.done_event or b""
+    if opened.translator is not None:
+        last, done = opened.translator.end()
+        await _to_client(call, watch, {"type": "http.response.body", "body": last, "more_body": True})
     await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + done})
     with suppress(AttemptFailedError):
         # Read to its end, so that the connection can be used again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,10 @@ PICTURE_TOKENS = 20_000
 FILE_TOKENS = 1_000_000
 """The same for a file or a recording that is named by its id."""
 
+TOOLS_TOKENS = 1_000
+"""What a provider puts before the tools, in its own words, and counts: Anthropic's table has up to 530
+(https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing)."""
+
 _MOST_TOKENS = 1 << 40
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
 """What some provider takes as the bound of its output (``n_predict``: llama.cpp, where it counts more than ``max_tokens``)."""
@@ -30,6 +35,16 @@ _OTHER_MODELS = ("models", "fallbacks")
 
 _DEAR = ("plugins", "provider")
 """Costs more than tokens, or has tokens at a price that nobody here knows: plugins and other providers (OpenRouter)."""
+
+_DEAR_IN_MESSAGES: Mapping[str, tuple[object, ...]] = {
+    "container": (None,),
+    "inference_geo": (None, "global"),
+    "speed": (None, "standard"),
+}
+"""The same in Anthropic's requests, with what costs nothing more (https://platform.claude.com/docs/en/about-claude/pricing)."""
+
+_PAID_TOOLS = (b'"web_search_2', b'"code_execution_2')
+"""Begins the types of Anthropic's own tools that cost more than tokens."""
 
 _KEYS = (
     *("model", "stream", "stream_options", *_BOUNDS, "n", "best_of", "user", "prompt", *_OTHER_MODELS),
@@ -102,14 +117,14 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
         stream=stream,
         output_tokens=output,
         choices=choices,
-        user=_user(values),
+        user=_user(values if face != "messages" else _metadata(values)),
         wants_usage=stream and _wants_usage(values),
-        input_tokens_at_most=_input_tokens(body, names),
+        input_tokens_at_most=_input_tokens(face, body, names, values),
         keeps_an_hour=names.count(b'"1h"') > 0,
         has_audio="audio" in values or names.count(b'"input_audio"') > 0,
         service_tier=_service_tier(values),
         searches=values.get("web_search_options") is not None,
-        dear_field=next((name for name in _DEAR if values.get(name) is not None), None),
+        dear_field=_dear_in_messages(values, names) if face == "messages" else _dear(values),
         spans=spans,
     )
 
@@ -179,6 +194,23 @@ def _stream(face: Face, values: Mapping[str, Any]) -> bool:
     return True
 
 
+def _metadata(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where Anthropic's requests name the user."""
+    metadata = values.get("metadata")
+    return {"user": metadata.get("user_id")} if isinstance(metadata, dict) else {}
+
+
+def _dear(values: Mapping[str, Any]) -> str | None:
+    return next((name for name in _DEAR if values.get(name) is not None), None)
+
+
+def _dear_in_messages(values: Mapping[str, Any], names: Names) -> str | None:
+    for name, neutral in _DEAR_IN_MESSAGES.items():
+        if values.get(name) not in neutral:
+            return name
+    return "tools" if values.get("tools") and any(names.count(word) for word in _PAID_TOOLS) else None
+
+
 def _user(values: Mapping[str, Any]) -> str | None:
     user = values.get("user")
     if user is None or user == "":
@@ -212,6 +244,9 @@ def _wants_usage(values: Mapping[str, Any]) -> bool:
 def _output(face: Face, values: Mapping[str, Any]) -> tuple[int, int | None]:
     """How many choices are asked for, and how many tokens they may have together; embeddings put out none."""
     if face == "embeddings":
+        return 1, 0
+    if face == "messages" and values.get("max_tokens") == 0:
+        # Only fills the provider's cache.
         return 1, 0
     choices = _whole(values, "n") or 1
     if face == "completions":
@@ -251,15 +286,22 @@ def _whole(values: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
-def _input_tokens(body: bytes, names: Names) -> int:
+def _input_tokens(face: Face, body: bytes, names: Names, values: Mapping[str, Any]) -> int:
     """A bound: no tokenizer makes more tokens of a text than it has bytes, and the JSON around it outweighs the marks
     that models put between messages. What is only named, and not there, is counted by the most it may be.
     """
-    bound = len(body)
+    bound = len(body) + (TOOLS_TOKENS if values.get("tools") else 0)
     if any(names.count(word) for word in _NAMING):
         for name, tokens in _NAMED:
             bound += tokens * names.count(name)
+    if face == "messages" and names.count(b'"url"'):
+        most = FILE_TOKENS if names.count(b'"document"') else PICTURE_TOKENS
+        bound += most * len(_ADDRESSED.findall(body))
     return bound
+
+
+_ADDRESSED = re.compile(rb'"url"\s*[,}]')
+"""Anthropic's ``"type": "url"``; where it is the name of a field, a colon follows."""
 
 
 _NAMED: tuple[tuple[bytes, int], ...] = (

@@ -28,6 +28,7 @@ from skep.gateway.interfaces import (
     ProviderRefusedError,
     ProviderTimeoutError,
     RequestInvalidError,
+    RequestUntranslatableError,
     RoutesBusyError,
 )
 from skep.gateway.profiles import Face
@@ -58,6 +59,7 @@ _ERRORS = (
     FaceNotAllowedError,
     AddressNotAllowedError,
     RequestInvalidError,
+    RequestUntranslatableError,
     BodyTimeoutError,
     BodyTooLargeError,
     ModelNotFoundError,
@@ -153,11 +155,7 @@ def gateway_endpoints(
         return json_answer(await _status(gateway()))
 
     return (
-        _face(gateway, tracer, "chat.completions", "/v1/chat/completions", "Let a model answer a chat"),
-        _face(gateway, tracer, "completions", "/v1/completions", "Let a model go on with a text"),
-        _face(
-            gateway, tracer, "embeddings", "/v1/embeddings", "Turn texts into vectors; the model local is part of Skep"
-        ),
+        *_faces(gateway, tracer),
         Endpoint(
             method="GET",
             path="/v1/models",
@@ -209,7 +207,40 @@ async def _status(gateway: Gateway) -> StatusObject:
     )
 
 
-def _face(gateway: Callable[[], Gateway], tracer: Tracer | None, face: Face, path: str, summary: str) -> Endpoint:
+def _faces(gateway: Callable[[], Gateway], tracer: Tracer | None) -> tuple[Endpoint, ...]:
+    """The addresses at which models are called."""
+    return (
+        _face(gateway, tracer, "chat.completions", "/v1/chat/completions", "Let a model answer a chat"),
+        _face(gateway, tracer, "completions", "/v1/completions", "Let a model go on with a text"),
+        _face(
+            gateway, tracer, "embeddings", "/v1/embeddings", "Turn texts into vectors; the model local is part of Skep"
+        ),
+        _face(
+            gateway,
+            tracer,
+            "messages",
+            "/v1/messages",
+            "Let a model answer messages",
+            "Takes and gives what Anthropic's API does at this address. A model whose provider has another one is asked by that;"
+            " what cannot be said there is refused by its name. With `stream: true` the answer is a stream of server-sent events.",
+        ),
+    )
+
+
+_AS_OPENAI = (
+    "Takes and gives what OpenAI's API does at this address; what Skep does not know passes through"
+    " untouched. With `stream: true` the answer is a stream of server-sent events."
+)
+
+
+def _face(
+    gateway: Callable[[], Gateway],
+    tracer: Tracer | None,
+    face: Face,
+    path: str,
+    summary: str,
+    description: str = _AS_OPENAI,
+) -> Endpoint:
     async def handle(call: Call) -> ASGIApp:
         return _Answer(gateway(), face, call)
 
@@ -228,8 +259,7 @@ def _face(gateway: Callable[[], Gateway], tracer: Tracer | None, face: Face, pat
         takes_keyless=True,
         handle=handle,
         summary=summary,
-        description="Takes and gives what OpenAI's API does at this address; what Skep does not know passes through"
-        " untouched. With `stream: true` the answer is a stream of server-sent events.",
+        description=description,
         status=HTTPStatus.OK,
         on_refusal=None if tracer is None else record,
         errors=_ERRORS,

@@ -29,6 +29,7 @@ from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
 from skep.gateway.spans import CallSpans
 from skep.gateway.statuses import GatewayStatus, ProcessStatus
+from skep.gateway.translated import Translations, foreign_faces, translations
 from skep.gateway.turns import Turns
 from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
 from skep.spend import (
@@ -63,6 +64,8 @@ class Served:
     """The most that any of its routes puts out for one choice; None when that of one is unknown."""
     cache_seed: bytes
     """See `seed_of`."""
+    foreign: Mapping[Face, frozenset[Face]]
+    """See `foreign_faces`."""
 
 
 class Gateway:
@@ -220,18 +223,29 @@ class Gateway:
                 await answer_locally(local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
             asked, steps = served, list[Step]()
+            said = await _translate(served, known)
             served, ticket = await self._admit(served, principal, caller, known, steps, notes)
+            if served is not asked:
+                said = await self._translate_admitted(served, known, ticket)
             self._tools.meter.begin(ticket)
             # What another model answers in its stead is not its answer.
             recorder = Recorder(send) if question is not None and served is asked else None
             send, passed = recorder or send, to_provider(headers)
             call = ModelCall(self._tools, known, served.model, ticket, scope, receive, send, notes, passed, started)
-            call.steps = steps
+            call.steps, call.translations = steps, said
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
         finally:
             turns.leave()
+
+    async def _translate_admitted(self, served: Served, known: Known, ticket: Ticket) -> Translations | None:
+        """What a model is told that answers in another's stead. Gives the ticket back where it cannot be told."""
+        try:
+            return await _translate(served, known)
+        except BaseException:
+            self._tools.meter.cancel(ticket)
+            raise
 
     async def _look_up(
         self, served: Served | None, known: Known, caller: Caller, headers: Headers
@@ -304,6 +318,12 @@ class Gateway:
         return fallback
 
 
+async def _translate(served: Served, known: Known) -> Translations | None:
+    """The request in the formats of those routes that speak another one. Raises RequestUntranslatableError."""
+    foreign = served.foreign.get(known.face)
+    return None if foreign is None else await translations(known, served.model, foreign)
+
+
 def _is_for(principal: Principal, model: Model) -> bool:
     return principal.models is None or allows_model(principal.models, model.name)
 
@@ -367,6 +387,7 @@ def serve(model: Model) -> Served:
         dearest=dearest([route.price for route in model.routes]),
         max_output_tokens=max(known) if len(known) == len(bounds) else None,
         cache_seed=seed_of(model),
+        foreign=foreign_faces(model),
     )
 
 

@@ -29,6 +29,7 @@ _OPERATIONS: dict[Face, str] = {
     "chat.completions": "chat",
     "completions": "text_completion",
     "embeddings": "embeddings",
+    "messages": "chat",
 }
 
 _PORTS = {"http": 80, "https": 443}

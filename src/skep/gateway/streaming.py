@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterable
 
 import orjson
+from typing_extensions import override
 
+from skep.errors import SkepError
 from skep.gateway.events import DONE, data_of
 from skep.gateway.failures import Failure, classify_told
-from skep.gateway.usage import UNBILLED, billing_of, output_bytes, usage_of
+from skep.gateway.profiles import Face
+from skep.gateway.usage import UNBILLED, MessagesUsage, billing_of, output_bytes, usage_of
 from skep.spend import Usage
+from skep.web import anthropic_error_bytes, openai_error_bytes
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 
@@ -70,6 +74,57 @@ class Tally:
         return self._hides_usage and self.usage is not None and values.get("choices") == []
 
 
+class MessagesTally(Tally):
+    """The same for a stream in Anthropic's format, which tells its usage in parts and ends with ``message_stop``."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        super().__init__(hides_usage=False)
+        self._parts = MessagesUsage()
+
+    @override
+    def passing(self, events: Iterable[bytes]) -> list[bytes]:
+        passed = []
+        for event in events:
+            if self.done_event is not None or self.failure is not None:
+                break
+            data = data_of(event)
+            if data is not None and not event.startswith(_MORE):
+                self._note(event, data)
+            if self.done_event is None:
+                passed.append(event)
+                size = 0 if data is None else output_bytes(data)
+                if size:
+                    self.pieces += 1
+                    self.output_bytes += size
+        return passed
+
+    def _note(self, event: bytes, data: bytes) -> None:
+        try:
+            values = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return
+        kind = values.get("type") if isinstance(values, dict) else None
+        if kind == "message_stop":
+            self.done_event = event
+        elif kind == "error":
+            self.failure = _told_failure(data)
+        elif kind in ("message_start", "message_delta"):
+            message = values.get("message") if kind == "message_start" else values
+            self._parts.add(message.get("usage") if isinstance(message, dict) else None)
+            self.usage = self._parts.whole()
+
+
+_MORE = b"event: content_block_delta"
+"""Nearly all events; nothing is learned from them but their size."""
+
+
+def tally_of(face: Face, *, hides_usage: bool) -> Tally:
+    """What reads the streams that come by a face of a provider."""
+    return MessagesTally() if face == "messages" else Tally(hides_usage=hides_usage)
+
+
 def _told_failure(data: bytes) -> Failure | None:
     try:
         values = orjson.loads(data)
@@ -82,6 +137,8 @@ def _told_failure(data: bytes) -> Failure | None:
     return Failure("interrupted", failure.reason) if failure.kind == "server_error" else failure
 
 
-def error_event(body: bytes) -> bytes:
-    """An event with an error in OpenAI's shape: clients raise it."""
-    return b"data: " + body + b"\n\n"
+def error_event(face: Face, error: SkepError) -> bytes:
+    """An event with an error in the shape of a face: clients raise it."""
+    if face == "messages":
+        return b"event: error\ndata: " + anthropic_error_bytes(error) + b"\n\n"
+    return b"data: " + openai_error_bytes(error) + b"\n\n"

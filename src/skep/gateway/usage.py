@@ -21,7 +21,7 @@ _BYTES_PER_TOKEN = 4
 """A usual mean of English text and code for today's vocabularies (OpenAI's own rule of thumb)."""
 
 _TEXTS = re.compile(
-    rb'"(?:content|arguments|reasoning_content|reasoning|refusal|text)"[ ]?:[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"',
+    rb'"(?:content|arguments|reasoning_content|reasoning|refusal|text|thinking|partial_json)"[ ]?:[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"',
     re.DOTALL,
 )
 """Runs without a backslash are taken whole: a choice at each byte takes four times as long, and this runs in the loop."""
@@ -95,6 +95,70 @@ def usage_of(told: object) -> Usage | None:
         output_audio_tokens=_part(told, _AUDIO_OUT, output),
         cache_write_1h_tokens=hour if None in (hour, written) else min(hour or 0, written or 0),
     )
+
+
+class MessagesUsage:
+    """Anthropic's usage, gathered from what a stream tells of it: each count is of all so far, and the last one counts.
+
+    What was read from a cache or written into it is not part of its ``input_tokens``; of ours it is
+    (https://platform.claude.com/docs/en/build-with-claude/prompt-caching#tracking-cache-performance).
+    """
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+
+    def add(self, told: object) -> None:
+        """Another usage object."""
+        if not isinstance(told, dict):
+            return
+        details = told.get("output_tokens_details")
+        thinking = details.get("thinking_tokens") if isinstance(details, dict) else None
+        kept = told.get("cache_creation")
+        hour = kept.get("ephemeral_1h_input_tokens") if isinstance(kept, dict) else None
+        counts = {name: _whole(told.get(name)) for name in _MESSAGES_COUNTS} | {
+            "thinking": _whole(thinking),
+            "hour": _whole(hour),
+        }
+        self._told.update({name: count for name, count in counts.items() if count is not None})
+
+    def whole(self) -> Usage | None:
+        """All that is known; None when nothing is."""
+        told = self._told
+        if not told:
+            return None
+        written, cached = told.get("cache_creation_input_tokens"), told.get("cache_read_input_tokens")
+        entry, hour = told.get("input_tokens"), told.get("hour")
+        return Usage(
+            input_tokens=None if entry is None else entry + (written or 0) + (cached or 0),
+            cached_input_tokens=cached or None,
+            cache_write_tokens=written or None,
+            output_tokens=told.get("output_tokens"),
+            reasoning_tokens=told.get("thinking"),
+            cache_write_1h_tokens=min(hour, written or 0) or None if hour else None,
+        )
+
+
+_MESSAGES_COUNTS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
+
+def messages_usage_of(told: object) -> Usage | None:
+    """Anthropic's usage object as ours; None when it is none."""
+    usage = MessagesUsage()
+    usage.add(told)
+    return usage.whole()
+
+
+def read_message(body: bytes) -> tuple[Usage | None, object, Billing]:
+    """The same as `read_answer` for an answer in Anthropic's format."""
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise AnswerUnreadableError(str(error)) from error
+    if not isinstance(values, dict):
+        raise AnswerUnreadableError("it is no object")
+    return messages_usage_of(values.get("usage")), values.get("error"), UNBILLED
 
 
 def read_answer(body: bytes) -> tuple[Usage | None, object, Billing]:

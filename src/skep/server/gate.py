@@ -49,11 +49,13 @@ from skep.server.problems import MEDIA_TYPE, problem_bytes, problem_headers
 from skep.server.routing import Match, Router
 from skep.spend import AddressWindow
 from skep.web import (
+    ANTHROPIC_PREFIX,
     OPENAI_PREFIX,
     WHOLE_ANSWER,
     Call,
     Notes,
     Refusal,
+    anthropic_error_bytes,
     openai_error_bytes,
     openai_error_headers,
     openai_status,
@@ -396,9 +398,12 @@ class Gate:
                     seconds=time.perf_counter() - exchange.started,
                 )
             )
-        if f"{exchange.scope['path']}/".startswith(OPENAI_PREFIX):
+        path = f"{exchange.scope['path']}/"
+        if path.startswith(OPENAI_PREFIX):
             headers = {**problem_headers(error), **openai_error_headers(error)}
-            answer = Response(openai_error_bytes(error), openai_status(error), headers, "application/json")
+            is_anthropics = path.startswith(ANTHROPIC_PREFIX)
+            body = anthropic_error_bytes(error, exchange.trace_id) if is_anthropics else openai_error_bytes(error)
+            answer = Response(body, openai_status(error), headers, "application/json")
         else:
             answer = Response(
                 problem_bytes(error, exchange.trace_id), error.http_status, dict(problem_headers(error)), MEDIA_TYPE

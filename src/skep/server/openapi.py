@@ -15,6 +15,8 @@ from skep.errors import SkepError
 from skep.server.interfaces import HostRefusedError, NotReadyError, OriginRefusedError, ServerStoppingError
 from skep.server.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 from skep.web import (
+    ANTHROPIC_ERROR_SCHEMA,
+    ANTHROPIC_PREFIX,
     OPENAI_ERROR_SCHEMA,
     OPENAI_PREFIX,
     BodyInvalidError,
@@ -55,7 +57,12 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": definitions | {"Problem": PROBLEM_SCHEMA, "OpenAIError": OPENAI_ERROR_SCHEMA},
+            "schemas": definitions
+            | {
+                "Problem": PROBLEM_SCHEMA,
+                "OpenAIError": OPENAI_ERROR_SCHEMA,
+                "AnthropicError": ANTHROPIC_ERROR_SCHEMA,
+            },
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "A Skep key: skep_..., see admin.key"}
             },
@@ -123,7 +130,8 @@ def _others(endpoint: Endpoint) -> dict[str, object]:
 
 def _problems(endpoint: Endpoint) -> dict[str, object]:
     if endpoint.path.startswith(OPENAI_PREFIX):
-        media_type, model = "application/json", "OpenAIError"
+        is_anthropics = f"{endpoint.path}/".startswith(ANTHROPIC_PREFIX)
+        media_type, model = "application/json", "AnthropicError" if is_anthropics else "OpenAIError"
     else:
         media_type, model = MEDIA_TYPE, "Problem"
     return {

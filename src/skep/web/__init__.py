@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from skep.web.anthropic_errors import (
+    ANTHROPIC_ERROR_SCHEMA,
+    ANTHROPIC_PREFIX,
+    anthropic_error_bytes,
+    anthropic_type,
+)
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
 from skep.web.models import WHOLE_ANSWER, WHOLE_BODY, Call, Caller, Endpoint, Notes, Refusal, json_answer
 from skep.web.openai_errors import (
@@ -14,6 +20,8 @@ from skep.web.openai_errors import (
 )
 
 __all__ = [
+    "ANTHROPIC_ERROR_SCHEMA",
+    "ANTHROPIC_PREFIX",
     "OPENAI_ERROR_SCHEMA",
     "OPENAI_PREFIX",
     "WHOLE_ANSWER",
@@ -26,6 +34,8 @@ __all__ = [
     "Notes",
     "QueryInvalidError",
     "Refusal",
+    "anthropic_error_bytes",
+    "anthropic_type",
     "json_answer",
     "openai_error_bytes",
     "openai_error_headers",

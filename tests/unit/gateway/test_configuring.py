@@ -102,7 +102,7 @@ PROVIDER = "providers:\n  p: {base_url: 'http://x/v1'}\n"
 MISTAKES = {
     "providers: [a]": "skep.yaml:1:1: providers: expected names with values, indented below it",
     "providers: {a: b}": "skep.yaml:1:16: providers.a: expected names with values",
-    "providers:\n  a: {kind: opnai}": "skep.yaml:2:13: providers.a.kind: expected openai, azure_openai,*; did you mean openai?",
+    "providers:\n  a: {kind: opnai}": "skep.yaml:2:13: providers.a.kind: expected openai, anthropic, azure_openai,*; did you mean openai?",
     "providers:\n  a: {kind: openai}": "skep.yaml:2:6: providers.a.api_key: the kind openai needs a key, such as ${A_API_KEY}",
     "providers:\n  a: {kind: azure_openai, api_key: k}": "skep.yaml:2:6: providers.a.base_url: the kind azure_openai has no address*",
     "providers:\n  a: {}": "skep.yaml:2:6: providers.a.kind: is missing; expected openai,*",
@@ -161,6 +161,7 @@ def test_profiles_are_complete_and_different() -> None:
     assert len(by_kind) == len(PROFILES)
     for profile in PROFILES:
         assert profile.base_url is None or (profile.base_url.startswith("http") and not profile.base_url.endswith("/"))
-        assert set(profile.paths) == {"chat.completions", "completions", "embeddings"}
+        usual = {"chat.completions", "completions", "embeddings"}
+        assert set(profile.paths) == ({"messages"} if profile.kind == "anthropic" else usual)
     with pytest.raises(ValueError, match="same kind"):
         profiles_by_kind((Profile(kind="a", summary="", base_url=None), Profile(kind="a", summary="", base_url=None)))

@@ -64,6 +64,7 @@ INVENTORY = {
     "POST /v1/chat/completions": "member",
     "POST /v1/completions": "member",
     "POST /v1/embeddings": "member",
+    "POST /v1/messages": "member",
     "GET /v1/models": "member",
     "GET /v1/models/{model:path}": "member",
     "GET /api/v1/gateway/status": "reader",

@@ -1,0 +1,95 @@
+"""The one list of wire formats, and the ways from one to another. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from skep.gateway.events import data_of, name_of
+from skep.gateway.translating import chat, messages
+from skep.gateway.translating.chat_streams import ChatReader, ChatWriter
+from skep.gateway.translating.interfaces import AnswerStrangeError, Format, Values, Wanted
+from skep.gateway.translating.messages_streams import MessagesReader, MessagesWriter
+from skep.gateway.translating.models import FormatName
+
+FORMATS: Mapping[FormatName, Format] = {
+    each.name: each
+    for each in (
+        Format(
+            name="chat",
+            title="OpenAI's chat completions",
+            read_request=chat.read_request,
+            write_request=chat.write_request,
+            read_answer=chat.read_answer,
+            write_answer=chat.write_answer,
+            read_stream=ChatReader,
+            write_stream=ChatWriter,
+            write_error=chat.write_error,
+            hints=chat.HINTS,
+        ),
+        Format(
+            name="messages",
+            title="Anthropic's messages",
+            read_request=messages.read_request,
+            write_request=messages.write_request,
+            read_answer=messages.read_answer,
+            write_answer=messages.write_answer,
+            read_stream=MessagesReader,
+            write_stream=MessagesWriter,
+            write_error=messages.write_error,
+            hints=messages.HINTS,
+        ),
+    )
+}
+
+
+def translate_request(values: Mapping[str, Any], source: FormatName, target: FormatName) -> tuple[Values, Wanted]:
+    """A request in another format, and what it says about the answer. Raises UntranslatableError, which names the field."""
+    conversation = FORMATS[source].read_request(values)
+    thinks = conversation.reasoning.mode in ("adaptive", "budget") or source == "chat"
+    return FORMATS[target].write_request(conversation), Wanted(conversation.wants_usage, thinks)
+
+
+def translate_answer(body: bytes, source: FormatName, target: FormatName, wanted: Wanted) -> bytes:
+    """A whole answer in another format. Raises AnswerStrangeError."""
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise AnswerStrangeError("it is no JSON") from error
+    if not isinstance(values, dict):
+        raise AnswerStrangeError("it is no JSON object")
+    return orjson.dumps(FORMATS[target].write_answer(FORMATS[source].read_answer(values), wanted))
+
+
+def translate_error(target: FormatName, status: int, message: str, kind: str) -> bytes:
+    """An error in another format."""
+    return orjson.dumps(FORMATS[target].write_error(status, message, kind))
+
+
+class Translator:
+    """Turns the events of one stream into those of another format."""
+
+    def __init__(self, source: FormatName, target: FormatName, wanted: Wanted) -> None:
+        self._reader = FORMATS[source].read_stream()
+        self._writer = FORMATS[target].write_stream(wanted)
+
+    def feed(self, events: Iterable[bytes]) -> bytes:
+        """What the events say, in the other format. Raises AnswerStrangeError when one of them says nothing that can be read."""
+        return b"".join([self._one(event) for event in events])
+
+    def end(self) -> tuple[bytes, bytes]:
+        """What is still to be said of a stream that ended well, and the event that ends it."""
+        return self._writer.end()
+
+    def _one(self, event: bytes) -> bytes:
+        data = data_of(event)
+        if data is None:
+            # A comment keeps the connection open in any format.
+            return event
+        try:
+            values = orjson.loads(data)
+            return b"".join([self._writer.write(delta) for delta in self._reader.read(name_of(event), values)])
+        except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError) as error:
+            raise AnswerStrangeError("an event of its stream cannot be read") from error
