@@ -179,7 +179,7 @@ async def longest_seconds(gateway: Gateway, body: bytes) -> float:
     return longest.seconds
 
 
-ATTEMPTS = 5
+ATTEMPTS = 15
 """Of so many one must be quick: other programs hold this one up, too, but not each time."""
 
 
