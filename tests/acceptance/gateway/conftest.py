@@ -99,6 +99,7 @@ SCRIPTS: dict[str, Script] = {
     "refused_key": parts(answer(_error("invalid_api_key"), status=401)),
     "refused_key_twice": parts(answer(_error("invalid_api_key"), status=401)),
     "refused_key_always": parts(answer(_error("invalid_api_key"), status=401)),
+    "refused_key_explained": parts(answer(_error("invalid_api_key"), status=401)),
     "context": parts(answer(_error("context_length_exceeded"), status=400)),
     "filtered": parts(answer(_error("content_filter"), status=400)),
     "wrong": parts(answer(_error("unknown_parameter", param="x"), status=400)),

@@ -56,10 +56,10 @@ def test_every_step_of_a_call_is_told(served: Served) -> None:
 
 
 def test_a_breaker_that_forbids_a_route_is_told(served: Served) -> None:
-    refused = [served.ask("refused_key_always") for _ in range(4)][-1]
+    refused = [served.ask("refused_key_explained") for _ in range(4)][-1]
     assert refused.json()["error"]["code"] == "no_route"
     (step,) = explained(served, refused)["steps"]
-    assert (step["what"], step["outcome"]) == ("raw/refused_key_always", "breaker_open")
+    assert (step["what"], step["outcome"]) == ("raw/refused_key_explained", "breaker_open")
     assert "401" in step["reason"]
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.types import ASGIApp
 
 from skep.gateway.caching.clearings import clear
 from skep.store import Database
 from skep.web import Call, Endpoint, json_answer
+
+
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class ClearBody(BaseModel):
@@ -19,8 +23,8 @@ class ClearBody(BaseModel):
     # A misspelt field must not clear everything.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tags: list[str] = Field([], max_length=100, description="Those with one of these x-skep-cache-tags.")
-    models: list[str] = Field([], max_length=100, description="Those of these models, as clients call them.")
+    tags: list[_Name] = Field([], max_length=100, description="Those with one of these x-skep-cache-tags.")
+    models: list[_Name] = Field([], max_length=100, description="Those of these models, as clients call them.")
 
 
 @dataclass(frozen=True, slots=True)
