@@ -47,6 +47,8 @@ class Server:
     key: str
     provider: Scripted
     skep: Command
+    stores: int = PROCESSES
+    """How many keep answers by themselves."""
 
     def ask(self, model: str, words: str, key: str = "", stream: bool = False, **headers: str) -> httpx.Response:
         """Over a connection of its own: each comes to any of the processes."""
@@ -62,12 +64,15 @@ class Server:
 
     def asks(self, words: str, **more: Any) -> tuple[list[httpx.Response], list[httpx.Response]]:
         """Ask so often that each process keeps an answer: those that the provider gave, and those that were kept."""
-        answers = [self.ask("kept", words, **more) for _ in range(MANY)]
-        assert {answer.status_code for answer in answers} == {200}
-        misses = [answer for answer in answers if answer.headers["x-skep-cache"] == "miss"]
-        hits = [answer for answer in answers if answer.headers["x-skep-cache"] == "hit"]
-        assert len(misses) <= PROCESSES
-        assert len(hits) + len(misses) == MANY
+        misses: list[httpx.Response] = []
+        hits: list[httpx.Response] = []
+        while len(misses) < self.stores or len(hits) < self.stores:
+            answer = self.ask("kept", words, **more)
+            assert answer.status_code == 200, answer.text
+            (hits if answer.headers["x-skep-cache"] == "hit" else misses).append(answer)
+            assert len(misses) <= self.stores
+            # Which process a connection comes to is chance, and a busy machine's is not a fair one.
+            assert len(hits) < 500, "a process was never asked"
         return misses, hits
 
     def warm(self, words: str, **more: Any) -> httpx.Response:
@@ -114,7 +119,7 @@ def test_an_answer_is_given_again_byte_by_byte(two: Server) -> None:
     misses, hits = two.asks(words())
     first, last = misses[0], hits[-1]
     # Each process has its own.
-    assert {answer.content for answer in hits} == {answer.content for answer in misses}
+    assert {answer.content for answer in hits} <= {answer.content for answer in misses}
     assert "age" not in first.headers
     assert last.headers["content-type"] == first.headers["content-type"]
     assert (last.headers["x-skep-model"], last.headers["x-skep-provider"]) == ("kept", "fake")
@@ -137,7 +142,7 @@ def test_a_stream_is_given_again_as_a_stream(two: Server) -> None:
     assert all(answer.headers["content-type"].startswith("text/event-stream") for answer in hits)
     assert all(": x-skep-cost-usd 0.00014\n" in answer.text for answer in misses)
     made = {answer.text.replace(": x-skep-cost-usd 0.00014\n", ": x-skep-cost-usd 0\n") for answer in misses}
-    assert {answer.text for answer in hits} == made
+    assert {answer.text for answer in hits} <= made
     assert all(text.endswith("data: [DONE]\n\n") for text in made)
     # Asked as a whole it is another question.
     assert two.ask("kept", said).headers["x-skep-cache"] == "miss"
@@ -270,11 +275,11 @@ def test_a_hit_costs_nothing_passes_a_spent_budget_and_counts_in_limits(two: Ser
 def test_the_ledger_tells_hits_and_what_they_saved(two: Server) -> None:
     said, tag = words(), f"tag-{uuid4().hex[:8]}"
     made, hits = two.asks(said, x_skep_tags=tag)
-    misses = len(made)
+    misses, calls = len(made), len(made) + len(hits)
     until = time.monotonic() + 15
-    while (line := report_line(two, tag))["calls"] < MANY and time.monotonic() < until:
+    while (line := report_line(two, tag))["calls"] < calls and time.monotonic() < until:
         time.sleep(0.2)
-    assert (line["calls"], line["cached"], line["failed"]) == (MANY, len(hits), 0)
+    assert (line["calls"], line["cached"], line["failed"]) == (calls, len(hits), 0)
     assert (line["cost_nusd"], line["saved_nusd"]) == (COST_NUSD * misses, COST_NUSD * len(hits))
     assert line["saved_usd"] == f"{COST_NUSD * len(hits) / 1e9:f}".rstrip("0")
     assert (line["input_tokens"], line["output_tokens"]) == (100 * misses, 20 * misses)

@@ -38,15 +38,18 @@ def shared(
         skeps = [Command(folder / name, folder, url) for name, url in (("one", one), ("another", another))]
         keys = [skep("key", "create", "--name", "ci", "--json").answer["key"] for skep in skeps]
         with server(skeps[0], settings, workers=2) as first, server(skeps[1], settings, workers=1) as second:
-            yield Server(first, keys[0], provider, skeps[0]), Server(second, keys[1], provider, skeps[1]), redis
+            two = Server(first, keys[0], provider, skeps[0], stores=1)
+            yield two, Server(second, keys[1], provider, skeps[1], stores=1), redis
 
 
 def test_the_provider_is_asked_once_for_all_processes(shared: tuple[Server, Server, RedisServer]) -> None:
     two, _, _ = shared
     before = two.asked()
-    misses, hits = two.asks(words())
-    assert (len(misses), len(hits), two.asked() - before) == (1, MANY - 1, 1)
-    assert {answer.content for answer in hits} == {misses[0].content}
+    said = words()
+    answers = [two.ask("kept", said) for _ in range(MANY)]
+    found = [answer.headers["x-skep-cache"] for answer in answers]
+    assert (found, two.asked() - before) == (["miss", *["hit"] * (MANY - 1)], 1)
+    assert len({answer.content for answer in answers}) == 1
 
 
 def test_installations_on_one_redis_share_nothing(shared: tuple[Server, Server, RedisServer]) -> None:

@@ -13,7 +13,6 @@ from skep.gateway.caching.clearings import clear
 from skep.store import Database
 from skep.web import Call, Endpoint, json_answer
 
-
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
