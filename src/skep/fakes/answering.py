@@ -109,6 +109,8 @@ class Provider:
         """Content for a request that no status of the script refuses. Raises _RefusedRequest."""
         if request.path.startswith(_MODELS) and request.method == "GET":
             return _Made(self._json(number, behaviour, self._models(request.path)))
+        if request.method == "POST" and request.path == f"{_MESSAGES}/count_tokens":
+            return _Made(self._json(number, behaviour, {"input_tokens": content.tokens_of(len(request.body))}))
         if request.method != "POST" or request.path not in _INPUT_OF:
             raise _RefusedRequest(404, f"Invalid URL ({request.method} {request.path})")
         asked = self._asked(request)

@@ -19,7 +19,7 @@ from skep.gateway.headers import dollars, exceeded_headers, limit_headers, to_ot
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
 from skep.gateway.metrics import count_call
 from skep.gateway.models import Model, Route
-from skep.gateway.pricing import price_of_call
+from skep.gateway.pricing import FREE, price_of_call
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.translated import Spoken, Translations, why_not
@@ -44,6 +44,9 @@ from skep.spend import (
 from skep.web import Notes
 
 T = TypeVar("T")
+
+NO_USAGE = Usage(input_tokens=0, output_tokens=0)
+"""Of what nobody charges for."""
 
 _random = random.Random()  # noqa: S311 -- spreads retries; nothing depends on nobody guessing it
 
@@ -139,7 +142,7 @@ class ModelCall:
     def admits(self, index: int) -> int:
         """A permit to try a route of the model now, or 0; why not is noted."""
         route, board = self.model.routes[index], self.tools.board
-        if self.translations:
+        if self.translations is not None:
             face = self.known.face
             reason = why_not(self.translations, face, route.provider.profile.face_for(face))
             if reason is not None:
@@ -152,7 +155,7 @@ class ModelCall:
 
     def spoken(self, route: Route) -> Spoken | None:
         """The request as a route takes it that speaks another format; None: it speaks the client's."""
-        if not self.translations:
+        if self.translations is None:
             return None
         face = route.provider.profile.face_for(self.known.face)
         found = None if face is None or face == self.known.face else self.translations[face]
@@ -246,6 +249,8 @@ class ModelCall:
     def _price(self, route: Route | None) -> Price | None:
         """What the call costs by a route; None when that is not known."""
         known = self.known
+        if known.is_free:
+            return FREE
         if route is None or known.dear_field is not None:
             return None
         return price_of_call(route, self.billing.service_tier or known.service_tier, searches=known.searches)

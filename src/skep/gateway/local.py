@@ -19,10 +19,11 @@ from skep.gateway.interfaces import LocalEmbedder, RequestInvalidError
 from skep.gateway.large_bodies import Unread
 from skep.gateway.metrics import count_call
 from skep.gateway.models import LOCAL_MODEL
+from skep.gateway.pricing import FREE
 from skep.gateway.requests import Known
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.observe import Metrics
-from skep.spend import Ask, Caller, Meter, Rates, Settlement, Usage, make_price
+from skep.spend import Ask, Caller, Meter, Settlement, Usage
 from skep.web import Notes
 
 THREADS = 2
@@ -34,7 +35,6 @@ MAX_TEXTS = 2048
 MAX_INPUT_BYTES = 2_097_152
 """Of all texts; the model looks at about a thousand bytes of each."""
 
-_FREE = make_price(Rates(input_nusd_per_mtok=0, output_nusd_per_mtok=0))
 _FORMATS = ("float", "base64")
 
 
@@ -71,10 +71,10 @@ async def answer_locally(
     began = time.monotonic()
     texts, form = _read(known, local.embedder.dimensions)
     started = time.monotonic()
-    ask = Ask(caller, LOCAL_MODEL, known.input_tokens_at_most, 0, _FREE, face=known.face)
+    ask = Ask(caller, LOCAL_MODEL, known.input_tokens_at_most, 0, FREE, face=known.face)
     ticket = await admit(meter, ask, metrics, notes)
     meter.begin(ticket)
-    settlement = Settlement("server_error", None, provider=LOCAL_MODEL, model_used=LOCAL_MODEL, price=_FREE)
+    settlement = Settlement("server_error", None, provider=LOCAL_MODEL, model_used=LOCAL_MODEL, price=FREE)
     try:
         embedding = time.monotonic()
         body, tokens = await local.embed(texts, form)
@@ -86,7 +86,7 @@ async def answer_locally(
             provider=LOCAL_MODEL,
             model_used=LOCAL_MODEL,
             duration_ms=(time.monotonic() - started) * 1000,
-            price=_FREE,
+            price=FREE,
         )
     finally:
         meter.settle(ticket, settlement)

@@ -11,7 +11,7 @@ MODEL_CALLS = Metric(
     name="skep_model_calls_total",
     kind="counter",
     unit="calls",
-    help="Calls of models that were settled, by the kind of the provider that was asked last (none: nobody was; local: our own; cache: a kept answer) and how they ended",
+    help="Calls of models that were settled, by the kind of the provider that was asked last (none: nobody was; local: our own; cache: a kept answer; estimate: a count of tokens of ours) and how they ended",
     labels=("provider", "outcome"),
 )
 MODEL_TOKENS = Metric(

@@ -10,6 +10,9 @@ from skep.gateway.models import Route
 from skep.gateway.tables import Table
 from skep.spend import Price, Rates, make_price, price_on_terms
 
+FREE = make_price(Rates(input_nusd_per_mtok=0, output_nusd_per_mtok=0))
+"""Of what is answered from here, and of what no provider charges for."""
+
 LISTED_TIERS = frozenset({"auto", "default", "standard", "standard_only", "on_demand"})
 """Tiers of service whose tokens cost what the price list says. ``auto`` is what the project is set to; the answer says which."""
 

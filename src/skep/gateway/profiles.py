@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-Face = Literal["chat.completions", "completions", "embeddings", "messages"]
+Face = Literal["chat.completions", "completions", "embeddings", "messages", "messages.count_tokens"]
 """A way of calling models, named as in its address: OpenAI's, and Anthropic's messages."""
+
+COUNTING: Face = "messages.count_tokens"
+"""Asks how many tokens a request would have: nobody charges for it."""
 
 _CHATS: tuple[Face, ...] = ("chat.completions", "messages")
 """Faces that can be translated into each other."""
@@ -78,7 +81,7 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.anthropic.com/v1",
         key_header="x-api-key",
         key_prefix="",
-        paths={"messages": "/messages"},
+        paths={"messages": "/messages", COUNTING: "/messages/count_tokens"},
         takes_include_usage=False,
         # https://platform.claude.com/docs/en/api/versioning
         default_headers=((b"anthropic-version", b"2023-06-01"),),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from skep.gateway.calls import CallFailedError, ModelCall, attempt_routes
+from skep.gateway.calls import NO_USAGE, CallFailedError, ModelCall, attempt_routes
 from skep.gateway.events import EventScanner, EventTooLargeError, data_of
 from skep.gateway.failures import Failure, classify, words_of
 from skep.gateway.headers import dollars, header, to_client
@@ -143,6 +143,8 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
         raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
     if error:
         raise AttemptFailedError(_classified(500, answer.headers, answer.body))
+    if known.is_free:
+        usage = NO_USAGE
     if spoken is not None:
         answer = _Translated(answer.status, answer.headers, _translated(spoken, answer.body, usage))
     return answer, usage, billing

@@ -13,7 +13,7 @@ from skep.gateway.interfaces import RequestInvalidError
 from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, read_top_level
 from skep.gateway.naming import Names
 from skep.gateway.pricing import LISTED_TIERS
-from skep.gateway.profiles import Face
+from skep.gateway.profiles import COUNTING, Face
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
 
 PICTURE_TOKENS = 20_000
@@ -25,6 +25,9 @@ FILE_TOKENS = 1_000_000
 TOOLS_TOKENS = 1_000
 """What a provider puts before the tools, in its own words, and counts: Anthropic's table has up to 530
 (https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing)."""
+
+_MESSAGES = ("messages", COUNTING)
+_WITHOUT_OUTPUT = ("embeddings", COUNTING)
 
 _MOST_TOKENS = 1 << 40
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
@@ -83,6 +86,11 @@ class Known:
     spans: Mapping[str, Span] | None
     """Where values stand, as far as that was found out."""
 
+    @property
+    def is_free(self) -> bool:
+        """Whether no provider charges for it."""
+        return self.face == COUNTING
+
 
 def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known:
     """Read a request's body. Raises RequestInvalidError, which names the field. In a thread, unless the body is ``quick``.
@@ -117,9 +125,9 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
         stream=stream,
         output_tokens=output,
         choices=choices,
-        user=_user(values if face != "messages" else _metadata(values)),
+        user=_user(_metadata(values) if face in _MESSAGES else values),
         wants_usage=stream and _wants_usage(values),
-        input_tokens_at_most=_input_tokens(face, body, names, values),
+        input_tokens_at_most=0 if face == COUNTING else _input_tokens(face, body, names, values),
         keeps_an_hour=names.count(b'"1h"') > 0,
         has_audio="audio" in values or names.count(b'"input_audio"') > 0,
         service_tier=_service_tier(values),
@@ -165,7 +173,7 @@ def adapted(known: Known, *, model: str, include_usage: bool, cap_fields: Sequen
             changes["stream_options"] = orjson.dumps({**options, "include_usage": True})
         else:
             changes["stream_options"] = b'{"include_usage":true}'
-    if cap is not None or (known.output_tokens is not None and known.face != "embeddings"):
+    if cap is not None or (known.output_tokens is not None and known.face not in _WITHOUT_OUTPUT):
         _bound(known, cap_fields, cap, changes)
     return splice(known.body, changes, known.values, known.spans) if changes else known.body
 
@@ -189,8 +197,8 @@ def _stream(face: Face, values: Mapping[str, Any]) -> bool:
         return False
     if stream is not True:
         raise RequestInvalidError(reason="stream must be true or false", param="stream")
-    if face == "embeddings":
-        raise RequestInvalidError(reason="embeddings have no stream", param="stream")
+    if face in _WITHOUT_OUTPUT:
+        raise RequestInvalidError(reason="there is no stream at this address", param="stream")
     return True
 
 
@@ -243,7 +251,7 @@ def _wants_usage(values: Mapping[str, Any]) -> bool:
 
 def _output(face: Face, values: Mapping[str, Any]) -> tuple[int, int | None]:
     """How many choices are asked for, and how many tokens they may have together; embeddings put out none."""
-    if face == "embeddings":
+    if face in _WITHOUT_OUTPUT:
         return 1, 0
     if face == "messages" and values.get("max_tokens") == 0:
         # Only fills the provider's cache.

@@ -31,7 +31,7 @@ from skep.gateway.interfaces import (
     RequestUntranslatableError,
     RoutesBusyError,
 )
-from skep.gateway.profiles import Face
+from skep.gateway.profiles import COUNTING, Face
 from skep.gateway.service import Gateway
 from skep.gateway.spans import refusal_span
 from skep.gateway.statuses import (
@@ -223,6 +223,14 @@ def _faces(gateway: Callable[[], Gateway], tracer: Tracer | None) -> tuple[Endpo
             "Let a model answer messages",
             "Takes and gives what Anthropic's API does at this address. A model whose provider has another one is asked by that;"
             " what cannot be said there is refused by its name. With `stream: true` the answer is a stream of server-sent events.",
+        ),
+        _face(
+            gateway,
+            tracer,
+            COUNTING,
+            "/v1/messages/count_tokens",
+            "Say how many tokens a request for /v1/messages would have",
+            "Asked of the model's provider where that can be; else an estimate, with the header `x-skep-estimated: true`.",
         ),
     )
 

@@ -14,16 +14,18 @@ from starlette.types import Receive, Scope, Send
 from skep.access import Principal, allows_model, may_call
 from skep.errors import SkepError
 from skep.gateway.admitting import admit
+from skep.gateway.answering_here import Here
 from skep.gateway.board import Board
 from skep.gateway.bodies import Bodies
-from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, free_ask, give_kept, seed_of
+from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, give_kept, seed_of
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
+from skep.gateway.counting import answer_estimate, is_countable
 from skep.gateway.headers import to_provider, told_by_caller
 from skep.gateway.interfaces import BodiesFullError, BodyTimeoutError, LocalEmbedder, ModelNotFoundError, Upstream
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model
-from skep.gateway.pricing import price_of_call
+from skep.gateway.pricing import FREE, price_of_call
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
@@ -209,9 +211,9 @@ class Gateway:
         if served is None and local is None:
             raise ModelNotFoundError(name=known.model, param="model")
         question, kept = await self._look_up(served, known, caller, headers)
-        if kept is not None:
-            ask = free_ask(caller, known.model, known)
-            await give_kept(kept, self._tools, ask, known, send, notes, self._spans(headers), started)
+        if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
+            here = Here(self._tools, known, caller, send, notes, self._spans(headers), started)
+            await (answer_estimate(here, known.model) if kept is None else give_kept(kept, here, known.model))
             return
         turns = self._turns
         if not turns.try_take():
@@ -347,7 +349,7 @@ def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
     if served.max_output_tokens is not None:
         most = served.max_output_tokens * known.choices
         output = most if output is None else min(output, most)
-    price, dear_field = served.dearest, None
+    price, dear_field = FREE if known.is_free else served.dearest, None
     if known.service_tier is not None or known.searches or known.dear_field is not None:
         price, dear_field = _asked_price(served, known)
     return Ask(

@@ -30,6 +30,7 @@ _OPERATIONS: dict[Face, str] = {
     "completions": "text_completion",
     "embeddings": "embeddings",
     "messages": "chat",
+    "messages.count_tokens": "count_tokens",
 }
 
 _PORTS = {"http": 80, "https": 443}

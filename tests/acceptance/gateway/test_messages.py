@@ -22,6 +22,7 @@ from tests.command import Command
 from tests.postgres import ScratchServer
 from tests.rawprovider import RawProvider, answer, raw_provider
 from tests.scripted import Scripted, scripted
+from tests.unit.gateway.test_translating import CLAUDE_CODE
 
 USAGE = "usage: {input_tokens: 100, output_tokens: 20, cached_input_tokens: 40}"
 SCRIPT = f"""\
@@ -399,6 +400,43 @@ def test_a_budget_counts_both_formats_exactly(served: Server) -> None:
                 taken += answer.status_code == 200
     # A reservation is for the most that a call may cost, which is more than these do: the last ones find no room.
     assert 1 <= taken <= 6
+
+
+@by_kind
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_claude_code_sends_is_answered(served: Server, kind: str, streams: bool) -> None:
+    body = {**CLAUDE_CODE, "model": f"{kind}-text", "stream": streams}
+    headers = {"anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14", "x-api-key": served.key}
+    answer = httpx.post(f"{served.url}/v1/messages?beta=true", json=body, headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    said = answer.text if streams else answer.json()["content"][0]["text"]
+    assert ("message_stop" in said) if streams else (said == "The hive is quiet.")
+
+
+def test_tokens_are_counted_by_the_provider_or_estimated(served: Server, claude: anthropic.Anthropic) -> None:
+    asked: Any = {"messages": QUESTION, "system": "Be kind."}
+    body = {"model": "messages-text", **asked}
+    told = served.post("/v1/messages/count_tokens", **body)
+    direct = httpx.post(
+        f"{served.provider.url}/messages/count_tokens",
+        json={"model": "text", **asked},
+        headers={"x-api-key": "sk-provider"},
+        timeout=30,
+    )
+    assert told.json() == direct.json()
+    assert (told.headers["x-skep-cost-usd"], "x-skep-estimated" in told.headers) == ("0", False)
+    guessed = served.post("/v1/messages/count_tokens", **{**body, "model": "chat-text"})
+    assert guessed.headers["x-skep-estimated"] == "true"
+    assert 5 <= guessed.json()["input_tokens"] <= 60
+    # A model of both kinds is asked where it can be.
+    assert (
+        served.post("/v1/messages/count_tokens", **{**body, "model": "both"}).headers["x-skep-provider"] == "messages"
+    )
+    assert claude.messages.count_tokens(model="messages-text", **asked).input_tokens > 0
+    poor = served.new_key(budget_usd="0.00000001", per="day")
+    assert served.post("/v1/messages/count_tokens", poor, **body).status_code == 200
+    few = served.new_key(requests_per_minute=0)
+    assert served.post("/v1/messages/count_tokens", few, **body).status_code == 429
 
 
 def test_a_client_that_goes_away_is_settled(served: Server) -> None:

@@ -162,6 +162,6 @@ def test_profiles_are_complete_and_different() -> None:
     for profile in PROFILES:
         assert profile.base_url is None or (profile.base_url.startswith("http") and not profile.base_url.endswith("/"))
         usual = {"chat.completions", "completions", "embeddings"}
-        assert set(profile.paths) == ({"messages"} if profile.kind == "anthropic" else usual)
+        assert set(profile.paths) == ({"messages", "messages.count_tokens"} if profile.kind == "anthropic" else usual)
     with pytest.raises(ValueError, match="same kind"):
         profiles_by_kind((Profile(kind="a", summary="", base_url=None), Profile(kind="a", summary="", base_url=None)))

@@ -65,6 +65,7 @@ INVENTORY = {
     "POST /v1/completions": "member",
     "POST /v1/embeddings": "member",
     "POST /v1/messages": "member",
+    "POST /v1/messages/count_tokens": "member",
     "GET /v1/models": "member",
     "GET /v1/models/{model:path}": "member",
     "GET /api/v1/gateway/status": "reader",

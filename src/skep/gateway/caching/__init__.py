@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.gateway.caching.answering import free_ask, give_kept
+from skep.gateway.caching.answering import give_kept
 from skep.gateway.caching.clearings import clear
 from skep.gateway.caching.entries import Entry, Question, seed_of
 from skep.gateway.caching.recording import Recorder
@@ -22,7 +22,6 @@ __all__ = [
     "Store",
     "cache_endpoints",
     "clear",
-    "free_ask",
     "give_kept",
     "open_cache",
     "seed_of",
