@@ -65,11 +65,12 @@ models:
 **A provider** has `kind` (left out: `openai_compatible`), `base_url`, `api_key`, `headers` (sent with every call), `connect_timeout_seconds` (5), and
 `health_check_seconds` (0: never asked; while it does not answer, its routes are closed).
 
-**A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `retries` (2, on each
+**A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
+stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
 `interrupted`. The name `local` is taken by the embedding model that is part of Skep.
 
-**A route** has `provider`, `model` (the provider's name for it), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), and for streams
+**A route** has `provider`, `model` (the provider's name for it), `weight` (1; its share, where routes are taken by weight), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), and for streams
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60).
 
 **A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `cache_write_1h_` (input

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skep.gateway.breaker import PASSES, Breaker, BreakerView
 from skep.gateway.failures import Failure
 from skep.gateway.interfaces import AttemptFailedError, Upstream
 from skep.gateway.models import GatewayConfig, Provider, Route
+from skep.gateway.strategies import Latency, load_of
 from skep.observe import event
 
 TellOpened = Callable[[str, float, str], None]
@@ -49,6 +50,10 @@ class RouteView:
     failures: int
     last_failure: str
     """Empty when there was none."""
+    answer_ms: float | None = None
+    """How long whole answers take, as this process found them of late; None: there were none."""
+    first_event_ms: float | None = None
+    """The same until the first event of streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,10 @@ class _Fare:
     calls: int = 0
     failures: int = 0
     last_failure: str = ""
+    pending: int = 0
+    """Attempts that wait for an answer, or for the first event of one."""
+    whole: Latency = field(default_factory=Latency)
+    first_event: Latency = field(default_factory=Latency)
 
 
 class Board:
@@ -86,12 +95,27 @@ class Board:
 
     def admits(self, route: Route) -> int:
         """A permit for a call that may take the route now, else 0. `succeeded`, `failed` or `abandoned` must follow, with it."""
-        return self._fare(route.name).breaker.admits(self._clock())
+        fare = self._fare(route.name)
+        permit = fare.breaker.admits(self._clock())
+        if permit:
+            fare.pending += 1
+        return permit
 
-    def succeeded(self, route: Route, permit: int) -> None:
-        """An attempt came to a good end."""
+    def loads(self, routes: Iterable[Route], *, streams: bool) -> list[float]:
+        """What stands against taking each of the routes, in seconds. See `load_of`."""
+        now, found = self._clock(), []
+        for route in routes:
+            fare = self._fare(route.name)
+            found.append(load_of((fare.first_event if streams else fare.whole).seconds(now), fare.pending))
+        return found
+
+    def succeeded(self, route: Route, permit: int, took_seconds: float | None = None, *, streams: bool = False) -> None:
+        """An attempt came to a good end: a whole answer, or the first event of a stream."""
         fare = self._fare(route.name)
         fare.calls += 1
+        fare.pending = max(0, fare.pending - 1)
+        if took_seconds is not None:
+            (fare.first_event if streams else fare.whole).took(took_seconds, self._clock())
         if fare.breaker.has_streak:
             self.tell_streak(route.name, 0, "")
         fare.breaker.succeeded(self._clock(), permit)
@@ -101,6 +125,7 @@ class Board:
         fare = self._fare(route.name)
         fare.calls += 1
         fare.failures += 1
+        fare.pending = max(0, fare.pending - 1)
         fare.last_failure = f"{failure.kind}: {failure.reason}"
         now, breaker, rule = self._clock(), fare.breaker, failure.rule
         was_closed, everywhere = breaker.is_closed, False
@@ -117,7 +142,9 @@ class Board:
 
     def abandoned(self, route: Route, permit: int) -> None:
         """An attempt ended in a way that says nothing about the route."""
-        self._fare(route.name).breaker.abandon(permit)
+        fare = self._fare(route.name)
+        fare.pending = max(0, fare.pending - 1)
+        fare.breaker.abandon(permit)
 
     def hear_success(self, route: str) -> None:
         """A call succeeded in another process."""
@@ -165,6 +192,8 @@ class Board:
                     calls=fare.calls,
                     failures=fare.failures,
                     last_failure=fare.last_failure,
+                    answer_ms=_ms(fare.whole.seconds(now)),
+                    first_event_ms=_ms(fare.first_event.seconds(now)),
                 )
         return list(views.values())
 
@@ -225,3 +254,7 @@ class Board:
         if fare is None:
             fare = self._fares[name] = _Fare(Breaker())
         return fare
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)

@@ -371,7 +371,7 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
             raise
         else:
             call.outside_seconds += time.monotonic() - began
-            board.succeeded(route, attempts.permit)
+            board.succeeded(route, attempts.permit, time.monotonic() - began, streams=call.known.stream)
             return result
         board.failed(route, failure, attempts.permit)
         call.note_failed(failure)

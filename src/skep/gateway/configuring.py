@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import get_args
+from typing import cast, get_args
 from urllib.parse import urlsplit
 
 from skep.gateway.failures import FAILURES, Kind
-from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route
+from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route, Strategy
 from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
 from skep.gateway.tables import Path, Table, Told
@@ -155,6 +155,7 @@ def _model(
     most = table.whole("max_output_tokens", None, least=1, most=100_000_000)
     deadline = table.seconds("timeout_seconds", 600.0, least=0.1, most=_MOST_SECONDS)
     retries = table.whole("retries", 2, least=0, most=10)
+    strategy = table.choice("strategy", get_args(Strategy), default="ordered")
     cache = table.whole("cache_seconds", 0, least=0, most=LONGEST_CACHE_SECONDS)
     kinds = table.words("falls_back_on", tuple(get_args(Kind)), default=tuple(USUAL_FALLBACKS))
     routes = []
@@ -170,6 +171,7 @@ def _model(
         routes=tuple(routes),
         deadline_seconds=deadline,
         retries=2 if retries is None else retries,
+        strategy=cast("Strategy", strategy or "ordered"),
         cache_seconds=cache or 0,
         falls_back_on=frozenset(kinds),
     )
@@ -191,6 +193,7 @@ def _route(
     idle = table.seconds("idle_timeout_seconds", min(60.0, timeout), least=0.05, most=_MOST_SECONDS)
     own_price, has_own = read_price(table)
     own_terms = read_terms(table)
+    weight = table.number("weight", 1.0, least=0.0, most=1000.0)
     own_most = table.whole("max_output_tokens", most, least=1, most=100_000_000)
     # A provider that is known by name but wrong was told already.
     provider = providers.get(provider_name or "")
@@ -207,6 +210,7 @@ def _route(
         first_byte_timeout_seconds=first,
         idle_timeout_seconds=idle,
         max_output_tokens=own_most,
+        weight=weight,
         price=own_price,
         service_tiers=tuple({**dict(provider.profile.service_tiers), **terms.tiers, **own_terms.tiers}.items()),
         search_nusd=terms.search_nusd if own_terms.search_nusd is None else own_terms.search_nusd,

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal
 
 from skep.gateway.profiles import Profile
 from skep.settings import Secret
 from skep.spend import Price
+
+Strategy = Literal["ordered", "weighted", "lowest_latency", "lowest_cost"]
+"""In which order routes are tried. ``ordered``: as they stand in the settings. ``weighted``: by chance, in the shares that their weights say.
+``lowest_latency``: what answers soonest now. ``lowest_cost``: what is cheapest for this call."""
 
 LOCAL_MODEL = "local"
 """The name of the embedding model that is part of Skep."""
@@ -50,6 +55,9 @@ class Route:
     search_nusd: int | None = None
     """What a call with ``web_search_options`` costs more; None: unknown."""
 
+    weight: float = 1.0
+    """Its share among the model's routes, where those are taken by weight."""
+
     name: str = field(init=False)
     """For people, and for the breaker: routes to the same model of the same provider are one."""
 
@@ -59,7 +67,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A name that clients use, and the routes behind it, in the order in which they are tried."""
+    """A name that clients use, and the routes behind it, in the order in which they are tried unless its strategy says another."""
 
     name: str
     routes: tuple[Route, ...]
@@ -67,6 +75,7 @@ class Model:
     """For all attempts together, from the arrival of the request."""
     retries: int = 2
     """Further attempts on one route."""
+    strategy: Strategy = "ordered"
     cache_seconds: int = 0
     """For how long an answer may be given again; 0: not at all."""
     falls_back_on: frozenset[str] = frozenset()

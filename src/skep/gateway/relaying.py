@@ -400,8 +400,13 @@ async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> Non
 
 def _settle_stream(call: ModelCall, tally: Tally, outcome: Outcome) -> None:
     call.billing = tally.billing
-    if tally.usage is not None:
-        call.settle(outcome, usage=tally.usage, status=HTTPStatus.OK)
+    usage = tally.usage
+    if usage is not None and tally.is_counting:
+        output = counted(0, tally.output_bytes, tally.pieces).output_tokens or 0
+        usage = replace(usage, output_tokens=max(output, usage.output_tokens or 0))
+        call.settle(outcome, usage=usage, estimated=True, status=HTTPStatus.OK)
+    elif usage is not None:
+        call.settle(outcome, usage=usage, status=HTTPStatus.OK)
     else:
         call.settle_counted(outcome, tally.output_bytes, tally.pieces, HTTPStatus.OK)
 

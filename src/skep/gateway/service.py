@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +25,14 @@ from skep.gateway.headers import to_provider, told_by_caller
 from skep.gateway.interfaces import BodiesFullError, BodyTimeoutError, LocalEmbedder, ModelNotFoundError, Upstream
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
-from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model
+from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Route
 from skep.gateway.pricing import FREE, price_of_call
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
 from skep.gateway.spans import CallSpans
 from skep.gateway.statuses import GatewayStatus, ProcessStatus
+from skep.gateway.strategies import by_cost, by_load, by_weight
 from skep.gateway.translated import Translations, foreign_faces, translations
 from skep.gateway.turns import Turns
 from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
@@ -53,6 +55,8 @@ from skep.spend import (
 from skep.web import Notes
 
 _LONGEST_NAME = 200
+
+_random = random.Random()  # noqa: S311 -- spreads calls; nothing depends on nobody guessing it
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +237,8 @@ class Gateway:
             # What another model answers in its stead is not its answer.
             recorder = Recorder(send) if question is not None and served is asked else None
             send, passed = recorder or send, to_provider(headers)
-            call = ModelCall(self._tools, known, served.model, ticket, scope, receive, send, notes, passed, started)
+            model = self._arranged(served.model, known)
+            call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
             call.steps, call.translations = steps, said
             await self._run(call, headers)
             if question is not None and recorder is not None:
@@ -270,6 +275,19 @@ class Gateway:
             await run_call(call)
         finally:
             self._calls.discard(call)
+
+    def _arranged(self, model: Model, known: Known) -> Model:
+        """The model with its routes in the order in which this call shall try them."""
+        if model.strategy == "ordered" or len(model.routes) == 1:
+            return model
+        routes: Iterable[Route] = model.routes
+        if model.strategy == "weighted":
+            routes = by_weight(model.routes, _random.random)
+        elif model.strategy == "lowest_cost":
+            routes = by_cost(model.routes, known)
+        else:
+            routes = by_load(model.routes, self.board.loads(model.routes, streams=known.stream), _random.random)
+        return replace(model, routes=tuple(routes))
 
     async def _keep(self, question: Question, recorder: Recorder, call: ModelCall) -> None:
         """Keep the answer of a call that came to a good end."""

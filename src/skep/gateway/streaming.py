@@ -22,11 +22,13 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 class Tally:
     """Reads the events of one stream. ``hides_usage``: we asked for the event with the usage, the client did not."""
 
-    __slots__ = ("_hides_usage", "billing", "done_event", "failure", "output_bytes", "pieces", "usage")
+    __slots__ = ("_hides_usage", "billing", "done_event", "failure", "is_counting", "output_bytes", "pieces", "usage")
 
     def __init__(self, *, hides_usage: bool) -> None:
         self._hides_usage = hides_usage
         self.usage: Usage | None = None
+        self.is_counting = False
+        """Whether the usage says nothing of the output yet."""
         self.billing = UNBILLED
         """What an event with a usage says of it."""
         self.output_bytes = 0
@@ -114,6 +116,8 @@ class MessagesTally(Tally):
             message = values.get("message") if kind == "message_start" else values
             self._parts.add(message.get("usage") if isinstance(message, dict) else None)
             self.usage = self._parts.whole()
+            # The first event tells what went in, and a token or two of the output that is to come.
+            self.is_counting = kind == "message_start"
 
 
 _MORE = b"event: content_block_delta"

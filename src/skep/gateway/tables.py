@@ -93,6 +93,16 @@ class Table:
             return default
         return float(value)
 
+    def number(self, name: str, default: float, *, least: float, most: float) -> float:
+        """A number, whole or not."""
+        value = self._take(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            self.problem(name, f"expected a number from {least:g} to {most:g}")
+            return default
+        return float(value)
+
     def whole(self, name: str, default: int | None, *, least: int, most: int) -> int | None:
         """A whole number."""
         value = self._take(name)

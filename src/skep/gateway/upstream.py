@@ -134,7 +134,7 @@ class HttpUpstream:
         connection: Connection | None = None
         try:
             connection = await self._ready(pool, timeout_seconds)
-            await connection.request(self._head(pool, b"GET", path, (), 0), b"")
+            await connection.request(self._head(pool, b"GET", path, provider.profile.default_headers, 0), b"")
             return connection.status
         except _ConnectFailedError as error:
             raise AttemptFailedError(Failure("unreachable", str(error), has_left=False)) from error

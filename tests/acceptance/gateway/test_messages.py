@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -447,12 +448,18 @@ def test_a_client_that_goes_away_is_settled(served: Server) -> None:
             client.stream("POST", f"{served.url}/v1/messages", json=body) as answer,
         ):
             call = answer.headers["x-skep-call-id"]
+            came = b""
             pieces = answer.iter_bytes()
-            next(pieces)
+            while came.count(b"content_block_delta") < 2 * 12:
+                came += next(pieces)
         until = time.monotonic() + 15
         while "cancelled" not in (told := served.skep("gateway", "explain", call, code=None).out):
             assert time.monotonic() < until, told
             time.sleep(0.2)
+        # The provider told nothing of its output yet, or a token: what came is counted.
+        tokens = re.search(r"tokens: .*?(\d+) output.* \(estimated\)", told)
+        assert tokens is not None, told
+        assert 12 <= int(tokens[1]) < 100
 
 
 def test_a_kept_stream_of_messages_is_given_again(claude: anthropic.Anthropic, served: Server) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.gateway.streaming import Tally
+from skep.gateway.streaming import Tally, tally_of
 from skep.gateway.usage import (
     UNBILLED,
     AnswerUnreadableError,
@@ -227,3 +227,43 @@ def test_a_model_that_speaks_of_errors_is_no_error() -> None:
 )
 def test_a_cost_that_is_told(usage: dict[str, object], cost: int | None) -> None:
     assert billing_of({"usage": usage}).cost_nusd == cost
+
+
+def named(kind: str, **values: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), orjson.dumps({"type": kind, **values}))
+
+
+BEGAN = named(
+    "message_start", message={"id": "m", "usage": {"input_tokens": 7, "cache_read_input_tokens": 3, "output_tokens": 1}}
+)
+DELTA = named("content_block_delta", index=0, delta={"type": "text_delta", "text": "eight888"})
+
+
+def test_a_stream_of_messages_is_counted_to_its_end() -> None:
+    tally = tally_of("messages", hides_usage=True)
+    last = named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 9})
+    stop = named("message_stop")
+    assert tally.passing([BEGAN, DELTA, b": note\n\n", DELTA]) == [BEGAN, DELTA, b": note\n\n", DELTA]
+    # So far it tells what went in only.
+    assert (tally.usage, tally.is_counting) == (Usage(10, 3, output_tokens=1), True)
+    assert (tally.pieces, tally.output_bytes, tally.done_event) == (2, 16, None)
+    assert tally.passing([last, stop, DELTA]) == [last]
+    assert (tally.usage, tally.is_counting) == (Usage(10, 3, output_tokens=9), False)
+    assert (tally.done_event, tally.failure) == (stop, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure"), [("overloaded_error", "rate_limited"), ("api_error", "interrupted"), ("x", "interrupted")]
+)
+def test_an_error_ends_a_stream_of_messages(kind: str, failure: str) -> None:
+    tally = tally_of("messages", hides_usage=False)
+    error = named("error", error={"type": kind, "message": "no"})
+    assert tally.passing([BEGAN, error, DELTA]) == [BEGAN, error]
+    assert tally.failure is not None
+    assert (tally.failure.kind, tally.done_event) == (failure, None)
+
+
+@given(st.binary(max_size=80))
+def test_no_event_of_messages_upsets_it(data: bytes) -> None:
+    event = b"event: message_delta\ndata: " + data.replace(b"\n", b"").replace(b"\r", b"") + b"\n\n"
+    assert tally_of("messages", hides_usage=False).passing([event]) in ([event], [])
