@@ -62,7 +62,8 @@ models:
 
 `skep config check` names every mistake with its line. Clients use `http://127.0.0.1:7117/v1` as OpenAI's base URL, and a Skep key.
 
-**A provider** has `kind` (left out: `openai_compatible`), `base_url`, `api_key`, `headers` (sent with every call), `connect_timeout_seconds` (5), and
+**A provider** has `kind` (left out: `openai_compatible`), `base_url`, `api_key`, `headers` (sent with every call), `local` (whether what it gets
+stays in the house; by its address, if not said), `connect_timeout_seconds` (5), and
 `health_check_seconds` (0: never asked; while it does not answer, its routes are closed).
 
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they

@@ -144,8 +144,8 @@ class Projects:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, principal: Principal, name: str) -> tuple[Project, NewKey]:
-        """A new project, and its first administrator's key.
+    async def create(self, principal: Principal, name: str, *, local_only: bool = False) -> tuple[Project, NewKey]:
+        """A new project, and its first administrator's key. ``local_only``: see `Project`.
 
         Raises ProjectsForeignError, ProjectNameError, ProjectExistsError.
         """
@@ -156,7 +156,9 @@ class Projects:
             raise ProjectNameError(name=repr(name[:100]), rule=NAME_RULE)
         key, pepper, wish = new_key(), secrets.token_bytes(32), KeyWish("admin", "admin")
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(queries["insert_project"], {"name": name, "pepper": pepper})
+            cursor = await connection.execute(
+                queries["insert_project"], {"name": name, "pepper": pepper, "local_only": local_only}
+            )
             row = await cursor.fetchone()
             if row is None:
                 raise ProjectExistsError(what="a project", name=name)
@@ -171,13 +173,14 @@ class Projects:
             addresses=None,
             user=None,
             tier=None,
+            local_only=False,
             created_at=row[1],
             expires_at=None,
             rotated_at=None,
             previous_until=None,
             revoked_at=None,
         )
-        return Project(row[0], name, row[1], keys=1), NewKey(key.text, shown)
+        return Project(row[0], name, row[1], keys=1, local_only=local_only), NewKey(key.text, shown)
 
     async def all(self, principal: Principal) -> list[Project]:
         """Those the principal may see, by name."""
@@ -201,6 +204,7 @@ async def insert_key(connection: Connection, project_id: int, key: ParsedKey, pe
             "addresses": _list(wish.addresses),
             "user": wish.user,
             "tier": wish.tier,
+            "local_only": wish.local_only,
             "expires_at": wish.expires_at,
         },
     )

@@ -35,6 +35,8 @@ class Principal:
     user: str | None = None
     """Whose key it is; calls with it count as theirs, whatever they say themselves."""
     tier: str | None = None
+    local_only: bool = False
+    """Whether its calls of models must stay with local providers, for the key's sake or the project's."""
 
     def may_act_as(self, role: Role) -> bool:
         """Whether this principal's role includes ``role``."""
@@ -57,6 +59,8 @@ class KeyWish:
     """None: never."""
     user: str | None = None
     tier: str | None = None
+    local_only: bool = False
+    """Whether its calls of models must stay with local providers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Key:
     addresses: tuple[str, ...] | None
     user: str | None
     tier: str | None
+    local_only: bool
     created_at: datetime
     expires_at: datetime | None
     rotated_at: datetime | None
@@ -98,3 +103,5 @@ class Project:
     created_at: datetime
     keys: int
     """That are active."""
+    local_only: bool
+    """Whether calls of models with its keys must stay with local providers."""

@@ -1,7 +1,7 @@
 -- name: fetch_key
 -- A key that was not revoked, with its project, by its public id. Needs no principal: it makes one.
 select p.project_id, p.name as project_name, k.key_id, k.name as key_name, k.role, k.models, k.faces, k.addresses,
-    k.user_name, k.tier, k.secret_hmac, k.previous_hmac, p.key_pepper,
+    k.user_name, k.tier, k.local_only or p.local_only as local_only, k.secret_hmac, k.previous_hmac, p.key_pepper,
     extract(epoch from k.expires_at - now())::float8 as seconds_left,
     extract(epoch from k.previous_until - now())::float8 as previous_seconds_left
 from api_key k join project p using (project_id)
@@ -15,7 +15,7 @@ order by coalesce(rotated_at, created_at) desc limit %(limit)s;
 -- name: fetch_living_keys
 -- Several keys as fetch_key tells one.
 select p.project_id, p.name as project_name, k.key_id, k.name as key_name, k.role, k.models, k.faces, k.addresses,
-    k.user_name, k.tier, k.secret_hmac, k.previous_hmac, p.key_pepper,
+    k.user_name, k.tier, k.local_only or p.local_only as local_only, k.secret_hmac, k.previous_hmac, p.key_pepper,
     extract(epoch from k.expires_at - now())::float8 as seconds_left,
     extract(epoch from k.previous_until - now())::float8 as previous_seconds_left
 from api_key k join project p using (project_id)
@@ -32,13 +32,13 @@ on conflict (name) do nothing;
 
 -- name: insert_project
 -- A new project; no row when there is one of this name.
-insert into project (name, key_pepper) values (%(name)s, %(pepper)s)
+insert into project (name, key_pepper, local_only) values (%(name)s, %(pepper)s, %(local_only)s)
 on conflict (name) do nothing
 returning project_id, created_at;
 
 -- name: fetch_projects
 -- One project, or every one for null, by name, with how many of its keys are active. Across projects, for those who make them.
-select p.project_id as id, p.name, p.created_at, count(k.key_id) as keys
+select p.project_id as id, p.name, p.created_at, count(k.key_id) as keys, p.local_only
 from project p left join api_key k
     on k.project_id = p.project_id and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 where p.project_id = coalesce(%(project_id)s::bigint, p.project_id)
@@ -69,15 +69,15 @@ on conflict (key_id) do nothing;
 
 -- name: insert_wished_key
 -- A new key with its allow-lists; no row when the project has one of this name that was not revoked.
-insert into api_key (key_id, project_id, name, role, secret_hmac, models, faces, addresses, user_name, tier, expires_at)
+insert into api_key (key_id, project_id, name, role, secret_hmac, models, faces, addresses, user_name, tier, local_only, expires_at)
 values (%(key_id)s, %(project_id)s, %(name)s, %(role)s, %(secret_hmac)s, %(models)s, %(faces)s, %(addresses)s, %(user)s,
-    %(tier)s, %(expires_at)s)
+    %(tier)s, %(local_only)s, %(expires_at)s)
 on conflict do nothing
 returning key_id;
 
 -- name: fetch_keys
 -- Keys of a project without their secrets, the newest first: all, those not revoked, or those that an id or a name means.
-select key_id as id, name, role, models, faces, addresses, user_name as "user", tier, created_at, expires_at, rotated_at,
+select key_id as id, name, role, models, faces, addresses, user_name as "user", tier, local_only, created_at, expires_at, rotated_at,
     case when previous_until > now() then previous_until end as previous_until, revoked_at,
     case when revoked_at is not null then 'revoked' when expires_at <= now() then 'expired' else 'active' end as state
 from api_key

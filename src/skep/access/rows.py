@@ -24,6 +24,7 @@ class KeyRow:
     addresses: list[str] | None
     user_name: str | None
     tier: str | None
+    local_only: bool
     secret_hmac: bytes
     previous_hmac: bytes | None
     key_pepper: bytes
@@ -50,6 +51,7 @@ class KeyRow:
             networks=None if self.addresses is None else networks_of(self.addresses),
             user=self.user_name,
             tier=self.tier,
+            local_only=self.local_only,
         )
 
     def seconds_of(self, hmac_of_key: bytes) -> float | None:

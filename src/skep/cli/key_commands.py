@@ -90,6 +90,9 @@ def create(
     concurrent: Annotated[int | None, typer.Option("--concurrent", min=0, help="Calls at once.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="Whose key it is: its calls count as theirs.")] = None,
     tier: Annotated[str | None, typer.Option("--tier", help="For rules that count by tier.")] = None,
+    local_only: Annotated[
+        bool, typer.Option("--local-only", help="Its calls of models stay with local providers, or are refused.")
+    ] = False,
     expires_days: Annotated[
         float | None, typer.Option("--expires-days", min=0, max=36_500, help="How long it lives; default: for ever.")
     ] = None,
@@ -100,7 +103,7 @@ def create(
     """Make a key, with its budget and its limits. Its secret is shown this once."""
     terminal = Terminal(json=json)
     expires_at = None if expires_days is None else datetime.now(UTC) + timedelta(days=expires_days)
-    wish = KeyWish(name, role, listed(models), listed(faces), listed(addresses), expires_at, user, tier)
+    wish = KeyWish(name, role, listed(models), listed(faces), listed(addresses), expires_at, user, tier, local_only)
     budget_nusd = None if budget_usd is None else usd_to_nusd(budget_usd)
     limits = KeyLimits(budget_nusd, per, rpm, tpm, concurrent)
     made = with_skep(
@@ -201,6 +204,8 @@ def key_lines(key: MeteredKey) -> Iterator[str]:
     for what, word in (("user", key.user), ("tier", key.tier)):
         if word is not None:
             yield f"  {what}: {word}"
+    if key.local_only:
+        yield "  calls of models: with local providers only"
     yield from (f"  rule {rule_line(rule)}" for rule in key.rules)
 
 

@@ -35,6 +35,10 @@ app.add_typer(project_app, name="project")
 def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.")],
+    local_only: Annotated[
+        bool,
+        typer.Option("--local-only", help="Calls of models with its keys stay with local providers, or are refused."),
+    ] = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     json: JsonOption = False,
@@ -44,7 +48,9 @@ def create(
     project, key = with_skep(
         settings_for(context, terminal, config, data_dir),
         terminal,
-        lambda skep, who: administer(skep.database, skep.access.key_file).projects.create(who, name),
+        lambda skep, who: administer(skep.database, skep.access.key_file).projects.create(
+            who, name, local_only=local_only
+        ),
     )
     terminal.result({"project": project, "id": key.key.id, "key": key.secret}, key.secret)
     if not terminal.json:
@@ -64,5 +70,8 @@ def list_(
     )
     terminal.result(
         {"projects": projects},
-        lambda: "\n".join(f"{project.name} ({project.id}): {project.keys} active keys" for project in projects),
+        lambda: "\n".join(
+            f"{project.name} ({project.id}): {project.keys} active keys{', local providers only' if project.local_only else ''}"
+            for project in projects
+        ),
     )

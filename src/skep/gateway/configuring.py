@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
 from typing import cast, get_args
 from urllib.parse import urlsplit
 
@@ -86,6 +87,7 @@ def _provider(name: str, table: Table, kinds: Mapping[str, Profile]) -> Provider
     base_url = _base_url(table)
     key = table.text("api_key")
     headers = _headers(table)
+    is_local = table.flag("local")
     connect = table.seconds("connect_timeout_seconds", 5.0, least=0.05, most=300.0)
     health = table.seconds("health_check_seconds", 0.0, least=0.0, most=_MOST_SECONDS)
     if profile is None:
@@ -103,9 +105,22 @@ def _provider(name: str, table: Table, kinds: Mapping[str, Profile]) -> Provider
         base_url=address,
         api_key=Secret(key) if key else None,
         headers=headers,
+        is_local=stays_in_the_house(address) if is_local is None else is_local,
         connect_timeout_seconds=connect,
         health_check_seconds=health,
     )
+
+
+def stays_in_the_house(address: str) -> bool:
+    """Whether an address is of this machine or of a private network, as far as it says so itself: a name that is looked up may be anybody's."""
+    host = urlsplit(address).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        found = ip_address(host)
+    except ValueError:
+        return False
+    return found.is_loopback or (found.is_private and not found.is_unspecified)
 
 
 def _base_url(table: Table) -> str | None:

@@ -77,6 +77,14 @@ def told_by_caller(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, 
     return session, tuple(dict.fromkeys(tags[:_MOST_TAGS]))
 
 
+def privacy_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """What a client says in ``x-skep-privacy``; None when it says nothing."""
+    for name, value in headers:
+        if name == b"x-skep-privacy":
+            return value.decode("latin-1").strip().lower()
+    return None
+
+
 def to_client(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """A provider's headers that the client gets; names are in lower case."""
     named = {each.strip() for name, value in headers if name == "connection" for each in value.lower().split(",")}

@@ -5,6 +5,8 @@ UsageError
 ├── RequestUntranslatableError a field cannot be said to any of the model's providers (400)
 ├── BodyTimeoutError           the body did not come in time (408)
 └── ProviderRefusedError       the provider says so, in words that cannot be passed on (400)
+RefusedError
+└── LocalOnlyError             no route of the model stays in the house, and the call must (403)
 NotFoundError
 └── ModelNotFoundError         nobody serves a model of this name (404)
 UnavailableError
@@ -24,7 +26,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
-from skep.errors import NotFoundError, SkepError, UnavailableError, UsageError
+from skep.errors import NotFoundError, RefusedError, SkepError, UnavailableError, UsageError
 from skep.gateway.failures import Failure
 from skep.gateway.models import Provider
 
@@ -41,6 +43,12 @@ class RequestUntranslatableError(UsageError):
 
     http_status = 400
     fix = "Leave it out, or ask for a model whose provider has this address itself; the reference says what can be translated."
+
+
+class LocalOnlyError(RefusedError):
+    """No route of {model} is local, and {whose} must stay with local providers."""
+
+    fix = "Ask for a model with a local route; an administrator may mark a provider as such (local: true) under providers: in the settings."
 
 
 class BodyTimeoutError(UsageError):

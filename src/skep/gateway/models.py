@@ -29,6 +29,8 @@ class Provider:
     api_key: Secret | None = None
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with every call; they win over those of the client."""
+    is_local: bool = False
+    """Whether what is sent to it stays in the house."""
     connect_timeout_seconds: float = 5.0
     health_check_seconds: float = 0.0
     """How often it is asked whether it answers; 0: never."""

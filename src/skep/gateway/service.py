@@ -21,8 +21,16 @@ from skep.gateway.bodies import Bodies
 from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, give_kept, seed_of
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.counting import answer_estimate, is_countable
-from skep.gateway.headers import to_provider, told_by_caller
-from skep.gateway.interfaces import BodiesFullError, BodyTimeoutError, LocalEmbedder, ModelNotFoundError, Upstream
+from skep.gateway.headers import privacy_of, to_provider, told_by_caller
+from skep.gateway.interfaces import (
+    BodiesFullError,
+    BodyTimeoutError,
+    LocalEmbedder,
+    LocalOnlyError,
+    ModelNotFoundError,
+    RequestInvalidError,
+    Upstream,
+)
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Route
@@ -72,6 +80,8 @@ class Served:
     """See `seed_of`."""
     foreign: Mapping[Face, frozenset[Face]]
     """See `foreign_faces`."""
+    in_house: Served | None
+    """The same with its local routes only; None when it has none."""
 
 
 class Gateway:
@@ -214,6 +224,11 @@ class Gateway:
         served = self._served.get(known.model)
         if served is None and local is None:
             raise ModelNotFoundError(name=known.model, param="model")
+        whose = local_only(principal, headers)
+        if served is not None and whose:
+            served = served.in_house
+            if served is None:
+                raise LocalOnlyError(model=known.model, whose=whose, param="model")
         question, kept = await self._look_up(served, known, caller, headers)
         if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
             here = Here(self._tools, known, caller, send, notes, self._spans(headers), started)
@@ -230,7 +245,7 @@ class Gateway:
                 return
             asked, steps = served, list[Step]()
             said = await _translate(served, known)
-            served, ticket = await self._admit(served, principal, caller, known, steps, notes)
+            served, ticket = await self._admit(served, principal, caller, known, steps, notes, in_house=bool(whose))
             if served is not asked:
                 said = await self._translate_admitted(served, known, ticket)
             self._tools.meter.begin(ticket)
@@ -303,7 +318,15 @@ class Gateway:
         return None if tracer is None or recorded is None else CallSpans(recorded, tracer.sink)
 
     async def _admit(
-        self, served: Served, principal: Principal, caller: Caller, known: Known, steps: list[Step], notes: Notes
+        self,
+        served: Served,
+        principal: Principal,
+        caller: Caller,
+        known: Known,
+        steps: list[Step],
+        notes: Notes,
+        *,
+        in_house: bool,
     ) -> tuple[Served, Ticket]:
         """The right to make the call, with the model asked for or the cheaper one that a rule names instead, if the key is for it.
 
@@ -316,7 +339,7 @@ class Gateway:
                 ticket = await admit(tools.meter, make_ask(served, caller, known), tools.metrics, notes)
             except (BudgetExceededError, LimitExceededError, UnpricedError) as error:
                 tried.add(served.model.name)
-                fallback = self._fallback(error, tried, principal, notes)
+                fallback = self._fallback(error, tried, principal, notes, in_house=in_house)
                 if fallback is None:
                     raise
                 steps.append(Step(served.model.name, error.code, str(error)))
@@ -324,14 +347,18 @@ class Gateway:
             else:
                 return served, ticket
 
-    def _fallback(self, error: SkepError, tried: set[str], principal: Principal, notes: Notes) -> Served | None:
+    def _fallback(
+        self, error: SkepError, tried: set[str], principal: Principal, notes: Notes, *, in_house: bool
+    ) -> Served | None:
         """Which model a refusal names instead; None when it names none, or one that cannot be."""
         name = error.fields.get("fallback_model")
         if not isinstance(name, str):
             return None
         fallback = self._served.get(name)
+        if fallback is not None and in_house:
+            fallback = fallback.in_house
         if fallback is None:
-            notes.log["no_fallback"] = f"{name} is not served"
+            notes.log["no_fallback"] = f"{name} is not served" + (" by a local route" if in_house else "")
         elif name in tried or not _is_for(principal, fallback.model):
             notes.log["no_fallback"] = f"not by {name} either"
             fallback = None
@@ -398,8 +425,26 @@ def _asked_price(served: Served, known: Known) -> tuple[Price | None, str | None
     return None, "service_tier" if is_tier else "web_search_options"
 
 
+def local_only(principal: Principal, headers: Headers) -> str:
+    """Who says that a call must stay with local providers; empty when nobody does. Raises RequestInvalidError."""
+    said = privacy_of(headers)
+    if said not in (None, "local_only"):
+        raise RequestInvalidError(reason="x-skep-privacy must be local_only", param=None)
+    if principal.local_only:
+        return f"the key {principal.key_name}"
+    return "this call (x-skep-privacy)" if said else ""
+
+
 def serve(model: Model) -> Served:
     """A model with what is reckoned once."""
+    routes = tuple(route for route in model.routes if route.provider.is_local)
+    if len(routes) == len(model.routes):
+        whole = _serve(model, None)
+        return replace(whole, in_house=whole)
+    return _serve(model, _serve(replace(model, routes=routes), None) if routes else None)
+
+
+def _serve(model: Model, in_house: Served | None) -> Served:
     bounds = [route.max_output_tokens for route in model.routes]
     known = [bound for bound in bounds if bound is not None]
     return Served(
@@ -408,6 +453,7 @@ def serve(model: Model) -> Served:
         max_output_tokens=max(known) if len(known) == len(bounds) else None,
         cache_seed=seed_of(model),
         foreign=foreign_faces(model),
+        in_house=in_house,
     )
 
 

@@ -93,6 +93,14 @@ class Table:
             return default
         return float(value)
 
+    def flag(self, name: str) -> bool | None:
+        """True or false; None when nothing is said."""
+        value = self._take(name)
+        if value is None or isinstance(value, bool):
+            return value
+        self.problem(name, "expected true or false")
+        return None
+
     def number(self, name: str, default: float, *, least: float, most: float) -> float:
         """A number, whole or not."""
         value = self._take(name)

@@ -53,6 +53,9 @@ class KeyBody(_Body):
     expires_at: AwareDatetime | None = Field(None, description="When it ends by itself.")
     user: str | None = Field(None, description="Whose key it is: its calls count as theirs.")
     tier: str | None = Field(None, description="For rules that count by tier.")
+    local_only: bool = Field(
+        default=False, description="Its calls of models stay with local providers, or are refused."
+    )
     budget_usd: Decimal | None = Field(None, ge=0, description="What its calls may cost.")
     per: Period | None = Field(None, description="When the budget starts anew (UTC); left out: never.")
     requests_per_minute: int | None = Field(None, ge=0)
@@ -71,6 +74,7 @@ class KeyBody(_Body):
             expires_at=self.expires_at,
             user=self.user,
             tier=self.tier,
+            local_only=self.local_only,
         )
 
     @property
@@ -202,6 +206,7 @@ _SHOWN: dict[str, object] = {
     "addresses": None,
     "user": None,
     "tier": None,
+    "local_only": False,
     "created_at": "2026-11-20T10:13:00.120000+00:00",
     "expires_at": None,
     "rotated_at": None,

@@ -140,6 +140,9 @@ class ProjectBody(_Body):
     """A new project."""
 
     name: str = Field(description="1 to 60 letters, digits, dots, dashes, underscores or @.")
+    local_only: bool = Field(
+        default=False, description="Calls of models with its keys stay with local providers, or are refused."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +295,9 @@ def _projects(administer: Administer) -> tuple[Endpoint, ...]:
         return json_answer({"projects": await administer().projects.all(call.principal)})
 
     async def create(call: Call) -> ASGIApp:
-        name = (await call.body(ProjectBody)).name
-        project, key = await administer().projects.create(call.principal, name)
+        body = await call.body(ProjectBody)
+        projects = administer().projects
+        project, key = await projects.create(call.principal, body.name, local_only=body.local_only)
         return json_answer(NewProject(project, key.key.id, key.secret), HTTPStatus.CREATED)
 
     return (
@@ -327,6 +331,7 @@ _PROJECT: dict[str, object] = {
     "name": "research",
     "created_at": "2026-11-20T10:13:00.120000+00:00",
     "keys": 1,
+    "local_only": False,
 }
 _BODIES: dict[RuleKind, dict[str, object]] = {
     "budget": {"name": "team", "usd": 500, "period": "month"},

@@ -52,6 +52,7 @@ def row_of(key: ParsedKey, *, previous: ParsedKey | None = None, seconds_left: f
         addresses=["10.0.0.0/8"],
         user_name=None,
         tier=None,
+        local_only=False,
         secret_hmac=key_hmac(key, PEPPER),
         previous_hmac=before,
         key_pepper=PEPPER,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skep.gateway.configuring import USUAL_FALLBACKS, read_config
+from skep.gateway.configuring import USUAL_FALLBACKS, read_config, stays_in_the_house
 from skep.gateway.models import GatewayConfig
 from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
 from skep.settings import InvalidSettingsError, load_settings
@@ -165,3 +165,24 @@ def test_profiles_are_complete_and_different() -> None:
         assert set(profile.paths) == ({"messages", "messages.count_tokens"} if profile.kind == "anthropic" else usual)
     with pytest.raises(ValueError, match="same kind"):
         profiles_by_kind((Profile(kind="a", summary="", base_url=None), Profile(kind="a", summary="", base_url=None)))
+
+
+@pytest.mark.parametrize(
+    ("address", "stays"),
+    [
+        ("http://127.0.0.1:11434/v1", True),
+        ("http://localhost:8000/v1", True),
+        ("http://gpu.localhost/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://10.1.2.3/v1", True),
+        ("http://192.168.0.7:8080", True),
+        ("http://[fd00::1]/v1", True),
+        ("http://0.0.0.0/v1", False),
+        ("http://8.8.8.8/v1", False),
+        ("http://localhost.example.com/v1", False),
+        ("http://gpu.internal/v1", False),
+        ("https://api.openai.com/v1", False),
+    ],
+)
+def test_which_addresses_stay_in_the_house(address: str, stays: bool) -> None:
+    assert stays_in_the_house(address) is stays
