@@ -145,7 +145,7 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         failure = f"; last failure: {route['last_failure']}" if route["last_failure"] else ""
         yield f"route {route['route']}: {state}, {route['failures']} of {route['calls']} attempts failed{failure}"
     for journal, size in answer["foreign_journals"].items():
-        yield f"journal {journal}: {size} bytes of calls that belong to another database, left alone"
+        yield f"journal {journal}: {size} bytes of calls that belong to another database or version, left alone"
     if not answer["routes"]:
         yield "no models are configured: see providers and models in the settings"
 

@@ -308,6 +308,9 @@ class Gateway:
         """Keep the answer of a call that came to a good end."""
         if self.cache is None or call.outcome != "ok" or call.route is None or call.charge is None:
             return
+        if call.ticket.output_tokens_cap is not None and recorder.was_cut:
+            # A budget's bound, not the client's: whoever asks with a larger budget gets a whole answer.
+            return
         provider, cost = call.route.provider.name, call.charge.cost_nusd
         await self.cache.keep(question, recorder, provider=provider, model_used=call.route.model, cost_nusd=cost)
 

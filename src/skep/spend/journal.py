@@ -1,6 +1,7 @@
 """Calls written to a local file before they leave and when they end, so that none is forgotten when this process dies.
 
-    <folder>/<process>.lock         held by flock as long as the process lives; in it, which database the calls belong to
+    <folder>/<process>.lock         held by flock as long as the process lives; in it, which database the calls belong to, and the
+                                    columns of the lines, so that another version can read what this one left behind
     <folder>/<process>.<n>.log      its segments; the last is written to
 
 What was written survives the end of the process at once (it is in the system's memory), and power loss only with ``sync``.
@@ -13,13 +14,14 @@ import errno
 import fcntl
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from typing_extensions import override
 
 from skep.spend.interfaces import JournalUnwritableError
+from skep.spend.lines import COLUMNS
 from skep.spend.ports import Journal
 
 SEGMENT_BYTES = 16 << 20
@@ -98,7 +100,7 @@ class FileJournal(Journal):
     def name_database(self, identity: str) -> None:
         """Keep which database the calls belong to, before the first of them. Raises JournalUnwritableError."""
         try:
-            os.pwrite(self._lock, identity.encode(), 0)
+            os.pwrite(self._lock, label(identity, COLUMNS), 0)
             if self._sync:
                 os.fdatasync(self._lock)
         except OSError as error:
@@ -262,6 +264,11 @@ class FileJournal(Journal):
 def ended_lines(lines: bytes) -> bytes:
     """Only the lines of ended calls."""
     return b"".join([line for line in lines.splitlines(keepends=True) if line[0] == _END])
+
+
+def label(identity: str, columns: Sequence[str]) -> bytes:
+    """What stands in a journal's lock."""
+    return f"{identity}\n{','.join(columns)}\n".encode("ascii")
 
 
 def lock_path(folder: Path, process_id: int) -> Path:

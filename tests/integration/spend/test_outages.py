@@ -24,6 +24,8 @@ from skep.spend import (
     open_metering,
 )
 from skep.spend import rules as rules_module
+from skep.spend.journal import label
+from skep.spend.lines import COLUMNS
 from skep.store import Database, DatabaseUnavailableError, EmbeddedServer, ExternalServer
 from tests.metering import Ledger, a_rule, an_ask, call, gather, make_rules, metering, open_database, used
 from tests.postgres import migrate
@@ -254,6 +256,40 @@ async def test_a_journal_of_another_database_is_left_alone(
                 await again.feeder.adopt()
             assert ledger.one("select count(*) from call") == 1
         assert again.foreign_journals == {}
+
+
+def as_written_by_another_version(folder: Path) -> None:
+    """The journal in the folder, as a version would have left it that knew one column less, had one more, and another order."""
+    (lock,) = folder.glob("*.lock")
+    identity = lock.read_text().splitlines()[0]
+    kept = [name for name in COLUMNS[2:] if name not in ("saved_nusd", "holds")]
+    columns = [*COLUMNS[:2], "holds", "long_gone", *reversed(kept)]
+    lock.write_bytes(label(identity, columns))
+    for segment in folder.glob("*.log"):
+        lines = []
+        for line in segment.read_text().splitlines():
+            cells = dict(zip(COLUMNS, line.split("\t"), strict=True)) | {"long_gone": "x"}
+            lines.append("\t".join(cells[name] for name in columns) + "\n")
+        segment.write_text("".join(lines))
+
+
+async def test_a_journal_that_another_version_left_is_read(database_url: str, tmp_path: Path) -> None:
+    """Killed, and started again by a newer version: nothing is lost, and nothing stays held."""
+    who = await make_rules(database_url, a_rule("requests", 100))
+    async with metering(database_url, tmp_path, close_seconds=0.0, flush_seconds=60.0) as before:
+        ticket = await begun_between_flushes(before, who.project_id)
+        before.meter.settle(ticket, used(2))
+        open_ticket = await before.meter.admit(an_ask(who.project_id, 3))
+        before.meter.begin(open_ticket)
+    as_written_by_another_version(tmp_path / "journal")
+    async with metering(database_url, tmp_path) as after, asyncio.timeout(20):
+        with ledger_of(database_url) as ledger:
+            while ledger.one("select count(*) from call") < 2:
+                await after.feeder.adopt()
+            ledger.check()
+            found = ledger.all("select outcome, cost_nusd, saved_nusd, key_id from call order by outcome")
+            assert found == [("lost", 3, None, ticket.ask.caller.key_id), ("ok", 2, None, ticket.ask.caller.key_id)]
+    assert not (tmp_path / "journal" / "rejected.log").exists()
 
 
 async def test_a_database_that_was_replaced_under_way_gets_nothing(database_url: str, tmp_path: Path) -> None:

@@ -168,6 +168,20 @@ async def test_a_whole_answer_is_kept_and_marked() -> None:
     assert sent[0]["headers"][-1] == (b"x-skep-cache", b"miss")
 
 
+@pytest.mark.parametrize(
+    ("told", "was_cut"),
+    [
+        (b'{"finish_reason": "length"}', True),
+        (b'{"stop_reason":"max_tokens"}', True),
+        (b'{"finish_reason":"stop"}', False),
+        (b'{"content":"\\"finish_reason\\":\\"length\\""}', False),
+    ],
+)
+async def test_whether_an_answer_came_to_its_bound(told: bytes, was_cut: bool) -> None:
+    recorder, _ = await record({"type": WHOLE_ANSWER, "status": 200, "headers": list(JSON), "body": told})
+    assert recorder.was_cut is was_cut
+
+
 async def test_a_stream_is_kept_without_its_cost() -> None:
     end = b": x-skep-cost-usd 0.1\n\ndata: [DONE]\n\n"
     recorder, _ = await record(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,6 +16,10 @@ COST_COMMENT = b": x-skep-cost-usd "
 """Begins the comment in which a stream tells its cost."""
 
 _MISS = (b"x-skep-cache", b"miss")
+
+
+_CUT = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"(?:length|max_tokens)"')
+"""How an answer says that it is not whole, because it came to its bound."""
 
 
 class Recorder:
@@ -49,6 +54,11 @@ class Recorder:
             if self._size > MOST_ANSWER_BYTES:
                 self._is_good = False
                 self._parts.clear()
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the answer came to its bound."""
+        return any(_CUT.search(part) is not None for part in self._parts)
 
     def entry(
         self, *, provider: str, model_used: str, cost_nusd: int | None, epochs: Mapping[str, int]
