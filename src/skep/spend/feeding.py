@@ -88,6 +88,8 @@ class Feeder:
         """Windows by the process that needs room in them."""
         self._rules: list[Rule] | None = None
         self._noted_prices: set[str] = set()
+        self._rejected = 0
+        """Lines of ours that the database could not read: what was reserved for their calls is not given back."""
         self._said: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.journal = FileJournal(
@@ -194,20 +196,23 @@ class Feeder:
     async def _finish(self) -> None:
         await self.flush()
         await self._alerts.tell()
-        if not self.journal.open_calls:
+        if not self.journal.open_calls and not self._rejected:
             await self._database.execute(queries["release_process"], {"process_id": self.process_id})
 
     async def _adopt_one(self, left: LeftJournal) -> None:
-        calls = lost = 0
+        calls = lost = rejected = 0
         async with self._connected() as connection:
             for lines in left.batches():
                 flushed = await flush(connection, left.process_id, lines, rejects=self.folder / REJECTS_FILE)
                 self._note_alerts(flushed)
                 calls += lines.count(b"\n")
                 lost += lines.count(b"\tlost\t")
-            await connection.execute(queries["release_process"], {"process_id": left.process_id})
+                rejected += flushed.rejected
+            if not rejected:
+                await connection.execute(queries["release_process"], {"process_id": left.process_id})
         left.remove()
-        event(_log, logging.WARNING, "journal adopted", process=f"{left.process_id:x}", calls=calls, lost=lost)
+        told = {"calls": calls, "lost": lost, "rejected": rejected or None}
+        event(_log, logging.WARNING, "journal adopted", process=f"{left.process_id:x}", **told)
 
     async def _loop(
         self,
@@ -277,6 +282,7 @@ class Feeder:
                 self.meter.flush_begun()
                 try:
                     flushed = await flush(connection, self.process_id, batch.lines, rejects=self.folder / REJECTS_FILE)
+                    self._rejected += flushed.rejected
                     self.journal.done(batch)
                 finally:
                     self.meter.flush_ended(flushed.windows)

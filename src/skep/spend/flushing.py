@@ -23,6 +23,8 @@ class Flushed:
     windows: list[FlushedWindow] = field(default_factory=list)
     has_alerts: bool = False
     """Whether there are alerts now that nobody has told."""
+    rejected: int = 0
+    """Lines that were put aside: what was reserved for their calls stays leased."""
 
     def add(self, rows: list[tuple[int, ...]]) -> None:
         """Take over what the statement returned."""
@@ -52,11 +54,13 @@ async def flush(connection: Connection, process_id: int, lines: bytes, *, reject
             event(_log, logging.ERROR, "call not readable for the ledger", reason=str(error), put_into=str(rejects))
             with rejects.open("ab") as file:
                 file.write(lines)
+            flushed.rejected = 1
             return flushed
         for half in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
             done = await flush(connection, process_id, b"".join(half), rejects=rejects)
             flushed.windows += done.windows
             flushed.has_alerts |= done.has_alerts
+            flushed.rejected += done.rejected
     return flushed
 
 

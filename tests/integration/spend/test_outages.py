@@ -292,6 +292,24 @@ async def test_a_journal_that_another_version_left_is_read(database_url: str, tm
     assert not (tmp_path / "journal" / "rejected.log").exists()
 
 
+async def test_what_cannot_be_read_of_a_dead_process_stays_held(database_url: str, tmp_path: Path) -> None:
+    """It was spent, whatever it was: given back, it could be spent again."""
+    who = await make_rules(database_url, a_rule("requests", 100))
+    async with metering(database_url, tmp_path, close_seconds=0.0, flush_seconds=60.0) as before:
+        ticket = await begun_between_flushes(before, who.project_id)
+        before.meter.settle(ticket, used(2))
+    (segment,) = (tmp_path / "journal").glob("*.log")
+    segment.write_text(segment.read_text().replace("\tok\t", "\tok\ttoo many cells\t"))
+    async with metering(database_url, tmp_path) as after, asyncio.timeout(20):
+        while list((tmp_path / "journal").glob(segment.name)):
+            await after.feeder.adopt()
+    with ledger_of(database_url) as ledger:
+        assert ledger.one("select count(*) from call") == 0
+        assert ledger.one("select count(*) from meter_process") == 1
+        assert ledger.one("select leased > 0 from rule_window")
+    assert "too many cells" in (tmp_path / "journal" / "rejected.log").read_text()
+
+
 async def test_a_database_that_was_replaced_under_way_gets_nothing(database_url: str, tmp_path: Path) -> None:
     who = await make_rules(database_url, a_rule("requests", 100))
     async with metering(database_url, tmp_path, close_seconds=1.0, flush_seconds=60.0) as opened:
