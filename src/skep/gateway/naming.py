@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,34 @@ _LARGE_BYTES = 1_310_720
 
 _PIECE_BYTES = 1 << 20
 _QUOTE = ord('"')
+
+_ESCAPED = re.compile(rb"\\u00([3-7][0-9a-fA-F])")
+_ESCAPED_BYTES = 6
+
+
+def unescaped(body: bytes) -> bytes:
+    """The body for counting names in it, where letters may stand as escapes, too. The same bytes where none does."""
+    if len(body) <= _PIECE_BYTES:
+        return _ESCAPED.sub(_letter, body) if b"\\u00" in body else body
+    # Piece by piece: other threads go on between them.
+    starts = range(0, len(body), _PIECE_BYTES)
+    if all(body.find(b"\\u00", start, start + _PIECE_BYTES + _ESCAPED_BYTES) < 0 for start in starts):
+        return body
+    pieces, at = [], 0
+    while at < len(body):
+        end = min(at + _PIECE_BYTES, len(body))
+        # Where an escape may begin it is not cut.
+        half = body.find(b"\\", end - _ESCAPED_BYTES + 1, end)
+        end = half if half >= 0 and end < len(body) else end
+        piece = body[at:end]
+        pieces.append(_ESCAPED.sub(_letter, piece) if b"\\u00" in piece else piece)
+        at = end
+    plain = b"".join(pieces)
+    return body if len(plain) == len(body) else plain
+
+
+def _letter(escape: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(escape[1].decode())
 
 
 class Names:

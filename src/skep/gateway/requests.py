@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import orjson
 
 from skep.gateway.interfaces import RequestInvalidError
 from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, read_top_level
-from skep.gateway.naming import Names
+from skep.gateway.naming import Names, unescaped
 from skep.gateway.pricing import LISTED_TIERS
 from skep.gateway.profiles import COUNTING, Face
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
@@ -116,6 +115,8 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
             reason = f"{name} names other models than model does; an administrator sets routes to fall back on"
             raise RequestInvalidError(reason=reason, param=name)
     stream = _stream(face, values)
+    plain = unescaped(body)
+    named = names if plain is body else Names(plain)
     choices, output = _output(face, values)
     return Known(
         face=face,
@@ -127,12 +128,12 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
         choices=choices,
         user=_user(_metadata(values) if face in _MESSAGES else values),
         wants_usage=stream and _wants_usage(values),
-        input_tokens_at_most=0 if face == COUNTING else _input_tokens(face, body, names, values),
-        keeps_an_hour=names.count(b'"1h"') > 0,
-        has_audio="audio" in values or names.count(b'"input_audio"') > 0,
+        input_tokens_at_most=0 if face == COUNTING else _input_tokens(face, named, values, len(body)),
+        keeps_an_hour=named.count(b'"1h"') > 0,
+        has_audio="audio" in values or named.count(b'"input_audio"') > 0,
         service_tier=_service_tier(values),
         searches=values.get("web_search_options") is not None,
-        dear_field=_dear_in_messages(values, names) if face == "messages" else _dear(values),
+        dear_field=_dear_in_messages(values, named) if face == "messages" else _dear(values),
         spans=spans,
     )
 
@@ -294,22 +295,25 @@ def _whole(values: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
-def _input_tokens(face: Face, body: bytes, names: Names, values: Mapping[str, Any]) -> int:
+def _input_tokens(face: Face, names: Names, values: Mapping[str, Any], size: int) -> int:
     """A bound: no tokenizer makes more tokens of a text than it has bytes, and the JSON around it outweighs the marks
-    that models put between messages. What is only named, and not there, is counted by the most it may be.
+    that models put between messages. What is only named, and not there, is counted by the most it may be; so are pictures that are
+    there, as a small file can be a large picture. ``size`` is that of the body as it came.
     """
-    bound = len(body) + (TOOLS_TOKENS if values.get("tools") else 0)
+    bound = size + (TOOLS_TOKENS if values.get("tools") else 0)
     if any(names.count(word) for word in _NAMING):
         for name, tokens in _NAMED:
             bound += tokens * names.count(name)
-    if face == "messages" and names.count(b'"url"'):
-        most = FILE_TOKENS if names.count(b'"document"') else PICTURE_TOKENS
-        bound += most * len(_ADDRESSED.findall(body))
+    if face == "messages":
+        bound += PICTURE_TOKENS * _said(names, b'"image"')
+        if names.count(b'"document"'):
+            bound += FILE_TOKENS * _said(names, b'"url"')
     return bound
 
 
-_ADDRESSED = re.compile(rb'"url"\s*[,}]')
-"""Anthropic's ``"type": "url"``; where it is the name of a field, a colon follows."""
+def _said(names: Names, word: bytes) -> int:
+    """How often a word is a value, like the ``"image"`` of ``"type": "image"``, and not the name of a field."""
+    return names.count(word) - names.count(word + b":")
 
 
 _NAMED: tuple[tuple[bytes, int], ...] = (

@@ -117,6 +117,8 @@ def _one(known: Known, values: dict[str, object], face: Face) -> Spoken | Untran
         written, wanted = translate_request(values, _FORMATS[known.face], _FORMATS[face])
     except UntranslatableError as error:
         return error
+    # Each provider has a word of its own for the bound, and some refuse any other: `adapted` says it.
+    written.pop("max_completion_tokens", None)
     body = orjson.dumps(written)
     said = replace(known, face=face, body=body, values=written, wants_usage=False, spans=None)
     return Spoken(said, wanted, known.face)

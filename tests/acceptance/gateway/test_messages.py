@@ -69,6 +69,7 @@ def settings(url: str, raw_url: str) -> str:
         "chat": {"kind": "openai_compatible", "base_url": url, "api_key": "sk-provider"},
         "messages": {"kind": "anthropic", "base_url": url, "api_key": "sk-provider"},
         "raw": {"kind": "anthropic", "base_url": raw_url, "api_key": "sk-provider"},
+        "strict": {"kind": "mistral", "base_url": raw_url, "api_key": "sk-provider"},
     }
     models: dict[str, Any] = {
         f"{kind}-{behaviour}": {"retries": 0, "price": price, "routes": [{"provider": kind, "model": behaviour}]}
@@ -81,6 +82,7 @@ def settings(url: str, raw_url: str) -> str:
     models["kept"] = {"price": price, "routes": routes[:1], "cache_seconds": 300}
     dear = price | {"cache_write_usd_per_mtok": 1.25, "cache_write_1h_usd_per_mtok": 2}
     models["raw"] = {"price": dear, "routes": [{"provider": "raw", "model": "exact"}]}
+    models["strict"] = {"retries": 0, "price": price, "routes": [{"provider": "strict", "model": "bounded"}]}
     return json.dumps({"providers": providers, "models": models})
 
 
@@ -89,6 +91,10 @@ RAW_ANSWER = (
     b' "stop_reason": "end_turn", "stop_sequence":null, "other": 1.0,'
     b' "usage":{"input_tokens":10,"output_tokens":5,"cache_read_input_tokens":20,"cache_creation_input_tokens":40,'
     b'"cache_creation":{"ephemeral_5m_input_tokens":30,"ephemeral_1h_input_tokens":10},"service_tier":"standard"}}'
+)
+CHAT_ANSWER = (
+    b'{"id":"c","object":"chat.completion","model":"bounded","choices":[{"index":0,"finish_reason":"stop",'
+    b'"message":{"role":"assistant","content":"Hi"}}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
 )
 # 10 in at 1, 20 cached at 0.5, 30 written at 1.25, 10 written for an hour at 2, 5 out at 2 dollars a million.
 RAW_COST = "0.0000875"
@@ -117,7 +123,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServ
     more = "request-id: req_1\r\nanthropic-ratelimit-requests-limit: 50\r\n"
     with (
         scripted(folder / "provider", SCRIPT, "--no-fsync") as provider,
-        raw_provider({"exact": lambda: [answer(RAW_ANSWER, more=more)]}) as raw,
+        raw_provider(
+            {"exact": lambda: [answer(RAW_ANSWER, more=more)], "bounded": lambda: [answer(CHAT_ANSWER)]}
+        ) as raw,
         scratch_server.database() as url,
     ):
         skep = Command(folder / "data", folder, url)
@@ -387,6 +395,14 @@ def test_what_the_provider_gets_and_gives_passes_untouched(served: Server) -> No
 def test_a_bound_is_set_where_anthropics_api_needs_one(served: Server) -> None:
     assert served.post("/v1/chat/completions", model="messages-text", messages=QUESTION).status_code == 200
     assert served.post("/v1/messages", model="messages-text", messages=QUESTION).status_code == 200
+
+
+def test_a_bound_is_said_in_the_providers_own_word_alone(served: Server) -> None:
+    answered = served.post("/v1/messages", model="strict", max_tokens=50, messages=QUESTION)
+    assert answered.status_code == 200, answered.text
+    # Mistral refuses fields that it does not know, max_completion_tokens among them.
+    sent = json.loads(served.raw.last("bounded").body)
+    assert sent == {"model": "bounded", "messages": QUESTION, "max_tokens": 50}
 
 
 def test_a_budget_counts_both_formats_exactly(served: Server) -> None:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from skep.gateway.interfaces import RequestInvalidError
+from skep.gateway.naming import unescaped
 from skep.gateway.profiles import Face
 from skep.gateway.requests import FILE_TOKENS, PICTURE_TOKENS, adapted, read_request
 
@@ -61,6 +62,57 @@ def test_what_is_only_named_counts_by_the_most_it_may_be() -> None:
     sent = body(messages=[{"role": "user", "content": [picture, {"type": "file", "file": {"file_id": "f"}}]}])
     known = read_request(CHAT, sent)
     assert known.input_tokens_at_most == len(sent) + 2 * PICTURE_TOKENS + FILE_TOKENS
+
+
+def _asks(*blocks: object) -> dict[str, Any]:
+    return {"max_tokens": 5, "messages": [{"role": "user", "content": blocks}]}
+
+
+_PIXEL = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+_ADDRESS = {"type": "url", "url": "https://x/y"}
+
+
+@pytest.mark.parametrize(
+    ("values", "more"),
+    [
+        (_asks({"type": "text", "text": 'an "image" and a "url"'}), 0),
+        (_asks({"type": "tool_use", "id": "i", "name": "n", "input": {"image": 1, "url": 2}}), 0),
+        (_asks(_PIXEL), PICTURE_TOKENS),
+        (_asks({"type": "image", "source": _ADDRESS}, _PIXEL), 2 * PICTURE_TOKENS),
+        (_asks({"type": "tool_result", "tool_use_id": "i", "content": [_PIXEL]}), PICTURE_TOKENS),
+        (_asks({"type": "document", "source": _ADDRESS}), FILE_TOKENS),
+        (_asks({"type": "document", "source": _ADDRESS}, _PIXEL), FILE_TOKENS + PICTURE_TOKENS),
+    ],
+)
+def test_pictures_in_messages_count_by_the_most_they_may_be(values: dict[str, Any], more: int) -> None:
+    sent = body(**values)
+    assert read_request("messages", sent).input_tokens_at_most == len(sent) + more
+
+
+@pytest.mark.parametrize("escape", [b"\\u0069mage", b"im\\u0061g\\u0065"])
+def test_an_escaped_name_counts_like_any(escape: bytes) -> None:
+    sent = body(**_asks(_PIXEL)).replace(b'"image"', b'"%b"' % escape)
+    assert read_request("messages", sent).input_tokens_at_most == len(sent) + PICTURE_TOKENS
+    tools = body(tools=[{"type": "web_search_20250305", "name": "w"}], **_asks()).replace(
+        b"search_2", b"search_\\u0032"
+    )
+    assert read_request("messages", tools).dear_field == "tools"
+    chat = body(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}])
+    chat = chat.replace(b"image_url", b"image\\u005furl")
+    assert read_request(CHAT, chat).input_tokens_at_most == len(chat) + 2 * PICTURE_TOKENS
+    hour = body(**_asks({"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}))
+    assert read_request("messages", hour.replace(b'"1h"', b'"\\u0031h"')).keeps_an_hour
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_no_escape_hides_between_two_pieces_of_a_large_body(cut: int) -> None:
+    escape = b"\\u0069"
+    before = b"x" * ((1 << 20) - cut)
+    assert unescaped(before + escape + b"y" * 9) == before + b"i" + b"y" * 9
+    behind = b"\\" * ((1 << 20) - cut) + b"n" + escape
+    assert unescaped(behind) == behind[: -len(escape)] + b"i"
+    untouched = before + b"y" * 9
+    assert unescaped(untouched) is untouched
 
 
 @pytest.mark.parametrize(

@@ -368,6 +368,14 @@ def test_an_error_in_a_stream() -> None:
     assert told[0]["error"]["code"] == "overloaded_error"
 
 
+def test_a_text_that_comes_in_parts_is_streamed() -> None:
+    parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
+    translator = Translator("chat", "messages", Wanted())
+    chunk = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": parts}}]}
+    events = _events(translator.feed([b"data: " + orjson.dumps(chunk) + b"\n\n"]))
+    assert [event["delta"] for event in events if "delta" in event] == [{"type": "text_delta", "text": "Hello"}]
+
+
 @pytest.mark.parametrize("event", [b"data: {\n\n", b"data: 3\n\n", b'data: {"choices": [3]}\n\n'])
 def test_an_event_that_cannot_be_read(event: bytes) -> None:
     with pytest.raises(AnswerStrangeError):

@@ -416,7 +416,7 @@ def read_answer(values: Mapping[str, Any]) -> Answer:
         if isinstance(thought, str) and thought:
             parts.append(Thinking(thought))
         if message.get("content"):
-            parts.append(Text(_text_of(message["content"])))
+            parts.append(Text(text_of(message["content"])))
         if message.get("refusal"):
             parts.append(Refusal(message["refusal"]))
         for index, call in enumerate(message.get("tool_calls") or ()):
@@ -437,7 +437,7 @@ def read_answer(values: Mapping[str, Any]) -> Answer:
     )
 
 
-def _text_of(content: object) -> str:
+def text_of(content: object) -> str:
     """Some (Mistral) answer with parts."""
     if isinstance(content, list):
         return "".join(part.get("text") or "" for part in content)

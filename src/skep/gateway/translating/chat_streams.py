@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from skep.gateway.translating.chat import REASONS, stop_of, write_error, write_usage
+from skep.gateway.translating.chat import REASONS, stop_of, text_of, write_error, write_usage
 from skep.gateway.translating.interfaces import Values, Wanted
 from skep.gateway.translating.models import (
     Began,
@@ -56,8 +56,10 @@ class ChatReader:
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thought, str) and thought:
             yield Said(thought, "thinking")
-        if isinstance(delta.get("content"), str) and delta["content"]:
-            yield Said(delta["content"])
+        if delta.get("content"):
+            text = text_of(delta["content"])
+            if text:
+                yield Said(text)
         if delta.get("refusal"):
             yield Said(delta["refusal"], "refusal")
         for call in delta.get("tool_calls") or ():
