@@ -403,6 +403,8 @@ class Gate:
             headers = {**problem_headers(error), **openai_error_headers(error)}
             is_anthropics = path.startswith(ANTHROPIC_PREFIX)
             body = anthropic_error_bytes(error, exchange.trace_id) if is_anthropics else openai_error_bytes(error)
+            if is_anthropics:
+                headers["request-id"] = exchange.trace_id
             answer = Response(body, openai_status(error), headers, "application/json")
         else:
             answer = Response(

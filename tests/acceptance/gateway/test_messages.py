@@ -327,6 +327,7 @@ def test_our_own_errors_have_anthropics_shape(served: Server) -> None:
     for refused in found.values():
         error = refused.json()
         assert (error["type"], error["request_id"]) == ("error", refused.headers["x-trace-id"])
+        assert refused.headers["request-id"] == error["request_id"]
         assert error["error"]["message"]
         assert error["error"]["fix"]
     assert found["no money"].headers["x-should-retry"] == "false"

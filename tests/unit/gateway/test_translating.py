@@ -387,6 +387,31 @@ def _events(said: bytes) -> list[dict[str, Any]]:
     return [orjson.loads(line[6:]) for line in lines if line.startswith(b"data: ") and line != b"data: [DONE]"]
 
 
+def chunk(**delta: object) -> bytes:
+    return b"data: " + orjson.dumps({"id": "c", "choices": [{"index": 0, "delta": delta}]}) + b"\n\n"
+
+
+def tool(index: int, arguments: str, name: str | None = None) -> bytes:
+    function = {"arguments": arguments, **({} if name is None else {"name": name})}
+    return chunk(tool_calls=[{"index": index, "id": f"c{index}", "function": function}])
+
+
+def test_a_stream_that_says_nothing_is_a_message_all_the_same() -> None:
+    last, end = Translator("chat", "messages", Wanted()).end()
+    assert [line for line in last.splitlines() if line.startswith(b"event")] == [
+        b"event: message_start",
+        b"event: message_delta",
+    ]
+    assert end.startswith(b"event: message_stop")
+
+
+def test_calls_that_are_told_in_turns_cannot_be_blocks() -> None:
+    translator = Translator("chat", "messages", Wanted())
+    translator.feed([tool(0, "{", "a"), tool(0, "}"), tool(1, "{", "b"), tool(1, "}")])
+    with pytest.raises(AnswerStrangeError, match="after another one has begun"):
+        translator.feed([tool(0, " ")])
+
+
 @pytest.mark.parametrize(
     ("source", "sample"), [(source, sample) for source, samples in SAMPLES.items() for sample in samples]
 )

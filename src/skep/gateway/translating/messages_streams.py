@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from skep.gateway.translating.interfaces import Values, Wanted
+from skep.gateway.translating.interfaces import AnswerStrangeError, Values, Wanted
 from skep.gateway.translating.messages import REASONS, stop_of, write_error, write_usage
 from skep.gateway.translating.models import (
     Began,
@@ -97,6 +97,7 @@ class MessagesWriter:
         self._stop: Stop = "end"
         self._stop_sequence: str | None = None
         self._has_refused = False
+        self._has_begun = False
 
     def write(self, delta: Delta) -> bytes:
         """See `StreamWriter`."""
@@ -108,7 +109,11 @@ class MessagesWriter:
             self._calls[delta.index] = self._blocks
             return self._block("tool", {"type": "tool_use", "id": delta.id, "name": delta.name, "input": {}})
         if isinstance(delta, ToolSaid):
-            return self._delta(self._calls[delta.index], {"type": "input_json_delta", "partial_json": delta.arguments})
+            block = self._calls[delta.index]
+            if block != self._blocks - 1 or not self._open:
+                # Blocks of this format follow each other.
+                raise AnswerStrangeError("its stream goes on with a call of a tool after another one has begun")
+            return self._delta(block, {"type": "input_json_delta", "partial_json": delta.arguments})
         if isinstance(delta, Stopped):
             self._stop, self._stop_sequence = delta.stop, delta.stop_sequence
         elif isinstance(delta, Used):
@@ -121,12 +126,14 @@ class MessagesWriter:
 
     def end(self) -> tuple[bytes, bytes]:
         """See `StreamWriter`."""
+        begun = b"" if self._has_begun else self._begin(Began("", ""))
         stop = "refusal" if self._has_refused else self._stop
         told = {"stop_reason": REASONS[stop], "stop_sequence": self._stop_sequence}
         last = {"type": "message_delta", "delta": told, "usage": write_usage(self._usage)}
-        return self._close() + _event(last), _event({"type": "message_stop"})
+        return begun + self._close() + _event(last), _event({"type": "message_stop"})
 
     def _begin(self, began: Began) -> bytes:
+        self._has_begun = True
         self._usage = began.usage
         message: Values = {"id": began.id, "type": "message", "role": "assistant", "model": began.model, "content": []}
         # Where the provider tells it only at the end, the last event has the count.
