@@ -33,7 +33,8 @@ _SIGN_ON_PREFIXES = (
 Google ``x-goog-`` is a key or a project to bill, too: a client's own would be refused, and close the route for everybody."""
 
 _HELD_BACK = _CONNECTION | _OURS
-_OUR_PREFIXES = (b"x-skep-", b"x-forwarded-", b"sec-", b"cf-", *_SIGN_ON_PREFIXES)
+_OUR_PREFIXES = (b"x-skep-", b"x-forwarded-", b"sec-", b"cf-", b"x-portkey-", *_SIGN_ON_PREFIXES)
+"""``x-portkey-`` chooses provider and account behind a Portkey: what a client may ask for, the settings say."""
 
 _NOT_RETURNED = frozenset(name.decode() for name in _CONNECTION) | frozenset(
     (

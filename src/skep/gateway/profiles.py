@@ -170,6 +170,28 @@ PROFILES: tuple[Profile, ...] = (
         cap_fields=("max_tokens", "n_predict"),
         text_cap_fields=("max_tokens", "n_predict"),
     ),
+    # https://lmstudio.ai/docs/api/openai-api
+    Profile(
+        kind="lm_studio", summary="LM Studio on this machine", base_url="http://127.0.0.1:1234/v1", needs_key=False
+    ),
+    # https://jan.ai/docs/local-api
+    Profile(kind="jan", summary="Jan on this machine", base_url="http://127.0.0.1:1337/v1"),
+    # https://docs.gpt4all.io/gpt4all_api_server/home.html
+    Profile(
+        kind="gpt4all",
+        summary="GPT4All on this machine; it has no embeddings",
+        base_url="http://127.0.0.1:4891/v1",
+        needs_key=False,
+        paths={face: path for face, path in _PATHS.items() if face != "embeddings"},
+    ),
+    # https://portkey.ai/docs/api-reference/inference-api/headers
+    Profile(
+        kind="portkey",
+        summary="Portkey; its headers say which provider: `x-portkey-virtual-key`, `x-portkey-config` or `x-portkey-provider`",
+        base_url="https://api.portkey.ai/v1",
+        key_header="x-portkey-api-key",
+        key_prefix="",
+    ),
     Profile(
         kind="openai_compatible",
         summary="anything else that speaks OpenAI's API, at the address in base_url",

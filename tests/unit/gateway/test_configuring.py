@@ -161,8 +161,11 @@ def test_profiles_are_complete_and_different() -> None:
     assert len(by_kind) == len(PROFILES)
     for profile in PROFILES:
         assert profile.base_url is None or (profile.base_url.startswith("http") and not profile.base_url.endswith("/"))
-        usual = {"chat.completions", "completions", "embeddings"}
-        assert set(profile.paths) == ({"messages", "messages.count_tokens"} if profile.kind == "anthropic" else usual)
+        faces = {
+            "anthropic": {"messages", "messages.count_tokens"},
+            "gpt4all": {"chat.completions", "completions"},
+        }
+        assert set(profile.paths) == faces.get(profile.kind, {"chat.completions", "completions", "embeddings"})
     with pytest.raises(ValueError, match="same kind"):
         profiles_by_kind((Profile(kind="a", summary="", base_url=None), Profile(kind="a", summary="", base_url=None)))
 

@@ -19,6 +19,7 @@ def test_what_is_not_about_us_passes_as_it_came() -> None:
         "x-api-key",
         "api-key",
         "cookie",
+        "x-portkey-virtual-key",
         "proxy-authorization",
         "transfer-encoding",
         "content-length",
