@@ -25,6 +25,9 @@ _ESCAPED_BYTES = 6
 
 def unescaped(body: bytes) -> bytes:
     """The body for counting names in it, where letters may stand as escapes, too. The same bytes where none does."""
+    if body.find(b"\\") < 0:
+        # Looking for one byte takes a fiftieth of looking for four: of 1 MB 10 us.
+        return body
     if len(body) <= _PIECE_BYTES:
         return _ESCAPED.sub(_letter, body) if b"\\u00" in body else body
     # Piece by piece: other threads go on between them.
