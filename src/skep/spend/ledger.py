@@ -81,7 +81,8 @@ class Ledger:
                 "until": until or datetime.now(UTC) + _CLOCK_SKEW,
                 "limit": _MOST_LINES,
             },
-            before=(queries["ready_for_report"], None),
+            before=(queries["without_compiling"], None),
+            is_planned_anew=True,
         )
         if by == "project":
             rows = [(principal.project_name, *numbers) for _, *numbers in rows]

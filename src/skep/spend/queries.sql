@@ -337,10 +337,10 @@ from rule_window w join rule r using (rule_id)
 where r.project_id = %(project_id)s and w.started_at = period_start(r.period, now())
 order by w.rule_id, w.used desc limit %(limit)s;
 
--- name: ready_for_report
--- Until the end of the transaction statements are planned for their values, and not compiled. A plan for any span reads every call
--- of it; and the report's pieces look dear to PostgreSQL, so that it would compile for longer than they take.
-select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true);
+-- name: without_compiling
+-- Until the end of the transaction statements are not compiled: a report's pieces look dear to PostgreSQL, so that it would compile for
+-- longer than they take. (`force_custom_plan` would be a third dearer: it holds for what functions say inside, at each of their calls.)
+select set_config('jit', 'off', true);
 
 -- name: report_calls
 -- What calls of the principal's project cost and how long they took, by one of their properties. Whole days and hours that are summed
@@ -377,8 +377,8 @@ with span as (
     union all
     select c.value, count(*), coalesce(sum(c.cost_nusd), 0), count(*) filter (where c.cost_nusd is null),
         count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.cached_input_tokens), 0),
-        coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')), count(c.saved_nusd),
-        coalesce(sum(c.saved_nusd), 0), sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
+        coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')),
+        nullif(count(c.saved_nusd), 0), sum(c.saved_nusd), sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
     from looked_through l, lateral (
         select p.value, call.cost_nusd, call.estimated, call.input_tokens, call.cached_input_tokens, call.output_tokens,
             call.outcome, call.saved_nusd, call.ttft_us, call.duration_us
@@ -391,7 +391,8 @@ with span as (
 select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, sum(unpriced)::bigint as unpriced,
     sum(estimated)::bigint as estimated, sum(input_tokens)::bigint as input_tokens,
     sum(cached_input_tokens)::bigint as cached_input_tokens, sum(output_tokens)::bigint as output_tokens,
-    sum(failed)::bigint as failed, sum(cached)::bigint as cached, sum(saved_nusd)::bigint as saved_nusd, vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
+    sum(failed)::bigint as failed, coalesce(sum(cached), 0)::bigint as cached, coalesce(sum(saved_nusd), 0)::bigint as saved_nusd,
+    vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
 from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
 
 -- name: fetch_due_hours
@@ -420,7 +421,7 @@ select %(hour)s, (c.call).project_id, d.dimension, p.value, count(*), coalesce(s
     count(*) filter (where (c.call).cost_nusd is null), count(*) filter (where (c.call).estimated),
     coalesce(sum((c.call).input_tokens), 0), coalesce(sum((c.call).cached_input_tokens), 0),
     coalesce(sum((c.call).output_tokens), 0), count(*) filter (where (c.call).outcome not in ('ok', 'cancelled')),
-    count((c.call).saved_nusd), coalesce(sum((c.call).saved_nusd), 0), sum(c.ttft), sum(c.duration)
+    nullif(count((c.call).saved_nusd), 0), sum((c.call).saved_nusd), sum(c.ttft), sum(c.duration)
 from (
     select call, latency_unit(call.ttft_us) as ttft, latency_unit(call.duration_us) as duration from call
     where started_at >= %(hour)s and started_at < %(hour)s::timestamptz + interval '1 hour' offset 0
