@@ -122,7 +122,7 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
     known = call.known if spoken is None else spoken.known
     answer = await call.tools.upstream.fetch(
         provider,
-        provider.profile.paths[known.face],
+        route.paths[known.face],
         call.body(route, known),
         call.headers_to(route, spoken),
         timeout_seconds=timeout_seconds,
@@ -254,7 +254,7 @@ async def _open_stream(call: ModelCall, route: Route, timeout_seconds: float) ->
     until = time.monotonic() + min(timeout_seconds, route.first_byte_timeout_seconds)
     stream = await call.tools.upstream.stream(
         provider,
-        provider.profile.paths[known.face],
+        route.paths[known.face],
         call.body(route, known),
         call.headers_to(route, spoken),
         timeout_seconds=until - time.monotonic(),
@@ -273,6 +273,7 @@ async def _open_stream(call: ModelCall, route: Route, timeout_seconds: float) ->
         hides = provider.profile.takes_include_usage and not call.known.wants_usage and spoken is None
         tally, translator = tally_of(known.face, hides_usage=hides), None if spoken is None else spoken.stream()
         opened = _Opened(stream, EventScanner(_MAX_EVENT_BYTES), tally, [], known.face, translator)
+        call.make_stopper(route, known)
         while not opened.first:
             piece = await _read(stream, until - time.monotonic())
             if not piece:
@@ -330,7 +331,7 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
         call.heard.restart()
     drain_until: float | None = None
     while True:
-        passed = tally.passing(events)
+        passed = tally.passing(events if call.stopper is None else call.stopper.passing(events))
         try:
             body = _said(opened, passed)
         except AnswerStrangeError as error:
@@ -387,12 +388,20 @@ async def _end_broken(call: ModelCall, watch: ClientWatch, tally: Tally, last: b
 
 
 async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> None:
+    is_stopped = call.stopper is not None and call.stopper.why != ""
+    if is_stopped:
+        # The model goes on; a closed connection tells it not to.
+        await asyncio.shield(opened.stream.close())
+    elif call.route is not None and opened.tally.usage is not None:
+        call.tools.board.wrote(call.route, opened.tally.usage.output_tokens or 0)
     _settle_stream(call, opened.tally, "cancelled" if watch.is_gone else "ok")
     done = opened.tally.done_event or b""
     if opened.translator is not None:
         last, done = opened.translator.end()
         await _to_client(call, watch, {"type": "http.response.body", "body": last, "more_body": True})
     await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + done})
+    if is_stopped:
+        return
     with suppress(AttemptFailedError):
         # Read to its end, so that the connection can be used again.
         await opened.stream.read(_LAST_READ_SECONDS)
@@ -406,7 +415,8 @@ def _settle_stream(call: ModelCall, tally: Tally, outcome: Outcome) -> None:
         usage = replace(usage, output_tokens=max(output, usage.output_tokens or 0))
         call.settle(outcome, usage=usage, estimated=True, status=HTTPStatus.OK)
     elif usage is not None:
-        call.settle(outcome, usage=usage, status=HTTPStatus.OK)
+        is_ours = call.stopper is not None and call.stopper.why != ""
+        call.settle(outcome, usage=usage, estimated=is_ours, status=HTTPStatus.OK)
     else:
         call.settle_counted(outcome, tally.output_bytes, tally.pieces, HTTPStatus.OK)
 

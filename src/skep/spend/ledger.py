@@ -22,7 +22,7 @@ from skep.spend.contents import CallContent
 from skep.spend.database_bank import queries
 from skep.spend.explaining import CallRow, ChargedRule, Explanation, explain
 from skep.spend.interfaces import CallNotFoundError, ContentNotKeptError, ProcessNotReleasableError
-from skep.spend.models import Percentiles, ProcessState, ReportLine
+from skep.spend.models import Percentiles, ProcessState, ReportLine, Savings, SavingsLine
 from skep.spend.money import usd_text
 from skep.store import Database
 
@@ -88,6 +88,18 @@ class Ledger:
             rows = [(principal.project_name, *numbers) for _, *numbers in rows]
         # A thousand lines take some hundredths of a second, in which the loop has calls to serve.
         return await asyncio.to_thread(lambda: [_line(value, numbers) for value, *numbers in rows])
+
+    async def savings(self, principal: Principal, *, since: datetime, until: datetime | None = None) -> Savings:
+        """What calls since then saved by answers that were kept, and by streams that were ended early."""
+        require_role(principal, "reader")
+        bound = {
+            "project_id": principal.project_id,
+            "since": since,
+            "until": until or datetime.now(UTC) + _CLOCK_SKEW,
+        }
+        rows = await self._database.fetch_tuples(queries["report_savings"], bound)
+        lines = [SavingsLine(by, calls, saved, usd_text(saved), unknown) for by, calls, saved, unknown in rows]
+        return Savings(since, until, usd_text(sum(line.saved_nusd for line in lines)), lines)
 
     async def roll_up(self) -> int:
         """Sum up the hours that have ended and to which calls were added since, and their days; how many hours there were."""

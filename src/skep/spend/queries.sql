@@ -125,7 +125,7 @@ create temporary table if not exists call_stage (
     status integer, attempts integer, ttft_us bigint, duration_us bigint, input_tokens bigint, cached_input_tokens bigint,
     cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, input_audio_tokens bigint,
     output_audio_tokens bigint, cache_write_1h_tokens bigint, cost_nusd bigint, price_version text, estimated boolean,
-    outcome text, tried jsonb, exceeded bigint[], saved_nusd bigint, holds bigint[]
+    outcome text, tried jsonb, exceeded bigint[], saved_nusd bigint, stopped text, spared_nusd bigint, holds bigint[]
 ) on commit delete rows;
 
 -- name: begin_flush
@@ -165,13 +165,13 @@ with fresh as (
         call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
         provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
         output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd,
-        price_version, estimated, outcome, holds, tried, exceeded, saved_nusd
+        price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd
     )
     select
         call_id, timestamptz 'epoch' + started_us * interval '1 microsecond', project_id, key_id, key_name, user_name, session,
         tier, tags, model, face, stream, trace_id, provider, model_used, status, attempts, ttft_us, duration_us, input_tokens,
         cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens,
-        cache_write_1h_tokens, cost_nusd, price_version, estimated, outcome, holds, tried, exceeded, saved_nusd
+        cache_write_1h_tokens, cost_nusd, price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd
     from call_stage
     on conflict do nothing
     returning holds, exceeded
@@ -343,6 +343,7 @@ order by w.rule_id, w.used desc limit %(limit)s;
 select set_config('jit', 'off', true);
 
 -- name: report_calls
+-- Planned anew each time: a plan for any span would read every call of it.
 -- What calls of the principal's project cost and how long they took, by one of their properties. Whole days and hours that are summed
 -- up are taken from the sums; the others, and the pieces at both ends, from the calls. All are of one moment, so that nothing counts
 -- twice or not at all. Each place is added up by itself: sorted together, a thousand keys would not fit into memory. That a call is
@@ -395,6 +396,15 @@ select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, 
     vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
 from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
 
+-- name: report_savings
+-- What calls of the principal's project saved, by the way in which they did. Few calls do: an index has them.
+select coalesce(stopped, 'cache') as by, count(*) as calls, coalesce(sum(coalesce(saved_nusd, spared_nusd)), 0)::bigint as saved_nusd,
+    count(*) filter (where saved_nusd is null and spared_nusd is null) as unknown
+from call
+where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
+  and (saved_nusd is not null or stopped is not null)
+group by 1 order by 3 desc, 1;
+
 -- name: fetch_due_hours
 -- Hours that have ended and are to be summed up.
 select hour from rollup_due where hour < date_trunc('hour', now(), 'UTC') order by hour limit %(limit)s;
@@ -412,7 +422,8 @@ delete from rollup_due where hour = %(hour)s returning hour;
 delete from call_rollup where hour = %(hour)s;
 
 -- name: insert_rollups
--- The sums of an hour. Its calls are read once, whatever they are summed up by.
+-- The sums of an hour. Its calls are read once, whatever they are summed up by. Those of the cache are null where it answered nothing:
+-- reports pass over them.
 insert into call_rollup (
     hour, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed,
     cached, saved_nusd, ttft, duration
@@ -475,7 +486,7 @@ select * from unnest(%(versions)s::text[], %(rates)s::jsonb[]) on conflict do no
 select call_id, started_at, key_id, key_name, user_name as user, session, tier, tags, model, face, stream, trace_id, provider,
     model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
     reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd, price_version, estimated,
-    outcome, holds, tried, exceeded, saved_nusd,
+    outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd,
     (select rates from price where version = price_version) as rates
 from call where project_id = %(project_id)s and call_id = %(call_id)s and started_at between %(from)s and %(until)s;
 

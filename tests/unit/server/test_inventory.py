@@ -70,6 +70,8 @@ INVENTORY = {
     "GET /v1/models/{model:path}": "member",
     "GET /api/v1/gateway/status": "reader",
     "GET /api/v1/cost/report": "reader",
+    "GET /api/v1/cost/savings": "reader",
+    **{f"{method} /services/{{name}}/{{path:path}}": "member" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")},
     "GET /api/v1/rate-limit/status": "reader",
     "GET /api/v1/calls/{call_id}": "reader",
     "GET /api/v1/calls/{call_id}/content": "admin",
