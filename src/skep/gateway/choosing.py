@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from skep.access import Principal, allows_model, may_call
 from skep.errors import SkepError
 from skep.gateway.caching import Headers
+from skep.gateway.experiments import assigned, subject_of
 from skep.gateway.headers import privacy_of, told_by_caller
 from skep.gateway.interfaces import LocalOnlyError, ModelNotFoundError, RequestInvalidError
-from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model
+from skep.gateway.models import LOCAL_MODEL, Arm, Experiment, GatewayConfig, Model
+from skep.gateway.profiles import Face
 from skep.gateway.requests import Known
 from skep.gateway.serving import Served, serve
-from skep.spend import Caller
+from skep.spend import Caller, Step, experiment_tag
 from skep.web import Notes
 
+_random = random.Random()  # noqa: S311 -- spreads calls; nothing depends on nobody guessing it
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Choice:
-    """What was chosen for a call."""
+    """What was chosen for a call. Never changed; not frozen, because making a frozen one takes three times as long."""
 
     served: Served | None
     """None: the model that is part of Skep."""
     caller: Caller
     whose: str
     """Who says that the call must stay with local providers; empty: nobody does."""
+    arm: str = ""
+    """The experiment and its arm that the call is in, as ``cheaper=canary``; empty: none."""
+    steps: tuple[Step, ...] = ()
+    """How what the client asked for came to stand for this model."""
+    outside: Choice | None = None
+    """What it would be without the experiment; None where there is none."""
+
+    @property
+    def told(self) -> Sequence[tuple[bytes, bytes]]:
+        """The headers that tell the client of it."""
+        return ((b"x-skep-experiment", self.arm.encode()),) if self.arm else ()
+
+    @property
+    def seed(self) -> bytes:
+        """See `caching.seed_of`: the arms of an experiment do not share answers."""
+        assert self.served is not None, "what is part of Skep has no cache"
+        return self.served.cache_seed + self.arm.encode()
 
 
 class Choices:
@@ -51,7 +73,41 @@ class Choices:
             served = served.in_house
             if served is None:
                 raise LocalOnlyError(model=known.model, whose=whose, param="model")
-        return Choice(served, caller, whose)
+        choice = Choice(served, caller, whose)
+        if served is not None and served.model.experiment is not None and known.face != "embeddings":
+            choice = self._within(choice, served.model.experiment, known.face, principal, headers)
+        return choice
+
+    def _within(
+        self, choice: Choice, experiment: Experiment, face: Face, principal: Principal, headers: Headers
+    ) -> Choice:
+        """The arm of an experiment. Who could not be in every one of its arms takes no part: the others would be compared with others."""
+        own = choice.served
+        assert own is not None, "an experiment is a model's"
+        served_by: dict[str, Served] = {}
+        for each in experiment.arms:
+            found = self._of_arm(own, each, choice.whose)
+            if found is None or not is_for(principal, found.model) or not _has_face(found.model, face):
+                return choice
+            served_by[each.name] = found
+        arm = assigned(experiment, subject_of(experiment, choice.caller, headers, _random.random))
+        served = served_by[arm.name]
+        said = f"{experiment.name}={arm.name}"
+        tags = (*choice.caller.tags, experiment_tag(experiment.name, arm.name))
+        return Choice(
+            served=served,
+            caller=replace(choice.caller, tags=tags),
+            whose=choice.whose,
+            arm=said,
+            steps=(Step(own.model.name, "experiment", said),) if arm.model is not None else (),
+            outside=choice,
+        )
+
+    def _of_arm(self, own: Served, arm: Arm, whose: str) -> Served | None:
+        if arm.model is None:
+            return own
+        served = self._served.get(arm.model)
+        return served.in_house if served is not None and whose else served
 
     def instead(
         self, error: SkepError, tried: Collection[str], principal: Principal, notes: Notes, *, in_house: bool
@@ -69,6 +125,10 @@ class Choices:
             notes.log["no_fallback"] = f"not by {name} either"
             fallback = None
         return fallback
+
+
+def _has_face(model: Model, face: Face) -> bool:
+    return any(route.provider.profile.face_for(face) is not None for route in model.routes)
 
 
 def is_for(principal: Principal, model: Model) -> bool:

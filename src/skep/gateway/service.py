@@ -26,6 +26,7 @@ from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
     LocalEmbedder,
+    RequestUntranslatableError,
     Upstream,
 )
 from skep.gateway.large_bodies import is_quick, prepare
@@ -44,7 +45,6 @@ from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
 from skep.spend import (
     AddressWindows,
     BudgetExceededError,
-    Caller,
     ContentKeeper,
     Heard,
     LimitExceededError,
@@ -197,10 +197,11 @@ class Gateway:
         may_call(principal, face=face, address=client[0] if client else "")
         choice = self._choices.choose(known, principal, headers)
         served, caller = choice.served, choice.caller
-        question, kept = await self._look_up(served, known, caller, headers)
+        question, kept = await self._look_up(choice, known, headers)
         if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
-            here = Here(self._tools, known, caller, send, notes, self._spans(headers), started)
-            await (answer_estimate(here, known.model) if kept is None else give_kept(kept, here, known.model))
+            here = Here(self._tools, known, caller, send, notes, self._spans(headers), started, choice.told)
+            name = served.model.name
+            await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name))
             return
         turns = self._turns
         if not turns.try_take():
@@ -211,10 +212,11 @@ class Gateway:
                 metrics, spans = self._tools.metrics, self._spans(headers)
                 await answer_locally(self._local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
-            asked, steps = served, list[Step]()
-            said = await _translate(served, known)
+            asked = served
+            choice, served, said = await _spoken(choice, served, known)
+            steps, chosen = list(choice.steps), served
             served, ticket = await self._admit(served, choice, principal, known, steps, notes)
-            if served is not asked:
+            if served is not chosen:
                 said = await self._translate_admitted(served, known, ticket)
             self._tools.meter.begin(ticket)
             # What another model answers in its stead is not its answer.
@@ -222,7 +224,7 @@ class Gateway:
             send, passed = recorder or send, to_provider(headers)
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
-            call.steps, call.translations = steps, said
+            call.steps, call.translations, call.told = steps, said, choice.told
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
@@ -237,13 +239,12 @@ class Gateway:
             self._tools.meter.cancel(ticket)
             raise
 
-    async def _look_up(
-        self, served: Served | None, known: Known, caller: Caller, headers: Headers
-    ) -> tuple[Question | None, Entry | None]:
+    async def _look_up(self, choice: Choice, known: Known, headers: Headers) -> tuple[Question | None, Entry | None]:
         """What to keep the call's answer for, and the answer that is kept already."""
+        served = choice.served
         if served is None or not served.model.cache_seconds or self.cache is None:
             return None, None
-        question = self.cache.question(served.model, served.cache_seed, known, caller.project_id, headers)
+        question = self.cache.question(served.model, choice.seed, known, choice.caller.project_id, headers)
         return question, None if question is None else await self.cache.find(question)
 
     async def _run(self, call: ModelCall, headers: Headers) -> None:
@@ -315,6 +316,20 @@ class Gateway:
                 served = fallback
             else:
                 return served, ticket
+
+
+async def _spoken(choice: Choice, served: Served, known: Known) -> tuple[Choice, Served, Translations | None]:
+    """What the chosen model is told. A request that cannot be said to the model of its arm takes no part in the experiment.
+
+    Raises RequestUntranslatableError.
+    """
+    outside = choice.outside
+    try:
+        return choice, served, await _translate(served, known)
+    except RequestUntranslatableError:
+        if outside is None or outside.served is None:
+            raise
+    return outside, outside.served, await _translate(outside.served, known)
 
 
 async def _translate(served: Served, known: Known) -> Translations | None:
