@@ -44,6 +44,8 @@ _GROUPS = {
 }
 _NOTE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n\n"
 
+_FORMATS_OF = {"chat.completions": "chat", "responses": "responses", "messages": "messages"}
+
 _PROVIDERS = f"""# Providers and models
 
 {_NOTE}Who serves models, and under which names clients ask for them, stands in two sections of `skep.yaml`:
@@ -90,14 +92,17 @@ models:
 Of `service_tier`, `auto`, `default`, `standard` and `on_demand` cost what the price says, `flex` of OpenAI and Azure half of it, and
 `flex` of Groq the same. What is charged is the tier that the
 answer names, since one that was asked for may be denied; reserved is the dearer of both. A call on terms whose price is not known (another tier,
-`web_search_options` without `search_usd`, OpenRouter's `plugins` and `provider`) is refused by a money budget, which names the field, unless
+`web_search_options` without `search_usd`, OpenRouter's `plugins` and `provider`, in responses the provider's own tools, `prompt`,
+`context_management`, `reasoning.mode` and a cache of 12 hours) is refused by a money budget, which names the field, unless
 it allows unpriced calls; its cost is unknown (not 0) in the ledger then. What OpenRouter tells as `usage.cost` is the cost of calls without a known price;
 others are charged by their price, which `skep gateway explain` can show.
 
 ## Kinds
 
-| kind | what | address | key |
-|---|---|---|---|
+*Formats* are those of chats that the provider has itself: they pass as they come. The others are [translated](translation.md) into the first.
+
+| kind | what | formats | address | key |
+|---|---|---|---|---|
 """
 
 
@@ -118,8 +123,8 @@ def pages() -> dict[str, str]:
 def providers_page() -> str:
     """The kinds of providers, and how the settings name providers and models."""
     rows = "".join(
-        f"| `{each.kind}` | {each.summary} | {f'`{each.base_url}`' if each.base_url else 'must be named'} |"
-        f" {'needed' if each.needs_key else 'optional'} |\n"
+        f"| `{each.kind}` | {each.summary} | {', '.join(_FORMATS_OF[face] for face in _FORMATS_OF if face in each.paths)} |"
+        f" {f'`{each.base_url}`' if each.base_url else 'must be named'} | {'needed' if each.needs_key else 'optional'} |\n"
         for each in PROVIDERS
     )
     return _PROVIDERS + rows

@@ -122,6 +122,8 @@ class ModelCall:
     """What makes it."""
     has_begun: bool = False
     """Whether the client has been sent the head of its answer."""
+    events: int = 0
+    """How many events of a stream it has been sent, about: an error that ends one goes on counting there."""
     billing: Billing = UNBILLED
     """What the answer says of it: the provider charges by the tier that it served by, whatever was asked for."""
     is_stopped: bool = False
@@ -171,7 +173,7 @@ class ModelCall:
             known,
             model=route.model,
             include_usage=profile.takes_include_usage,
-            cap_fields=profile.text_cap_fields if known.face == "completions" else profile.cap_fields,
+            cap_fields=profile.caps_of(known.face),
             cap=cap,
         )
 

@@ -94,7 +94,7 @@ async def _answer_stopped(call: ModelCall, watch: ClientWatch) -> None:
         call.notes.headers += call.headers()
         raise error
     if call.known.stream and not watch.is_gone:
-        last = _cost_comment(call) + error_event(call.known.face, error)
+        last = _cost_comment(call) + error_event(call.known.face, error, call.events)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 await call.send({"type": "http.response.body", "body": last})
@@ -337,6 +337,7 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
             await _break_off(call, watch, tally, Failure("interrupted", str(error)))
             return
         if body:
+            call.events += body.count(b"\n\n")
             if call.heard is not None:
                 call.heard.add(body)
             await _to_client(call, watch, {"type": "http.response.body", "body": body, "more_body": True})
@@ -378,7 +379,7 @@ async def _break_off(call: ModelCall, watch: ClientWatch, tally: Tally, failure:
     took_ms = round((time.monotonic() - call.attempt_began) * 1000, 1)
     call.steps.append(Step(route.name, failure.kind, failure.reason, took_ms))
     shown = failed_error(Failure("interrupted", failure.reason), provider=route.provider.name, model=call.model.name)
-    await _end_broken(call, watch, tally, error_event(call.known.face, shown))
+    await _end_broken(call, watch, tally, error_event(call.known.face, shown, call.events))
 
 
 async def _end_broken(call: ModelCall, watch: ClientWatch, tally: Tally, last: bytes) -> None:

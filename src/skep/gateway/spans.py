@@ -31,6 +31,7 @@ _OPERATIONS: dict[Face, str] = {
     "embeddings": "embeddings",
     "messages": "chat",
     "messages.count_tokens": "count_tokens",
+    "responses": "chat",
 }
 
 _PORTS = {"http": 80, "https": 443}
