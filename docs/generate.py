@@ -241,14 +241,16 @@ def translation_page() -> str:
     """What can be said between the formats, as the tests have it."""
     sys.path.insert(0, str(REFERENCE.parent.parent))
     translations = importlib.import_module("tests.translations")
-    titles = {
-        "chat": "From OpenAI's chat completions to Anthropic's messages",
-        "messages": "From Anthropic's messages to OpenAI's chat completions",
-    }
     parts = [f"# What can be said between formats\n\n{_NOTE}{_TRANSLATION}"]
     for source, samples in translations.SAMPLES.items():
-        parts.append(f"\n## {titles[source]}\n\n| field | in the other format |\n| --- | --- |\n")
-        parts += [f"| {sample.field} | {sample.outcome} |\n" for sample in samples]
+        targets = [name for name in translations.FORMAT_NAMES if name != source]
+        parts.append(f"\n## From {FORMATS[source].title}\n\n")
+        parts.append(
+            f"| field | {' | '.join(f'in {FORMATS[name].title}' for name in targets)} |\n| --- | --- | --- |\n"
+        )
+        parts += [
+            f"| {sample.name} | {' | '.join(sample.outcome_in(target) for target in targets)} |\n" for sample in samples
+        ]
         parts.append("\nLeft out, because nothing of the answer depends on it:\n\n")
         parts += [f"- `{name}`: {reason}\n" for name, reason in FORMATS[source].hints.items()]
     return "".join(parts)
@@ -257,8 +259,9 @@ def translation_page() -> str:
 _TRANSLATION = """Where client and provider speak the same format, everything passes as it comes. Else a field is *said* in the other format,
 *left out* because nothing of the answer depends on it, or the call is *refused* with its name. Each line is a test.
 
-Answers, streams, errors and usage are translated whole in both directions. Three things are said nearly: a bound of thinking in tokens becomes
-an effort, that a tool failed is said in its result's words, and pictures from tools follow in a message of the user.
+Answers, streams, errors and usage are translated whole in every direction. Four things are said nearly: a bound of thinking in tokens becomes
+an effort, that a tool failed is said in its result's words, pictures from tools follow in a message of the user of a chat, and clients of
+responses get the thinking as its summary, if they asked for one.
 """
 
 

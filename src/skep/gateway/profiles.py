@@ -13,8 +13,8 @@ Face = Literal["chat.completions", "completions", "embeddings", "messages", "mes
 COUNTING: Face = "messages.count_tokens"
 """Asks how many tokens a request would have: nobody charges for it."""
 
-_CHATS: tuple[Face, ...] = ("chat.completions", "messages")
-"""Faces that can be translated into each other."""
+_CHATS: tuple[Face, ...] = ("chat.completions", "messages", "responses")
+"""Faces that can be translated into each other; of several that a provider has, the first is taken."""
 
 _PATHS: Mapping[Face, str] = {
     "chat.completions": "/chat/completions",

@@ -391,7 +391,7 @@ async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> Non
     _settle_stream(call, opened.tally, "cancelled" if watch.is_gone else "ok")
     done = opened.tally.done_event or b""
     if opened.translator is not None:
-        last, done = opened.translator.end()
+        last, done = opened.translator.end(done)
         await _to_client(call, watch, {"type": "http.response.body", "body": last, "more_body": True})
     await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + done})
     with suppress(AttemptFailedError):

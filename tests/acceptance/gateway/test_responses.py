@@ -42,7 +42,7 @@ rules:
 otherwise: {{text: The hive is quiet., {USAGE}}}
 """
 BEHAVIOURS = ("text", "tools", "busy", "context", "cut", "unended", "failing", "shaped", "refusing", "long", "slow")
-KINDS = {"responses": "openai"}
+KINDS = {"responses": "openai", "chat": "openai_compatible", "messages": "anthropic"}
 """The kind of the provider, by the format that it speaks."""
 
 COST_NUSD = 60 * 1000 + 40 * 500 + 20 * 2000
