@@ -86,8 +86,12 @@ models:
   smart:
     routes: [{{provider: openai, model: gpt-x}}]
     service_tiers: {{priority: 2, flex: 0.5}}   # their tokens cost so many times the price
-    search_usd: 0.01                          # for each call with web_search_options
+    search_usd: 0.01                          # for each call with web_search_options; at /v1/rerank for each search that is billed
 ```
+
+At `/v1/rerank` a model with `search_usd` costs that for each search that the provider says it bills (Cohere: 100 documents of 500 tokens), and nothing for
+tokens; reserved are the most that the documents can come to. Without it, tokens are charged by `price` (Jina, Voyage, vLLM: the query's count once for
+each document). `/v1/moderations` of OpenAI is free.
 
 Of `service_tier`, `auto`, `default`, `standard` and `on_demand` cost what the price says, `flex` of OpenAI and Azure half of it, and
 `flex` of Groq the same. What is charged is the tier that the

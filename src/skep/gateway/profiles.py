@@ -7,8 +7,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-Face = Literal["chat.completions", "completions", "embeddings", "messages", "messages.count_tokens", "responses"]
-"""A way of calling models, named as in its address: OpenAI's, and Anthropic's messages."""
+Face = Literal[
+    "chat.completions",
+    "completions",
+    "embeddings",
+    "messages",
+    "messages.count_tokens",
+    "responses",
+    "moderations",
+    "rerank",
+]
+"""A way of calling models, named as in its address: OpenAI's, Anthropic's messages, and what ranks documents."""
 
 COUNTING: Face = "messages.count_tokens"
 """Asks how many tokens a request would have: nobody charges for it."""
@@ -57,6 +66,8 @@ class Profile:
     """Its name in the price list; None when it has none there."""
     tells_cost: bool = False
     """Whether ``usage.cost`` says what it charged, in US dollars."""
+    free_faces: tuple[Face, ...] = ()
+    """Faces that it charges nothing for."""
     service_tiers: tuple[tuple[str, Decimal], ...] = ()
     """Tiers of service whose tokens cost the same multiple of the list price for every model."""
     trace_name: str = ""
@@ -86,7 +97,9 @@ PROFILES: tuple[Profile, ...] = (
         price_id="openai",
         # Flex processing costs as much as the Batch API, which is half: https://developers.openai.com/api/docs/guides/flex-processing
         service_tiers=(("flex", Decimal("0.5")),),
-        paths=_WITH_RESPONSES,
+        paths={**_WITH_RESPONSES, "moderations": "/moderations"},
+        # https://developers.openai.com/api/docs/guides/moderation
+        free_faces=("moderations",),
     ),
     Profile(
         kind="anthropic",
@@ -128,6 +141,7 @@ PROFILES: tuple[Profile, ...] = (
         kind="mistral",
         summary="Mistral",
         base_url="https://api.mistral.ai/v1",
+        paths={**_PATHS, "moderations": "/moderations"},
         takes_include_usage=False,
         price_id="mistral",
         trace_name="mistral_ai",
@@ -170,7 +184,7 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.together.xyz/v1",
         price_id="together",
         # https://docs.together.ai/docs/inference/responses
-        paths=_WITH_RESPONSES,
+        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
     ),
     Profile(
         kind="fireworks",
@@ -178,7 +192,7 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.fireworks.ai/inference/v1",
         price_id="fireworks",
         # https://docs.fireworks.ai/guides/response-api
-        paths=_WITH_RESPONSES,
+        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
     ),
     Profile(
         kind="cerebras",
@@ -202,7 +216,7 @@ PROFILES: tuple[Profile, ...] = (
         needs_key=False,
         cap_fields=("max_tokens", "max_completion_tokens"),
         # https://docs.vllm.ai/en/stable/serving/online_serving.html
-        paths=_WITH_RESPONSES,
+        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
     ),
     Profile(
         kind="llama_cpp",
@@ -212,7 +226,7 @@ PROFILES: tuple[Profile, ...] = (
         cap_fields=("max_tokens", "n_predict"),
         text_cap_fields=("max_tokens", "n_predict"),
         # https://github.com/ggml-org/llama.cpp/tree/master/tools/server
-        paths=_WITH_RESPONSES,
+        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
     ),
     # https://lmstudio.ai/docs/api/openai-api
     Profile(
@@ -242,11 +256,33 @@ PROFILES: tuple[Profile, ...] = (
         key_prefix="",
         paths=_WITH_RESPONSES,
     ),
+    # https://docs.cohere.com/reference/rerank
+    Profile(
+        kind="cohere",
+        summary="Cohere, which ranks documents",
+        base_url="https://api.cohere.com/v2",
+        paths={"rerank": "/rerank"},
+    ),
+    # https://api.jina.ai/redoc
+    Profile(
+        kind="jina",
+        summary="Jina, which ranks documents and makes embeddings",
+        base_url="https://api.jina.ai/v1",
+        paths={"embeddings": "/embeddings", "rerank": "/rerank"},
+    ),
+    # https://docs.voyageai.com/reference/reranker-api
+    Profile(
+        kind="voyage",
+        summary="Voyage, which ranks documents and makes embeddings",
+        base_url="https://api.voyageai.com/v1",
+        paths={"embeddings": "/embeddings", "rerank": "/rerank"},
+    ),
     Profile(
         kind="openai_compatible",
         summary="anything else that speaks OpenAI's API, at the address in base_url",
         base_url=None,
         needs_key=False,
+        paths={**_PATHS, "moderations": "/moderations", "rerank": "/rerank"},
     ),
 )
 """Every kind of provider; the one list."""

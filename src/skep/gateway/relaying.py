@@ -24,6 +24,7 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.models import Route
 from skep.gateway.profiles import Face
+from skep.gateway.ranking import read_ranking
 from skep.gateway.streaming import Tally, error_event, tally_of
 from skep.gateway.translated import Spoken
 from skep.gateway.translating import AnswerStrangeError, Translator
@@ -138,7 +139,7 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
         reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
         raise AttemptFailedError(Failure("malformed", reason, 200, usage=counted(len(call.known.body), 0)))
     try:
-        usage, error, billing = (read_message if known.face == "messages" else read_answer)(answer.body)
+        usage, error, billing = _READERS.get(known.face, read_answer)(answer.body)
     except AnswerUnreadableError as unreadable:
         raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
     if error:
@@ -148,6 +149,10 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
     if spoken is not None:
         answer = _Translated(answer.status, answer.headers, _translated(spoken, answer.body, usage))
     return answer, usage, billing
+
+
+_READERS = {"messages": read_message, "rerank": read_ranking}
+"""What reads whole answers by the faces that have others than OpenAI's."""
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, rea
 from skep.gateway.naming import Names, unescaped
 from skep.gateway.pricing import LISTED_TIERS
 from skep.gateway.profiles import COUNTING, Face
+from skep.gateway.ranking import ranking_bounds
 from skep.gateway.response_requests import PLAIN, RESPONSE_KEYS, STORED_TOKENS, response_terms, response_user
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
 
@@ -26,7 +27,9 @@ TOOLS_TOKENS = 1_000
 """What a provider puts before the tools, in its own words, and counts: Anthropic's table has up to 530
 (https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing)."""
 
-_WITHOUT_OUTPUT = ("embeddings", COUNTING)
+_WITHOUT_OUTPUT = ("embeddings", "moderations", "rerank", COUNTING)
+_COUNTED: Mapping[Face, tuple[str, ...]] = {"embeddings": ("input",), "rerank": ("documents",)}
+"""The lists of which it matters how many elements they have."""
 
 _MOST_TOKENS = 1 << 40
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
@@ -54,7 +57,10 @@ _KEYS = (
 )
 """What we go by. Some providers (those in Go) read ``Max_Tokens`` as ``max_tokens`` too, and the last one counts there."""
 
-_KEYS_OF: Mapping[Face, tuple[str, ...]] = {"responses": (*_KEYS, *RESPONSE_KEYS)}
+_KEYS_OF: Mapping[Face, tuple[str, ...]] = {
+    "responses": (*_KEYS, *RESPONSE_KEYS),
+    "rerank": (*_KEYS, "query", "documents"),
+}
 """The same where it is more."""
 
 
@@ -85,6 +91,8 @@ class Known:
     """Whether it has the web searched."""
     dear_field: str | None
     """The field because of which nobody here knows what the call costs; None: there is none."""
+    searches_at_most: int
+    """How many searches it may be billed as, where documents are ranked; else 0."""
     does_more: bool
     """Whether the provider does more than to answer what the request says: it has tools of its own, or goes on from what it has stored."""
     spans: Mapping[str, Span] | None
@@ -125,7 +133,10 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
     named = names if plain is body else Names(plain)
     choices, output = _output(face, values)
     terms = response_terms(values, body, plain, named) if face == "responses" else PLAIN
-    bound = 0 if face == COUNTING else _input_tokens(face, named, values, len(body))
+    bound, searches = 0 if face == COUNTING else _input_tokens(face, named, values, len(body)), 0
+    if face == "rerank":
+        bound, searches = ranking_bounds(values, len(body))
+        bound += PICTURE_TOKENS * named.count(b'"image"')
     return Known(
         face=face,
         body=body,
@@ -142,6 +153,7 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
         service_tier=_service_tier(values),
         searches=values.get("web_search_options") is not None,
         dear_field=_dear_in_messages(values, named) if face == "messages" else _dear(values) or terms.dear_field,
+        searches_at_most=searches,
         does_more=terms != PLAIN,
         spans=spans,
     )
@@ -159,7 +171,7 @@ def _whole_body(body: bytes, keys: Sequence[str], names: Names) -> tuple[dict[st
 
 def _large_body(face: Face, body: bytes, keys: Sequence[str]) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
     try:
-        found = read_top_level(body, keys, count_of=("input",) if face == "embeddings" else ("prompt",))
+        found = read_top_level(body, keys, count_of=_COUNTED.get(face, ("prompt",)))
     except BodyUnreadableError as error:
         raise RequestInvalidError(
             reason=f"the body is not a JSON object that can be read ({error})", param=None

@@ -238,12 +238,19 @@ def _faces(gateway: Callable[[], Gateway], tracer: Tracer | None) -> tuple[Endpo
             "Asked of the model's provider where that can be; else an estimate, with the header `x-skep-estimated: true`.",
         ),
         _face(gateway, tracer, "responses", "/v1/responses", "Let a model answer, as a response", _RESPONSES),
+        _face(gateway, tracer, "moderations", "/v1/moderations", "Let a model say whether texts or pictures do harm"),
+        _face(gateway, tracer, "rerank", "/v1/rerank", "Let a model rank documents by a query", _RANKING),
     )
 
 
 _AS_OPENAI = (
     "Takes and gives what OpenAI's API does at this address; what Skep does not know passes through"
     " untouched. With `stream: true` the answer is a stream of server-sent events."
+)
+
+_RANKING = (
+    "Takes and gives what the model's provider does at this address (Cohere, Jina, Voyage, vLLM and others differ a little); it passes"
+    " through untouched. It is charged by searches where the settings have their price (`search_usd`), else by tokens."
 )
 
 _RESPONSES = (

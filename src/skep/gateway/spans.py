@@ -32,6 +32,8 @@ _OPERATIONS: dict[Face, str] = {
     "messages": "chat",
     "messages.count_tokens": "count_tokens",
     "responses": "chat",
+    "moderations": "moderation",
+    "rerank": "rerank",
 }
 
 _PORTS = {"http": 80, "https": 443}

@@ -63,6 +63,8 @@ class Billing:
     """The tier that it was served by."""
     cost_nusd: int | None = None
     """What it charged, by ``usage.cost``; in US dollars only with providers of which that is known (`Profile.tells_cost`)."""
+    searches: int | None = None
+    """How many searches it bills, where documents were ranked."""
 
 
 UNBILLED = Billing()

@@ -157,14 +157,21 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 
 _USUAL = {"chat.completions", "completions", "embeddings"}
-_WITH_RESPONSES = (
-    *("openai", "azure_openai", "groq", "xai", "openrouter", "together", "fireworks", "ollama", "vllm", "llama_cpp"),
-    *("lm_studio", "portkey"),
-)
-_MORE = {kind: {"responses"} for kind in _WITH_RESPONSES}
+_WITH_RESPONSES = ("azure_openai", "groq", "xai", "openrouter", "ollama", "lm_studio", "portkey")
+_WITH_BOTH = ("together", "fireworks", "vllm", "llama_cpp")
+_MORE = {
+    **{kind: {"responses"} for kind in _WITH_RESPONSES},
+    **{kind: {"responses", "rerank"} for kind in _WITH_BOTH},
+    "openai": {"responses", "moderations"},
+    "mistral": {"moderations"},
+    "openai_compatible": {"moderations", "rerank"},
+}
 _FACES = {
     "anthropic": {"messages", "messages.count_tokens"},
     "gpt4all": {"chat.completions", "completions"},
+    "cohere": {"rerank"},
+    "jina": {"embeddings", "rerank"},
+    "voyage": {"embeddings", "rerank"},
 }
 
 

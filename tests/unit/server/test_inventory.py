@@ -67,6 +67,8 @@ INVENTORY = {
     "POST /v1/messages": "member",
     "POST /v1/messages/count_tokens": "member",
     "POST /v1/responses": "member",
+    "POST /v1/moderations": "member",
+    "POST /v1/rerank": "member",
     "GET /v1/responses/{response:path}": "member",
     "POST /v1/responses/{response:path}": "member",
     "DELETE /v1/responses/{response:path}": "member",
