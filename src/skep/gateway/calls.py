@@ -19,7 +19,7 @@ from skep.gateway.headers import dollars, exceeded_headers, limit_headers, to_ot
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
 from skep.gateway.metrics import count_call
 from skep.gateway.models import Model, Route
-from skep.gateway.pricing import FREE, price_of_call
+from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.translated import Spoken, Translations, why_not
@@ -123,6 +123,8 @@ class ModelCall:
     """What makes it."""
     has_begun: bool = False
     """Whether the client has been sent the head of its answer."""
+    events: int = 0
+    """How many events of a stream it has been sent, about: an error that ends one goes on counting there."""
     billing: Billing = UNBILLED
     """What the answer says of it: the provider charges by the tier that it served by, whatever was asked for."""
     is_stopped: bool = False
@@ -174,7 +176,7 @@ class ModelCall:
             known,
             model=route.model,
             include_usage=profile.takes_include_usage,
-            cap_fields=profile.text_cap_fields if known.face == "completions" else profile.cap_fields,
+            cap_fields=profile.caps_of(known.face),
             cap=cap,
         )
 
@@ -256,6 +258,11 @@ class ModelCall:
             return FREE
         if route is None or known.dear_field is not None:
             return None
+        if known.face in route.provider.profile.free_faces:
+            return FREE
+        if known.searches_at_most:
+            told = self.billing.searches
+            return price_of_ranking(route, known.searches_at_most if told is None else told)
         return price_of_call(route, self.billing.service_tier or known.service_tier, searches=known.searches)
 
     def _untold(self) -> Usage:
