@@ -71,7 +71,8 @@ stays in the house; by its address, if not said), `connect_timeout_seconds` (5),
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
 stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
-`interrupted`. `experiment` has a share of its calls answered [by another model](../how-to/compare-models.md). The name `local` is taken by the embedding model
+`interrupted`. `tier` says of which tier it is: clients can [ask for `tier:fast`](../how-to/choose-among-routes.md#ask-for-a-tier), whichever of its models
+that is. `experiment` has a share of its calls answered [by another model](../how-to/compare-models.md). The name `local` is taken by the embedding model
 that is part of Skep.
 
 **A route** has `provider`, `model` (the provider's name for it), `weight` (1; its share, where routes are taken by weight), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), and for streams

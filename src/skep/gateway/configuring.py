@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import cast, get_args
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 from skep.gateway.experiments import read_experiment
 from skep.gateway.failures import FAILURES, Kind
-from skep.gateway.models import LOCAL_MODEL, Experiment, GatewayConfig, Model, Provider, Route, Strategy
+from skep.gateway.models import LOCAL_MODEL, TIER, Experiment, GatewayConfig, Model, Provider, Route, Strategy
 from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
 from skep.gateway.tables import Path, Table, Told
@@ -20,6 +21,7 @@ PriceOf = Callable[[str, str], Price | None]
 """The usual price of a model, by the provider's name in the price list and the model's name there."""
 
 _MOST_SECONDS = 86_400.0
+_TIER = re.compile(r"[A-Za-z0-9._-]{1,40}")
 LONGEST_CACHE_SECONDS = 604_800
 """A week. Clearings are remembered for longer, so that none is forgotten before what it cleared."""
 
@@ -176,6 +178,11 @@ def _model(
 ) -> Model | None:
     if name == LOCAL_MODEL:
         table.problem("", "this is the name of the model that is part of Skep; choose another")
+    if name.startswith(TIER):
+        table.problem("", f"names that begin with {TIER} stand for tiers; a model says which it is of: tier: NAME")
+    tier = table.text("tier")
+    if tier is not None and _TIER.fullmatch(tier) is None:
+        table.problem("tier", "a tier's name is 1 to 40 letters, digits, dots, dashes and underscores")
     price, has_price = read_price(table)
     terms = read_terms(table)
     most = table.whole("max_output_tokens", None, least=1, most=100_000_000)
@@ -201,6 +208,7 @@ def _model(
         cache_seconds=cache or 0,
         falls_back_on=frozenset(kinds),
         experiment=experiment,
+        tier=tier,
     )
 
 

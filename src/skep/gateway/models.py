@@ -15,6 +15,9 @@ Strategy = Literal["ordered", "weighted", "lowest_latency", "lowest_cost"]
 """In which order routes are tried. ``ordered``: as they stand in the settings. ``weighted``: by chance, in the shares that their weights say.
 ``lowest_latency``: what answers soonest now. ``lowest_cost``: what is cheapest for this call."""
 
+TIER = "tier:"
+"""Begins the name by which clients ask for any model of a tier."""
+
 StickyBy = Literal["key", "user", "header", "none"]
 """What stays in one arm of an experiment: calls of one key, of one user, with one value of a header, or nothing."""
 
@@ -109,6 +112,8 @@ class Model:
     falls_back_on: frozenset[str] = frozenset()
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
     experiment: Experiment | None = None
+    tier: str | None = None
+    """What clients ask for as ``tier:NAME``: the first of its models that their key is for, and that has an open route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,7 @@ class Gateway:
         self.board = Board()
         self._tools = Tools(meter, upstream, self.board, options, metrics=metrics, tracer=tracer, keeper=keeper)
         self._local = None if embedder is None else LocalModel(embedder)
-        self._choices = Choices(config, has_local=self._local is not None)
+        self._choices = self._choices_of(config)
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="skep-bodies")
@@ -113,7 +113,7 @@ class Gateway:
         """From now on calls go by this; those under way go on by what counted when they began."""
         self.config, self.options = config, options
         self._tools = replace(self._tools, options=options)
-        self._choices = Choices(config, has_local=self._local is not None)
+        self._choices = self._choices_of(config)
         self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies.resize(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._tools.upstream.retire(config.providers.values(), options.max_answer_bytes)
@@ -137,9 +137,12 @@ class Gateway:
             self._local.close()
         await self._tools.upstream.close()
 
-    def model_names(self) -> list[str]:
-        """What clients may ask for."""
-        return self._choices.names()
+    def _choices_of(self, config: GatewayConfig) -> Choices:
+        return Choices(config, has_local=self._local is not None, has_open=self.board.has_open)
+
+    def model_names(self, principal: Principal | None = None) -> list[str]:
+        """What clients may ask for, whose key is the principal's; None: any."""
+        return list(self._choices.names(principal))
 
     def route_names(self) -> frozenset[str]:
         """Every route, as the board calls it."""
