@@ -12,7 +12,7 @@ from skep.gateway.caching import Headers
 from skep.gateway.experiments import assigned, subject_of
 from skep.gateway.headers import privacy_of, told_by_caller
 from skep.gateway.interfaces import LocalOnlyError, ModelNotFoundError, RequestInvalidError, TierNotFoundError
-from skep.gateway.models import LOCAL_MODEL, TIER, Arm, Experiment, GatewayConfig, Model, Route
+from skep.gateway.models import LOCAL_MODEL, ROLE, TIER, Arm, Experiment, GatewayConfig, Model, Role, Route
 from skep.gateway.profiles import Face
 from skep.gateway.requests import Known
 from skep.gateway.serving import Served, asking_for, serve
@@ -62,6 +62,7 @@ class Choices:
         for served in self._served.values():
             if served.model.tier is not None:
                 self._tiers.setdefault(served.model.tier, []).append(served)
+        self._roles = config.roles
         self._has_local = has_local
         self._has_open = has_open
 
@@ -73,6 +74,9 @@ class Choices:
         for tier, models in self._tiers.items():
             if principal is None or any(is_for(principal, served.model) for served in models):
                 yield f"{TIER}{tier}"
+        yield from (
+            f"{ROLE}:{role.name}" for role in self._roles.values() if principal is None or self._may_be(role, principal)
+        )
         allowed = None if principal is None else principal.models
         if self._has_local and (allowed is None or allows_model(allowed, LOCAL_MODEL)):
             yield LOCAL_MODEL
@@ -82,13 +86,14 @@ class Choices:
 
         Raises ModelNotAllowedError, ModelNotFoundError, TierNotFoundError, LocalOnlyError, RequestInvalidError.
         """
-        name, steps = known.model, tuple[Step, ...]()
+        name = known.model
+        steps: tuple[Step, ...] = () if known.asked is None else (Step(known.asked, "role", name),)
         caller = caller_of(principal, known.user, *told_by_caller(headers))
         served: Served | None
         if name.startswith(TIER):
             whose = local_only(principal, headers)
             served = self._of_tier(name, known.face, principal, whose)
-            steps = (Step(name, "tier", served.model.name),)
+            steps = (*steps, Step(name, "tier", served.model.name))
         else:
             served = self._named(name, principal)
             whose = local_only(principal, headers)
@@ -128,6 +133,12 @@ class Choices:
                 raise LocalOnlyError(model=name, whose=whose, param="model")
         models = [served for served in models if _has_face(served.model, face)] or models
         return next((served for served in models if self._has_open(served.model.routes)), models[0])
+
+    def _may_be(self, role: Role, principal: Principal) -> bool:
+        """Whether a key is for the model of a role."""
+        served = self._served.get(role.model)
+        models = self._tiers[role.model.removeprefix(TIER)] if served is None else [served]
+        return any(is_for(principal, each.model) for each in models)
 
     def _within(
         self, choice: Choice, experiment: Experiment, face: Face, principal: Principal, headers: Headers

@@ -10,7 +10,8 @@ RefusedError
 NotFoundError
 ├── ModelNotFoundError         nobody serves a model of this name (404)
 ├── ResponseNotKeptError       answers are not kept, so none can be fetched (404)
-└── TierNotFoundError          no model is of this tier (404)
+├── TierNotFoundError          no model is of this tier (404)
+└── RoleNotFoundError          the settings have no role of this name (404)
 UnavailableError
 ├── OverloadedError            too many calls are under way (503)
 ├── BodiesFullError            their bodies hold as much memory as they may (503)
@@ -76,6 +77,12 @@ class TierNotFoundError(NotFoundError):
     """No model is of the tier {name} here. Tiers: {tiers}."""
 
     fix = "Ask for one of them as tier:NAME; an administrator says which models are of a tier: models.MODEL.tier in the settings."
+
+
+class RoleNotFoundError(NotFoundError):
+    """There is no role named {name} here. Roles: {roles}."""
+
+    fix = "Name one of them in x-skep-role; an administrator adds one under roles: in the settings."
 
 
 class OverloadedError(UnavailableError):

@@ -33,6 +33,7 @@ from skep.gateway.interfaces import (
     RequestInvalidError,
     RequestUntranslatableError,
     ResponseNotKeptError,
+    RoleNotFoundError,
     RoutesBusyError,
     TierNotFoundError,
 )
@@ -69,6 +70,7 @@ _ERRORS = (
     BodyTooLargeError,
     ModelNotFoundError,
     TierNotFoundError,
+    RoleNotFoundError,
     LocalOnlyError,
     BudgetExceededError,
     UnpricedError,

@@ -187,7 +187,7 @@ class Ticket:
     is_closed: bool = False
 
 
-CHOSEN = frozenset({"experiment", "tier"})
+CHOSEN = frozenset({"experiment", "tier", "role"})
 """Outcomes of steps that say how the model was chosen: what the client asked for stood for another one."""
 
 

@@ -128,6 +128,7 @@ MISTAKES = {
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x, service_tiers: 2}}]}}": "*models.m.routes.0.service_tiers: expected names with values",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], tier: a b}}": "*models.m.tier: a tier's name is 1 to 40 letters, *",
     f"{PROVIDER}models:\n  'tier:m': {{routes: [{{provider: p, model: x}}]}}": "*models.tier:m: names that begin with tier: stand for tiers; *",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], apology: 'Sorry, {{name}}'}}": "*models.m.apology: in braces only {trace_id} can stand in it",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], retries: 1.5}}": "*models.m.retries: expected a whole number from 0 to 10",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: [time_out]}}": "*models.m.falls_back_on.0: expected unreachable, *; did you mean timeout?",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: timeout}}": "*models.m.falls_back_on: expected a list of *",
