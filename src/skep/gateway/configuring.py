@@ -1,17 +1,31 @@
-"""Reads the sections ``providers``, ``models`` and ``services`` of the settings. Pure; every problem is told at once, with its place."""
+"""Reads the sections ``providers``, ``models``, ``roles`` and ``services`` of the settings. Pure; every problem is told at once, with its place."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast, get_args
 
 from skep.gateway.addresses import read_address, read_headers, stays_in_the_house
+from skep.gateway.experiments import read_experiment
 from skep.gateway.failures import FAILURES, Kind
-from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route, StopWhen, Strategy
+from skep.gateway.models import (
+    LOCAL_MODEL,
+    ROLE,
+    TIER,
+    Experiment,
+    GatewayConfig,
+    Model,
+    Provider,
+    Route,
+    StopWhen,
+    Strategy,
+)
 from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
-from skep.gateway.services import read_services
+from skep.gateway.roles import read_role
+from skep.gateway.services import read_services, service_model
 from skep.gateway.stopping import pattern_problem
 from skep.gateway.tables import Path, Table, Told
 from skep.settings import InvalidSettingsError, OpenSection, Problem, Secret
@@ -32,6 +46,7 @@ class Catalogue(Protocol):
 
 _MOST_SECONDS = 86_400.0
 _MOST_TOKENS = 100_000_000
+_TIER = re.compile(r"[A-Za-z0-9._-]{1,40}")
 LONGEST_CACHE_SECONDS = 604_800
 """A week. Clearings are remembered for longer, so that none is forgotten before what it cleared."""
 
@@ -41,7 +56,7 @@ USUAL_FALLBACKS = frozenset(kind for kind, rule in FAILURES.items() if rule.fall
 def read_config(
     sections: Mapping[str, OpenSection], *, catalogue: Catalogue | None = None, profiles: Iterable[Profile] = PROFILES
 ) -> GatewayConfig:
-    """The providers, models and services of the settings' open sections.
+    """The providers, models, roles and services of the settings' open sections.
 
     Without a ``catalogue`` nothing is known of models but what is said.
 
@@ -56,16 +71,27 @@ def read_config(
         table.finish()
         if provider is not None:
             providers[name] = provider
-    models = {}
-    for name, table in _told(sections, "models", problems).items():
-        model = _model(name, table, providers, frozenset(told_providers), catalogue)
+    models, experiments = {}, dict[str, str]()
+    told_models = _told(sections, "models", problems)
+    for name, table in told_models.items():
+        experiment = read_experiment(name, table, told_models)
+        if experiment is not None and experiments.setdefault(experiment.name, name) != name:
+            other = experiments[experiment.name]
+            table.problem("experiment", f"{other} has an experiment of the name {experiment.name} already")
+        model = _model(name, table, providers, frozenset(told_providers), catalogue, experiment)
         table.finish()
         if model is not None:
             models[name] = model
+    roles, tiers = {}, dict.fromkeys(model.tier for model in models.values() if model.tier is not None)
+    for name, table in _told(sections, "roles", problems).items():
+        role = read_role(name, table, tuple(told_models), tuple(tiers))
+        table.finish()
+        if role is not None:
+            roles[name] = role
     services = read_services(_told(sections, "services", problems))
     if problems:
         raise InvalidSettingsError(problems)
-    return GatewayConfig(providers=providers, models=models, services=services)
+    return GatewayConfig(providers=providers, models=models, roles=roles, services=services)
 
 
 def _told(sections: Mapping[str, OpenSection], name: str, problems: list[Problem]) -> dict[str, Table]:
@@ -128,15 +154,19 @@ def _model(
     providers: Mapping[str, Provider],
     told_providers: frozenset[str],
     catalogue: Catalogue | None,
+    experiment: Experiment | None,
 ) -> Model | None:
-    if name == LOCAL_MODEL:
-        table.problem("", "this is the name of the model that is part of Skep; choose another")
+    _check_name(name, table)
+    tier = table.text("tier")
+    if tier is not None and _TIER.fullmatch(tier) is None:
+        table.problem("tier", "a tier's name is 1 to 40 letters, digits, dots, dashes and underscores")
     usual = _read_usual(table)
     deadline = table.seconds("timeout_seconds", 600.0, least=0.1, most=_MOST_SECONDS)
     retries = table.whole("retries", 2, least=0, most=10)
     strategy = table.choice("strategy", get_args(Strategy), default="ordered")
     cache = table.whole("cache_seconds", 0, least=0, most=LONGEST_CACHE_SECONDS)
     stop_when = _stop_when(table)
+    apology = _apology(table)
     kinds = table.words("falls_back_on", tuple(get_args(Kind)), default=tuple(USUAL_FALLBACKS))
     routes = []
     for inner in table.tables("routes"):
@@ -155,7 +185,22 @@ def _model(
         stop_when=stop_when,
         cache_seconds=cache or 0,
         falls_back_on=frozenset(kinds),
+        apology=apology,
+        experiment=experiment,
+        tier=tier,
     )
+
+
+def _check_name(name: str, table: Table) -> None:
+    """Some names stand for something else."""
+    if name == LOCAL_MODEL:
+        table.problem("", "this is the name of the model that is part of Skep; choose another")
+    if name.startswith(TIER):
+        table.problem("", f"names that begin with {TIER} stand for tiers; a model says which it is of: tier: NAME")
+    if name == ROLE or name.startswith(f"{ROLE}:"):
+        table.problem("", f"{ROLE} and names that begin with {ROLE}: stand for the models of roles; choose another")
+    if name.startswith(service_model("")):
+        table.problem("", f"names that begin with {service_model('')} stand for services; choose another")
 
 
 def _stop_when(table: Table) -> StopWhen | None:
@@ -168,6 +213,13 @@ def _stop_when(table: Table) -> StopWhen | None:
         inner.problem("pattern", problem)
     inner.finish()
     return found
+
+
+def _apology(table: Table) -> str | None:
+    text = table.text("apology", has_lines=True)
+    if text is not None and any(found != "{trace_id}" for found in re.findall(r"\{\w*\}", text)):
+        table.problem("apology", "in braces only {trace_id} can stand in it")
+    return text
 
 
 def _route(

@@ -19,6 +19,15 @@ Strategy = Literal["ordered", "weighted", "lowest_latency", "lowest_cost"]
 """In which order routes are tried. ``ordered``: as they stand in the settings. ``weighted``: by chance, in the shares that their weights say.
 ``lowest_latency``: what answers soonest now. ``lowest_cost``: what is cheapest for this call."""
 
+TIER = "tier:"
+"""Begins the name by which clients ask for any model of a tier."""
+
+ROLE = "role"
+"""The name by which clients ask for the model of the role that they name; also ``role:NAME``."""
+
+StickyBy = Literal["key", "user", "header", "none"]
+"""What stays in one arm of an experiment: calls of one key, of one user, with one value of a header, or nothing."""
+
 LOCAL_MODEL = "local"
 """The name of the embedding model that is part of Skep."""
 
@@ -101,6 +110,29 @@ class StopWhen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One of the ways in which an experiment has calls answered."""
+
+    name: str
+    weight: float = 1.0
+    """Its share among the arms."""
+    model: str | None = None
+    """Another model, whose routes answer; None: those of the model that has the experiment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Has a share of a model's calls answered in another way, so that both can be compared."""
+
+    name: str
+    arms: tuple[Arm, ...]
+    """The first is the control, which the others are compared with: the model's own routes."""
+    sticky_by: StickyBy = "key"
+    header: str = "x-skep-subject"
+    """In lower case; counts where ``sticky_by`` is ``header``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A name that clients use, and the routes behind it, in the order in which they are tried unless its strategy says another."""
 
@@ -117,6 +149,11 @@ class Model:
     """For how long an answer may be given again; 0: not at all."""
     falls_back_on: frozenset[str] = frozenset()
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
+    apology: str | None = None
+    """What a client is answered when every route has failed, with ``{trace_id}`` where that shall stand; None: an error."""
+    experiment: Experiment | None = None
+    tier: str | None = None
+    """What clients ask for as ``tier:NAME``: the first of its models that their key is for, and that has an open route."""
 
     windows_differ: bool = field(init=False, repr=False)
     """Whether a long request may fit some of its routes and not others."""
@@ -133,11 +170,26 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """What is said for those clients that name it, where they say nothing themselves. None: nothing."""
+
+    name: str
+    model: str
+    """A model's name, or ``tier:NAME``; for those that ask for the model ``role``."""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """Of one choice."""
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
-    """The providers, models and services of an installation, by name."""
+    """The providers, models, roles and services of an installation, by name."""
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
+    roles: Mapping[str, Role] = field(default_factory=dict)
     services: Mapping[str, Service] = field(default_factory=dict)
 
     def routes(self) -> Iterator[Route]:

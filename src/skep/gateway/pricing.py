@@ -62,6 +62,17 @@ def price_of_call(route: Route, service_tier: str | None, *, searches: bool) -> 
     return price_on_terms(price, ", ".join(terms), factor=factor, more_nusd=more) if terms else price
 
 
+def price_of_ranking(route: Route, searches: int) -> Price | None:
+    """What a call by this route costs that has documents ranked, in so many searches; None when that is not known.
+
+    Where the price of a search is known, tokens cost nothing.
+    """
+    if route.search_nusd is None:
+        return route.price
+    no_tokens = Rates(input_nusd_per_mtok=0, output_nusd_per_mtok=0)
+    return make_price(no_tokens, request_nusd=searches * route.search_nusd, terms=f"{searches} searches")
+
+
 def read_price(table: Table) -> Price | None:
     """The table's ``price``; None where there is none, or a wrong one. Input and output must be named, the parts may be."""
     inner = table.table("price")

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from skep.gateway.apologizing import apologize, owes_apology
 from skep.gateway.calls import NO_USAGE, CallFailedError, ModelCall, attempt_routes
 from skep.gateway.events import EventScanner, EventTooLargeError, data_of
 from skep.gateway.failures import Failure, classify, words_of
@@ -24,6 +25,7 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.models import Route
 from skep.gateway.profiles import Face
+from skep.gateway.ranking import read_ranking
 from skep.gateway.streaming import Tally, error_event, tally_of
 from skep.gateway.translated import Spoken
 from skep.gateway.translating import AnswerStrangeError, Translator
@@ -70,6 +72,9 @@ async def run_call(call: ModelCall) -> None:
     except NoRouteError as error:
         # It is written down as begun, and nothing left.
         call.settle("rate_limited" if isinstance(error, RoutesBusyError) else "server_error")
+        if owes_apology(call, None):
+            await apologize(call)
+            return
         call.notes.headers += call.headers()
         raise
     except CallFailedError as error:
@@ -94,7 +99,7 @@ async def _answer_stopped(call: ModelCall, watch: ClientWatch) -> None:
         call.notes.headers += call.headers()
         raise error
     if call.known.stream and not watch.is_gone:
-        last = _cost_comment(call) + error_event(call.known.face, error)
+        last = _cost_comment(call) + error_event(call.known.face, error, call.events)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 await call.send({"type": "http.response.body", "body": last})
@@ -138,7 +143,7 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
         reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
         raise AttemptFailedError(Failure("malformed", reason, 200, usage=counted(len(call.known.body), 0)))
     try:
-        usage, error, billing = (read_message if known.face == "messages" else read_answer)(answer.body)
+        usage, error, billing = _READERS.get(known.face, read_answer)(answer.body)
     except AnswerUnreadableError as unreadable:
         raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
     if error:
@@ -148,6 +153,10 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
     if spoken is not None:
         answer = _Translated(answer.status, answer.headers, _translated(spoken, answer.body, usage))
     return answer, usage, billing
+
+
+_READERS = {"messages": read_message, "rerank": read_ranking}
+"""What reads whole answers by the faces that have others than OpenAI's."""
 
 
 @dataclass(slots=True)
@@ -180,6 +189,9 @@ def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) ->
 async def _answer_failure(call: ModelCall, failure: Failure) -> None:
     """Tell the client how the last attempt failed: in the provider's own words where they speak about the request."""
     call.settle(failure.rule.outcome, status=failure.status)
+    if owes_apology(call, failure):
+        await apologize(call)
+        return
     if failure.kind == "rate_limited" and failure.retry_after_seconds is None:
         # Who is told nothing comes back at once.
         left = 0.0 if call.route is None else call.tools.board.seconds_left((call.route,))
@@ -338,6 +350,7 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
             await _break_off(call, watch, tally, Failure("interrupted", str(error)))
             return
         if body:
+            call.events += body.count(b"\n\n")
             if call.heard is not None:
                 call.heard.add(body)
             await _to_client(call, watch, {"type": "http.response.body", "body": body, "more_body": True})
@@ -379,7 +392,7 @@ async def _break_off(call: ModelCall, watch: ClientWatch, tally: Tally, failure:
     took_ms = round((time.monotonic() - call.attempt_began) * 1000, 1)
     call.steps.append(Step(route.name, failure.kind, failure.reason, took_ms))
     shown = failed_error(Failure("interrupted", failure.reason), provider=route.provider.name, model=call.model.name)
-    await _end_broken(call, watch, tally, error_event(call.known.face, shown))
+    await _end_broken(call, watch, tally, error_event(call.known.face, shown, call.events))
 
 
 async def _end_broken(call: ModelCall, watch: ClientWatch, tally: Tally, last: bytes) -> None:
@@ -397,7 +410,7 @@ async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> Non
     _settle_stream(call, opened.tally, "cancelled" if watch.is_gone else "ok")
     done = opened.tally.done_event or b""
     if opened.translator is not None:
-        last, done = opened.translator.end()
+        last, done = opened.translator.end(done)
         await _to_client(call, watch, {"type": "http.response.body", "body": last, "more_body": True})
     await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + done})
     if is_stopped:

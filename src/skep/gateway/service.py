@@ -26,14 +26,16 @@ from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
     LocalEmbedder,
+    RequestUntranslatableError,
     Upstream,
 )
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
-from skep.gateway.models import GatewayConfig, Model, Route
+from skep.gateway.models import GatewayConfig, Model, Role, Route
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
+from skep.gateway.roles import in_role, role_of
 from skep.gateway.services import SERVICES_FACE, ServiceCall, call_service, chosen_service, service_model
 from skep.gateway.serving import Served, make_ask
 from skep.gateway.spans import CallSpans
@@ -46,7 +48,6 @@ from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
 from skep.spend import (
     AddressWindows,
     BudgetExceededError,
-    Caller,
     ContentKeeper,
     Heard,
     LimitExceededError,
@@ -82,7 +83,7 @@ class Gateway:
         self.board = Board()
         self._tools = Tools(meter, upstream, self.board, options, metrics=metrics, tracer=tracer, keeper=keeper)
         self._local = None if embedder is None else LocalModel(embedder)
-        self._choices = Choices(config, has_local=self._local is not None)
+        self._choices = self._choices_of(config)
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="skep-bodies")
@@ -115,7 +116,7 @@ class Gateway:
         """From now on calls go by this; those under way go on by what counted when they began."""
         self.config, self.options = config, options
         self._tools = replace(self._tools, options=options)
-        self._choices = Choices(config, has_local=self._local is not None)
+        self._choices = self._choices_of(config)
         self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies.resize(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         called = [*config.providers.values(), *(service.provider for service in config.services.values())]
@@ -140,9 +141,12 @@ class Gateway:
             self._local.close()
         await self._tools.upstream.close()
 
-    def model_names(self) -> list[str]:
-        """What clients may ask for."""
-        return self._choices.names()
+    def _choices_of(self, config: GatewayConfig) -> Choices:
+        return Choices(config, has_local=self._local is not None, has_open=self.board.has_open)
+
+    def model_names(self, principal: Principal | None = None) -> list[str]:
+        """What clients may ask for, whose key is the principal's; None: any."""
+        return list(self._choices.names(principal))
 
     def route_names(self) -> frozenset[str]:
         """Every route, as the board calls it."""
@@ -174,6 +178,11 @@ class Gateway:
             raise
         try:
             known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
+            # Also of calls that are refused; a client may write what it likes.
+            notes.log["model"] = known.model[:_LONGEST_NAME]
+            role = role_of(known.model, scope["headers"], self.config.roles)
+            if role is not None:
+                known = await self._in_role(known, role)
             await self._call(known, principal, scope, receive, send, notes, started)
         finally:
             self._bodies.leave(len(body))
@@ -216,6 +225,12 @@ class Gateway:
         read = partial(read_request, face, body, quick=False)
         return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
+    async def _in_role(self, known: Known, role: Role) -> Known:
+        """With what the role says; a large one in a thread."""
+        if is_quick(known.body):
+            return in_role(known, role)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, in_role, known, role)
+
     async def _call(
         self,
         known: Known,
@@ -227,18 +242,17 @@ class Gateway:
         started: float,
     ) -> None:
         face, headers = known.face, scope["headers"]
-        # Also of calls that are refused; a client may write what it likes.
-        notes.log["model"] = known.model[:_LONGEST_NAME]
         client = scope.get("client")
         may_call(principal, face=face, address=client[0] if client else "")
         choice = self._choices.choose(known, principal, headers)
         served, caller = choice.served, choice.caller
         stop_when = None if served is None else asked_to_stop(headers, known, served.model.stop_when)
         is_usual = served is not None and stop_when == served.model.stop_when
-        question, kept = await self._look_up(served, known, caller, headers) if is_usual else (None, None)
+        question, kept = await self._look_up(choice, known, headers) if is_usual else (None, None)
         if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
-            here = Here(self._tools, known, caller, send, notes, self._spans(headers), started)
-            await (answer_estimate(here, known.model) if kept is None else give_kept(kept, here, known.model))
+            here = Here(self._tools, known, caller, send, notes, self._spans(headers), started, choice.told)
+            name = served.model.name
+            await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name))
             return
         turns = self._turns
         if not turns.try_take():
@@ -249,10 +263,11 @@ class Gateway:
                 metrics, spans = self._tools.metrics, self._spans(headers)
                 await answer_locally(self._local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
-            asked, steps = served, list[Step]()
-            said = await _translate(served, known)
+            asked = served
+            choice, served, said = await _spoken(choice, served, known)
+            steps, chosen = list(choice.steps), served
             served, ticket = await self._admit(served, choice, principal, known, steps, notes)
-            if served is not asked:
+            if served is not chosen:
                 said = await self._translate_admitted(served, known, ticket)
             self._tools.meter.begin(ticket)
             # What another model answers in its stead is not its answer.
@@ -260,7 +275,7 @@ class Gateway:
             send, passed = recorder or send, to_provider(headers)
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
-            call.steps, call.translations, call.stop_when = steps, said, stop_when
+            call.steps, call.translations, call.told, call.stop_when = steps, said, choice.told, stop_when
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
@@ -275,13 +290,14 @@ class Gateway:
             self._tools.meter.cancel(ticket)
             raise
 
-    async def _look_up(
-        self, served: Served | None, known: Known, caller: Caller, headers: Headers
-    ) -> tuple[Question | None, Entry | None]:
+    async def _look_up(self, choice: Choice, known: Known, headers: Headers) -> tuple[Question | None, Entry | None]:
         """What to keep the call's answer for, and the answer that is kept already."""
+        served = choice.served
         if served is None or not served.model.cache_seconds or self.cache is None:
             return None, None
-        question = self.cache.question(served.model, served.cache_seed, known, caller.project_id, headers)
+        # The bound of a role does not stand in the body.
+        seed = b"%b/%d" % (choice.seed, known.output_tokens or 0)
+        question = self.cache.question(served.model, seed, known, choice.caller.project_id, headers)
         return question, None if question is None else await self.cache.find(question)
 
     async def _run(self, call: ModelCall, headers: Headers) -> None:
@@ -355,6 +371,20 @@ class Gateway:
                 served = fallback
             else:
                 return served, ticket
+
+
+async def _spoken(choice: Choice, served: Served, known: Known) -> tuple[Choice, Served, Translations | None]:
+    """What the chosen model is told. A request that cannot be said to the model of its arm takes no part in the experiment.
+
+    Raises RequestUntranslatableError.
+    """
+    outside = choice.outside
+    try:
+        return choice, served, await _translate(served, known)
+    except RequestUntranslatableError:
+        if outside is None or outside.served is None:
+            raise
+    return outside, outside.served, await _translate(outside.served, known)
 
 
 async def _translate(served: Served, known: Known) -> Translations | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from skep.gateway.caching import seed_of
 from skep.gateway.models import Model
-from skep.gateway.pricing import FREE, price_of_call
+from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
 from skep.gateway.profiles import Face
 from skep.gateway.requests import Known
 from skep.gateway.translated import foreign_faces
@@ -27,6 +27,8 @@ class Served:
     """See `seed_of`."""
     foreign: Mapping[Face, frozenset[Face]]
     """See `foreign_faces`."""
+    free_faces: frozenset[Face]
+    """Those that none of its routes charges for."""
     in_house: Served | None
     """The same with its local routes only; None when it has none."""
 
@@ -49,6 +51,7 @@ def _serve(model: Model, in_house: Served | None) -> Served:
         max_output_tokens=max(known) if len(known) == len(bounds) else None,
         cache_seed=seed_of(model),
         foreign=foreign_faces(model),
+        free_faces=frozenset.intersection(*(frozenset(route.provider.profile.free_faces) for route in model.routes)),
         in_house=in_house,
     )
 
@@ -80,17 +83,24 @@ def dearest(prices: Iterable[Price | None]) -> Price | None:
     )
 
 
+def asking_for(model: Model, caller: Caller) -> Caller:
+    """Who makes the call, with the tier of the model that is asked."""
+    return caller if caller.model_tier == model.tier else replace(caller, model_tier=model.tier)
+
+
 def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
     """The call as the rules see it: the most that it can use and cost, by whichever route."""
     output = known.output_tokens
     if served.max_output_tokens is not None:
         most = served.max_output_tokens * known.choices
         output = most if output is None else min(output, most)
-    price, dear_field = FREE if known.is_free else served.dearest, None
+    price, dear_field = FREE if known.is_free or known.face in served.free_faces else served.dearest, None
+    if known.searches_at_most:
+        price = dearest([price_of_ranking(route, known.searches_at_most) for route in served.model.routes])
     if known.service_tier is not None or known.searches or known.dear_field is not None:
         price, dear_field = _asked_price(served, known)
     return Ask(
-        caller=caller,
+        caller=asking_for(served.model, caller),
         model=served.model.name,
         input_tokens_at_most=known.input_tokens_at_most,
         output_tokens_at_most=output,

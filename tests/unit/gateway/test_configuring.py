@@ -163,6 +163,9 @@ MISTAKES = {
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], service_tiers: {{flex: -1}}}}": "*models.m.service_tiers.flex: expected a multiple such as 0.5 or 2, from 0 to 100",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], service_tiers: {{default: 2}}}}": "*models.m.service_tiers.default: costs what price says; *",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x, service_tiers: 2}}]}}": "*models.m.routes.0.service_tiers: expected names with values",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], tier: a b}}": "*models.m.tier: a tier's name is 1 to 40 letters, *",
+    f"{PROVIDER}models:\n  'tier:m': {{routes: [{{provider: p, model: x}}]}}": "*models.tier:m: names that begin with tier: stand for tiers; *",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], apology: 'Sorry, {{name}}'}}": "*models.m.apology: in braces only {trace_id} can stand in it",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], retries: 1.5}}": "*models.m.retries: expected a whole number from 0 to 10",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: [time_out]}}": "*models.m.falls_back_on.0: expected unreachable, *; did you mean timeout?",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: timeout}}": "*models.m.falls_back_on: expected a list of *",
@@ -193,16 +196,31 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+_USUAL = {"chat.completions", "completions", "embeddings"}
+_WITH_RESPONSES = ("azure_openai", "groq", "xai", "openrouter", "ollama", "lm_studio", "portkey")
+_WITH_BOTH = ("together", "fireworks", "vllm", "llama_cpp")
+_MORE = {
+    **{kind: {"responses"} for kind in _WITH_RESPONSES},
+    **{kind: {"responses", "rerank"} for kind in _WITH_BOTH},
+    "openai": {"responses", "moderations"},
+    "mistral": {"moderations"},
+    "openai_compatible": {"moderations", "rerank"},
+}
+_FACES = {
+    "anthropic": {"messages", "messages.count_tokens"},
+    "gpt4all": {"chat.completions", "completions"},
+    "cohere": {"rerank"},
+    "jina": {"embeddings", "rerank"},
+    "voyage": {"embeddings", "rerank"},
+}
+
+
 def test_profiles_are_complete_and_different() -> None:
     by_kind = profiles_by_kind()
     assert len(by_kind) == len(PROFILES)
     for profile in PROFILES:
         assert profile.base_url is None or (profile.base_url.startswith("http") and not profile.base_url.endswith("/"))
-        faces = {
-            "anthropic": {"messages", "messages.count_tokens"},
-            "gpt4all": {"chat.completions", "completions"},
-        }
-        assert set(profile.paths) == faces.get(profile.kind, {"chat.completions", "completions", "embeddings"})
+        assert set(profile.paths) == _FACES.get(profile.kind, _USUAL | _MORE.get(profile.kind, set()))
     with pytest.raises(ValueError, match="same kind"):
         profiles_by_kind((Profile(kind="a", summary="", base_url=None), Profile(kind="a", summary="", base_url=None)))
 
