@@ -1,13 +1,15 @@
-"""Reads the sections ``providers`` and ``models`` of the settings. Pure; every problem is told at once, with its place."""
+"""Reads the sections ``providers``, ``guards`` and ``models`` of the settings. Pure; every problem is told at once, with its place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import cast, get_args
 from urllib.parse import urlsplit
 
 from skep.gateway.failures import FAILURES, Kind
+from skep.gateway.guarding import GuardRules, read_guard
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route, Strategy
 from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
@@ -48,12 +50,17 @@ def read_config(
         table.finish()
         if provider is not None:
             providers[name] = provider
+    guards = GuardRules()
+    for name, table in _told(sections, "guards", problems).items():
+        guards.add(name, read_guard(name, table), everywhere=table.flag("everywhere") or False)
+        table.finish()
     models = {}
     for name, table in _told(sections, "models", problems).items():
         model = _model(name, table, providers, frozenset(told_providers), price_of)
+        guarded_by = guards.of(table)
         table.finish()
         if model is not None:
-            models[name] = model
+            models[name] = replace(model, guards=guarded_by)
     if problems:
         raise InvalidSettingsError(problems)
     return GatewayConfig(providers=providers, models=models)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -79,3 +79,30 @@ def read_price(table: Table) -> tuple[Price | None, bool]:
         return None, True
     rates = Rates(input_nusd_per_mtok=entry, output_nusd_per_mtok=output, **parts)
     return make_price(rates, request_nusd=request or 0), True
+
+
+def dearest(prices: Iterable[Price | None]) -> Price | None:
+    """A price that is nowhere below any of the prices; None when one of them is unknown."""
+    prices = list(prices)
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices) or not known:
+        return None
+    if len(known) == 1:
+        return known[0]
+    rates = [each for price in known for each in (price.rates, *(tier.rates for tier in price.tiers))]
+
+    def most(*names: str) -> int:
+        return max(getattr(each, name) or 0 for each in rates for name in names)
+
+    entry = most("input_nusd_per_mtok", "cached_input_nusd_per_mtok", "cache_write_nusd_per_mtok")
+    output = most("output_nusd_per_mtok", "reasoning_nusd_per_mtok")
+    return make_price(
+        Rates(
+            input_nusd_per_mtok=entry,
+            output_nusd_per_mtok=output,
+            input_audio_nusd_per_mtok=max(entry, most("input_audio_nusd_per_mtok")),
+            output_audio_nusd_per_mtok=max(output, most("output_audio_nusd_per_mtok")),
+            cache_write_1h_nusd_per_mtok=max(entry, most("cache_write_1h_nusd_per_mtok")),
+        ),
+        request_nusd=max(price.request_nusd for price in known),
+    )

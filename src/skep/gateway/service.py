@@ -21,6 +21,7 @@ from skep.gateway.bodies import Bodies
 from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, give_kept, seed_of
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.counting import answer_estimate, is_countable
+from skep.gateway.guarding import CallGuard, Guards, guards_of
 from skep.gateway.headers import privacy_of, to_provider, told_by_caller
 from skep.gateway.interfaces import (
     BodiesFullError,
@@ -34,7 +35,7 @@ from skep.gateway.interfaces import (
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Route
-from skep.gateway.pricing import FREE, price_of_call
+from skep.gateway.pricing import FREE, dearest, price_of_call
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
@@ -54,11 +55,9 @@ from skep.spend import (
     LimitExceededError,
     Meter,
     Price,
-    Rates,
     Step,
     Ticket,
     UnpricedError,
-    make_price,
 )
 from skep.web import Notes
 
@@ -80,6 +79,8 @@ class Served:
     """See `seed_of`."""
     foreign: Mapping[Face, frozenset[Face]]
     """See `foreign_faces`."""
+    guards: Guards | None
+    """None: nothing is looked at."""
     in_house: Served | None
     """The same with its local routes only; None when it has none."""
 
@@ -229,9 +230,12 @@ class Gateway:
             served = served.in_house
             if served is None:
                 raise LocalOnlyError(model=known.model, whose=whose, param="model")
+        guard: CallGuard | None = None
+        if served is not None and served.guards is not None:
+            known, guard = await self._guarded(served, known, None, notes)
         question, kept = await self._look_up(served, known, caller, headers)
         if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
-            here = Here(self._tools, known, caller, send, notes, self._spans(headers), started)
+            here = Here(self._tools, known, caller, _to_client(send, guard), notes, self._spans(headers), started)
             await (answer_estimate(here, known.model) if kept is None else give_kept(kept, here, known.model))
             return
         turns = self._turns
@@ -247,24 +251,41 @@ class Gateway:
             said = await _translate(served, known)
             served, ticket = await self._admit(served, principal, caller, known, steps, notes, in_house=bool(whose))
             if served is not asked:
-                said = await self._translate_admitted(served, known, ticket)
+                known, guard, said = await self._told_another(served, known, guard, ticket, notes)
             self._tools.meter.begin(ticket)
+            send = _to_client(send, guard)
             # What another model answers in its stead is not its answer.
             recorder = Recorder(send) if question is not None and served is asked else None
             send, passed = recorder or send, to_provider(headers)
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
-            call.steps, call.translations = steps, said
+            call.steps, call.translations, call.guard = steps, said, guard
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
         finally:
             turns.leave()
 
-    async def _translate_admitted(self, served: Served, known: Known, ticket: Ticket) -> Translations | None:
+    async def _guarded(
+        self, served: Served | None, known: Known, guard: CallGuard | None, notes: Notes
+    ) -> tuple[Known, CallGuard | None]:
+        """The request as a model's guards let it pass, after those of ``guard``. Raises the errors of guards."""
+        if served is None or served.guards is None:
+            return known, guard
+        if guard is None:
+            guard = CallGuard(
+                served.guards, known.face, served.model.name, self._readers, self._tools.metrics, notes.log
+            )
+            return await guard.request(known), guard
+        return await guard.request_too(known, served.guards), guard
+
+    async def _told_another(
+        self, served: Served, known: Known, guard: CallGuard | None, ticket: Ticket, notes: Notes
+    ) -> tuple[Known, CallGuard | None, Translations | None]:
         """What a model is told that answers in another's stead. Gives the ticket back where it cannot be told."""
         try:
-            return await _translate(served, known)
+            known, guard = await self._guarded(served, known, guard, notes)
+            return known, guard, await _translate(served, known)
         except BaseException:
             self._tools.meter.cancel(ticket)
             raise
@@ -368,6 +389,11 @@ class Gateway:
         return fallback
 
 
+def _to_client(send: Send, guard: CallGuard | None) -> Send:
+    """Sends what the client reads: values where placeholders stood in for them."""
+    return send if guard is None else guard.restoring(send)
+
+
 async def _translate(served: Served, known: Known) -> Translations | None:
     """The request in the formats of those routes that speak another one. Raises RequestUntranslatableError."""
     foreign = served.foreign.get(known.face)
@@ -456,32 +482,6 @@ def _serve(model: Model, in_house: Served | None) -> Served:
         max_output_tokens=max(known) if len(known) == len(bounds) else None,
         cache_seed=seed_of(model),
         foreign=foreign_faces(model),
+        guards=guards_of(model.guards),
         in_house=in_house,
-    )
-
-
-def dearest(prices: Iterable[Price | None]) -> Price | None:
-    """A price that is nowhere below any of the prices; None when one of them is unknown."""
-    prices = list(prices)
-    known = [price for price in prices if price is not None]
-    if len(known) < len(prices) or not known:
-        return None
-    if len(known) == 1:
-        return known[0]
-    rates = [each for price in known for each in (price.rates, *(tier.rates for tier in price.tiers))]
-
-    def most(*names: str) -> int:
-        return max(getattr(each, name) or 0 for each in rates for name in names)
-
-    entry = most("input_nusd_per_mtok", "cached_input_nusd_per_mtok", "cache_write_nusd_per_mtok")
-    output = most("output_nusd_per_mtok", "reasoning_nusd_per_mtok")
-    return make_price(
-        Rates(
-            input_nusd_per_mtok=entry,
-            output_nusd_per_mtok=output,
-            input_audio_nusd_per_mtok=max(entry, most("input_audio_nusd_per_mtok")),
-            output_audio_nusd_per_mtok=max(output, most("output_audio_nusd_per_mtok")),
-            cache_write_1h_nusd_per_mtok=max(entry, most("cache_write_1h_nusd_per_mtok")),
-        ),
-        request_nusd=max(price.request_nusd for price in known),
     )

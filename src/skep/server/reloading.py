@@ -100,7 +100,7 @@ def _read(said: CommandLine) -> Settings:
 
 def differences(old: Settings, new: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What two settings say differently: what counts at once, and what needs a restart. Pure."""
-    followed = [name for name in ("providers", "models") if _section(old, name) != _section(new, name)]
+    followed = [name for name in ("providers", "guards", "models") if _section(old, name) != _section(new, name)]
     later: list[str] = []
     for row in all_rows():
         if value_of(old, row) != value_of(new, row):
