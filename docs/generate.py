@@ -35,7 +35,7 @@ _WIDTH = "100"
 _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
-    "gateway": ("status", "explain", "reload", "clear-cache"),
+    "gateway": ("status", "explain", "experiment", "reload", "clear-cache"),
     "cost": ("report",),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
@@ -43,6 +43,8 @@ _GROUPS = {
     "project": ("create", "list"),
 }
 _NOTE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n\n"
+
+_FORMATS_OF = {"chat.completions": "chat", "responses": "responses", "messages": "messages"}
 
 _PROVIDERS = f"""# Providers and models
 
@@ -69,7 +71,8 @@ stays in the house; by its address, if not said), `connect_timeout_seconds` (5),
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
 stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
-`interrupted`. The name `local` is taken by the embedding model that is part of Skep.
+`interrupted`. `experiment` has a share of its calls answered [by another model](../how-to/compare-models.md). The name `local` is taken by the embedding model
+that is part of Skep.
 
 **A route** has `provider`, `model` (the provider's name for it), `weight` (1; its share, where routes are taken by weight), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), and for streams
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60).
@@ -84,20 +87,27 @@ models:
   smart:
     routes: [{{provider: openai, model: gpt-x}}]
     service_tiers: {{priority: 2, flex: 0.5}}   # their tokens cost so many times the price
-    search_usd: 0.01                          # for each call with web_search_options
+    search_usd: 0.01                          # for each call with web_search_options; at /v1/rerank for each search that is billed
 ```
+
+At `/v1/rerank` a model with `search_usd` costs that for each search that the provider says it bills (Cohere: 100 documents of 500 tokens), and nothing for
+tokens; reserved are the most that the documents can come to. Without it, tokens are charged by `price` (Jina, Voyage, vLLM: the query's count once for
+each document). `/v1/moderations` of OpenAI is free.
 
 Of `service_tier`, `auto`, `default`, `standard` and `on_demand` cost what the price says, `flex` of OpenAI and Azure half of it, and
 `flex` of Groq the same. What is charged is the tier that the
 answer names, since one that was asked for may be denied; reserved is the dearer of both. A call on terms whose price is not known (another tier,
-`web_search_options` without `search_usd`, OpenRouter's `plugins` and `provider`) is refused by a money budget, which names the field, unless
+`web_search_options` without `search_usd`, OpenRouter's `plugins` and `provider`, in responses the provider's own tools, `prompt`,
+`context_management`, `reasoning.mode` and a cache of 12 hours) is refused by a money budget, which names the field, unless
 it allows unpriced calls; its cost is unknown (not 0) in the ledger then. What OpenRouter tells as `usage.cost` is the cost of calls without a known price;
 others are charged by their price, which `skep gateway explain` can show.
 
 ## Kinds
 
-| kind | what | address | key |
-|---|---|---|---|
+*Formats* are those of chats that the provider has itself: they pass as they come. The others are [translated](translation.md) into the first.
+
+| kind | what | formats | address | key |
+|---|---|---|---|---|
 """
 
 
@@ -118,8 +128,8 @@ def pages() -> dict[str, str]:
 def providers_page() -> str:
     """The kinds of providers, and how the settings name providers and models."""
     rows = "".join(
-        f"| `{each.kind}` | {each.summary} | {f'`{each.base_url}`' if each.base_url else 'must be named'} |"
-        f" {'needed' if each.needs_key else 'optional'} |\n"
+        f"| `{each.kind}` | {each.summary} | {', '.join(_FORMATS_OF[face] for face in _FORMATS_OF if face in each.paths)} |"
+        f" {f'`{each.base_url}`' if each.base_url else 'must be named'} | {'needed' if each.needs_key else 'optional'} |\n"
         for each in PROVIDERS
     )
     return _PROVIDERS + rows
@@ -236,14 +246,16 @@ def translation_page() -> str:
     """What can be said between the formats, as the tests have it."""
     sys.path.insert(0, str(REFERENCE.parent.parent))
     translations = importlib.import_module("tests.translations")
-    titles = {
-        "chat": "From OpenAI's chat completions to Anthropic's messages",
-        "messages": "From Anthropic's messages to OpenAI's chat completions",
-    }
     parts = [f"# What can be said between formats\n\n{_NOTE}{_TRANSLATION}"]
     for source, samples in translations.SAMPLES.items():
-        parts.append(f"\n## {titles[source]}\n\n| field | in the other format |\n| --- | --- |\n")
-        parts += [f"| {sample.field} | {sample.outcome} |\n" for sample in samples]
+        targets = [name for name in translations.FORMAT_NAMES if name != source]
+        parts.append(f"\n## From {FORMATS[source].title}\n\n")
+        parts.append(
+            f"| field | {' | '.join(f'in {FORMATS[name].title}' for name in targets)} |\n| --- | --- | --- |\n"
+        )
+        parts += [
+            f"| {sample.name} | {' | '.join(sample.outcome_in(target) for target in targets)} |\n" for sample in samples
+        ]
         parts.append("\nLeft out, because nothing of the answer depends on it:\n\n")
         parts += [f"- `{name}`: {reason}\n" for name, reason in FORMATS[source].hints.items()]
     return "".join(parts)
@@ -252,8 +264,9 @@ def translation_page() -> str:
 _TRANSLATION = """Where client and provider speak the same format, everything passes as it comes. Else a field is *said* in the other format,
 *left out* because nothing of the answer depends on it, or the call is *refused* with its name. Each line is a test.
 
-Answers, streams, errors and usage are translated whole in both directions. Three things are said nearly: a bound of thinking in tokens becomes
-an effort, that a tool failed is said in its result's words, and pictures from tools follow in a message of the user.
+Answers, streams, errors and usage are translated whole in every direction. Four things are said nearly: a bound of thinking in tokens becomes
+an effort, that a tool failed is said in its result's words, pictures from tools follow in a message of the user of a chat, and clients of
+responses get the thinking as its summary, if they asked for one.
 """
 
 

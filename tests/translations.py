@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from skep.gateway.translating import FormatName, UntranslatableError, translate_request
@@ -19,17 +19,25 @@ _PDF = "data:application/pdf;base64,JVBERg=="
 BASE: Mapping[FormatName, dict[str, Any]] = {
     "chat": {"model": "m", "messages": [{"role": "user", "content": "Hello"}]},
     "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]},
+    "responses": {"model": "m", "input": "Hello"},
 }
+FORMAT_NAMES: tuple[FormatName, ...] = ("chat", "messages", "responses")
 
 
 @dataclass(frozen=True)
 class Sample:
     """A field of a format, in a request that is whole but for it."""
 
-    field: str
+    name: str
     more: Mapping[str, Any]
     outcome: Outcome
-    """In the other format."""
+    """In the other formats."""
+    but: Mapping[FormatName, Outcome] = field(default_factory=dict)
+    """In which of them it is another."""
+
+    def outcome_in(self, target: FormatName) -> Outcome:
+        """What becomes of it in a format."""
+        return self.but.get(target, self.outcome)
 
 
 def _asks(content: object, role: str = "user") -> dict[str, Any]:
@@ -47,6 +55,28 @@ _USE = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
 def _result(**more: object) -> dict[str, Any]:
     block = {"type": "tool_result", "tool_use_id": "c", **more}
     return {"messages": [*_answers(content=[_USE])["messages"], {"role": "user", "content": [block]}]}
+
+
+_RESPONSES_TOOL = {"type": "function", **_FUNCTION}
+_FUNCTION_CALL = {"type": "function_call", "id": "i", "call_id": "c", "name": "f", "arguments": "{}"}
+_PNG = "data:image/png;base64,AA=="
+_PIXEL = {"type": "input_image", "image_url": _PNG}
+
+
+def _items(*items: Mapping[str, Any]) -> dict[str, Any]:
+    return {"input": [{"role": "user", "content": "Hello"}, *items]}
+
+
+def _shows(part: Mapping[str, Any]) -> dict[str, Any]:
+    return _items({"role": "user", "content": [part]})
+
+
+def _input_text(text: str) -> dict[str, Any]:
+    return {"type": "input_text", "text": text}
+
+
+def _function_output(output: object) -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": "c", "output": output}
 
 
 SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
@@ -92,7 +122,7 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
         Sample("`max_tokens`", {"max_tokens": 5}, "said"),
         Sample("`temperature`", {"temperature": 0.5}, "said"),
         Sample("`top_p`", {"top_p": 0.5}, "said"),
-        Sample("`stop`", {"stop": ["END"]}, "said"),
+        Sample("`stop`", {"stop": ["END"]}, "said", {"responses": "refused"}),
         Sample(
             "`stream`, `stream_options.include_usage`",
             {"stream": True, "stream_options": {"include_usage": True}},
@@ -133,9 +163,9 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
         Sample("`modalities`, `audio`", {"modalities": ["text", "audio"]}, "refused"),
         Sample("`prediction`", {"prediction": {"type": "content", "content": "x"}}, "refused"),
         Sample("`web_search_options`", {"web_search_options": {}}, "refused"),
-        Sample("`service_tier`: `flex`, `priority`", {"service_tier": "flex"}, "refused"),
+        Sample("`service_tier`: `flex`, `priority`", {"service_tier": "flex"}, "refused", {"responses": "said"}),
         Sample("`store`", {"store": True}, "refused"),
-        Sample("`verbosity`: other than `medium`", {"verbosity": "low"}, "refused"),
+        Sample("`verbosity`: other than `medium`", {"verbosity": "low"}, "refused", {"responses": "said"}),
         Sample("`metadata`", {"metadata": {"a": "b"}}, "left out"),
         Sample("`prompt_cache_key`, `prompt_cache_retention`", {"prompt_cache_key": "k"}, "left out"),
         Sample("`functions`, `function_call`", {"functions": [{"name": "f"}]}, "refused"),
@@ -205,7 +235,7 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
         Sample("`temperature`", {"temperature": 0.5}, "said"),
         Sample("`top_p`", {"top_p": 0.5}, "said"),
         Sample("`top_k`", {"top_k": 5}, "refused"),
-        Sample("`stop_sequences`", {"stop_sequences": ["END"]}, "said"),
+        Sample("`stop_sequences`", {"stop_sequences": ["END"]}, "said", {"responses": "refused"}),
         Sample("`stream`", {"stream": True}, "said"),
         Sample("`metadata.user_id`", {"metadata": {"user_id": "u"}}, "said"),
         Sample("`tools`: functions", {"tools": [_MESSAGES_TOOL]}, "said"),
@@ -249,12 +279,91 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
         Sample("`inference_geo`", {"inference_geo": "us"}, "refused"),
         Sample("what is not known", {"brand_new": 1}, "refused"),
     ),
+    "responses": (
+        Sample("`instructions`", {"instructions": "s"}, "said"),
+        Sample("input: system, developer", _items({"role": "developer", "content": "s"}), "said"),
+        Sample("input: texts", _items({"role": "user", "content": [_input_text("x"), _input_text("y")]}), "said"),
+        Sample("input: picture by address", _shows({"type": "input_image", "image_url": "https://x/y.png"}), "said"),
+        Sample("input: picture in base64", _shows({"type": "input_image", "image_url": _PNG}), "said"),
+        Sample("input: picture by id", _shows({"type": "input_image", "file_id": "f"}), "refused"),
+        Sample("input: picture with less detail", _shows({**_PIXEL, "detail": "low"}), "refused"),
+        Sample("input: PDF in base64", _shows({"type": "input_file", "filename": "a.pdf", "file_data": _PDF}), "said"),
+        Sample("input: file by id, by address", _shows({"type": "input_file", "file_url": "https://x"}), "refused"),
+        Sample("input: audio", _shows({"type": "input_audio", "input_audio": {}}), "refused"),
+        Sample("input: calls of functions and their results", _items(_FUNCTION_CALL, _function_output("r")), "said"),
+        Sample("input: pictures from functions", _items(_FUNCTION_CALL, _function_output([_PIXEL])), "said"),
+        Sample(
+            "input: earlier refusals",
+            _items({"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}),
+            "said",
+        ),
+        Sample("input: earlier thinking", _items({"type": "reasoning", "id": "r", "summary": []}), "left out"),
+        Sample(
+            "input: `annotations`, `logprobs`",
+            _items({"role": "assistant", "content": [{"type": "output_text", "text": "x", "annotations": []}]}),
+            "left out",
+        ),
+        Sample("input: marks for caches", _shows({**_input_text("x"), "prompt_cache_breakpoint": {}}), "left out"),
+        Sample("input: references to stored items", _items({"type": "item_reference", "id": "m"}), "refused"),
+        Sample("input: calls of other tools", _items({"type": "web_search_call", "id": "w"}), "refused"),
+        Sample("`previous_response_id`, `conversation`", {"previous_response_id": "r"}, "refused"),
+        Sample("`prompt`", {"prompt": {"id": "p"}}, "refused"),
+        Sample("`max_output_tokens`", {"max_output_tokens": 5}, "said"),
+        Sample("`temperature`", {"temperature": 0.5}, "said"),
+        Sample("`top_p`", {"top_p": 0.5}, "said"),
+        Sample("`stream`", {"stream": True}, "said"),
+        Sample("`stream_options.include_obfuscation`", {"stream_options": {"include_obfuscation": False}}, "left out"),
+        Sample("`user`, `safety_identifier`", {"safety_identifier": "u"}, "said"),
+        Sample("`tools`: functions", {"tools": [_RESPONSES_TOOL]}, "said"),
+        Sample("`tools`: `strict`", {"tools": [{**_RESPONSES_TOOL, "strict": True}]}, "said"),
+        Sample("`tools`: custom", {"tools": [{"type": "custom", "name": "c"}]}, "refused"),
+        Sample("`tools`: the provider's own", {"tools": [{"type": "web_search"}]}, "refused"),
+        Sample("`tool_choice`: `required`", {"tools": [_RESPONSES_TOOL], "tool_choice": "required"}, "said"),
+        Sample(
+            "`tool_choice`: a function",
+            {"tools": [_RESPONSES_TOOL], "tool_choice": {"type": "function", "name": "f"}},
+            "said",
+        ),
+        Sample(
+            "`tool_choice`: `allowed_tools`",
+            {"tools": [_RESPONSES_TOOL], "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}},
+            "refused",
+        ),
+        Sample("`parallel_tool_calls`", {"tools": [_RESPONSES_TOOL], "parallel_tool_calls": False}, "said"),
+        Sample("`max_tool_calls`", {"max_tool_calls": 3}, "left out"),
+        Sample(
+            "`text.format`: `json_schema`",
+            {"text": {"format": {"type": "json_schema", "name": "a", "schema": _SCHEMA}}},
+            "said",
+        ),
+        Sample(
+            "`text.format`: `json_object`",
+            {"text": {"format": {"type": "json_object"}}},
+            "said",
+            {"messages": "refused"},
+        ),
+        Sample("`text.verbosity`", {"text": {"verbosity": "low"}}, "said", {"messages": "refused"}),
+        Sample("`reasoning.effort`", {"reasoning": {"effort": "low"}}, "said"),
+        Sample("`reasoning.summary`: the answer shows it", {"reasoning": {"summary": "auto"}}, "left out"),
+        Sample("`reasoning.mode`: other than `standard`", {"reasoning": {"mode": "pro"}}, "refused"),
+        Sample("`include`: `reasoning.encrypted_content`", {"include": ["reasoning.encrypted_content"]}, "left out"),
+        Sample("`include`: anything else", {"include": ["message.output_text.logprobs"]}, "refused"),
+        Sample("`service_tier`: `flex`, `priority`", {"service_tier": "flex"}, "said", {"messages": "refused"}),
+        Sample("`store`: `false`", {"store": False}, "left out"),
+        Sample("`store`: `true`", {"store": True}, "refused"),
+        Sample("`background`", {"background": True}, "refused"),
+        Sample("`truncation`: `auto`", {"truncation": "auto"}, "refused"),
+        Sample("`context_management`", {"context_management": [{"type": "compaction"}]}, "refused"),
+        Sample("`top_logprobs`", {"top_logprobs": 2}, "refused"),
+        Sample("`metadata`", {"metadata": {"a": "b"}}, "left out"),
+        Sample("`prompt_cache_key`, `prompt_cache_options`", {"prompt_cache_key": "k"}, "left out"),
+        Sample("what is not known", {"brand_new": 1}, "refused"),
+    ),
 }
 
 
-def outcome_of(source: FormatName, sample: Sample) -> tuple[Outcome, str]:
+def outcome_of(source: FormatName, sample: Sample, target: FormatName) -> tuple[Outcome, str]:
     """What becomes of a field, and why it is refused."""
-    target: FormatName = "messages" if source == "chat" else "chat"
     try:
         written, _ = translate_request({**BASE[source], **sample.more}, source, target)
     except UntranslatableError as error:
@@ -264,12 +373,11 @@ def outcome_of(source: FormatName, sample: Sample) -> tuple[Outcome, str]:
 
 def _without(source: FormatName, sample: Sample, target: FormatName) -> dict[str, Any]:
     """The request in the other format without the field, where it stands at the top; else with nothing but texts in its messages."""
-    more = dict(sample.more)
-    if "messages" in more:
-        texts = [_plain(message) for message in more["messages"] if message["role"] in ("user", "assistant")]
-        more = {"messages": texts}
-    else:
-        more = {}
+    turns = "input" if source == "responses" else "messages"
+    more = {}
+    if turns in sample.more:
+        said = [turn for turn in sample.more[turns] if turn.get("role") in ("user", "assistant")]
+        more = {turns: [_plain(turn) for turn in said]}
     return translate_request({**BASE[source], **more}, source, target)[0]
 
 

@@ -10,14 +10,22 @@ from typing import Any
 
 import orjson
 
-from skep.fakes import content, messages_wire, wire
+from skep.fakes import content, messages_wire, responses_wire, wire
 from skep.fakes.composing import WITHOUT_CONTENT, Reply, compose, compressed
 from skep.fakes.matching import Matcher
 from skep.fakes.models import Answer, Behaviour, Price, Request, Rule, Script, Span, ToolCall, Usage
 
 _CHAT, _COMPLETIONS, _EMBEDDINGS, _MODELS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"
-_MESSAGES = "/v1/messages"
-_INPUT_OF = {_CHAT: "messages", _MESSAGES: "messages", _COMPLETIONS: "prompt", _EMBEDDINGS: "input"}
+_MESSAGES, _RESPONSES = "/v1/messages", "/v1/responses"
+_INPUT_OF = {
+    _CHAT: "messages",
+    _MESSAGES: "messages",
+    _COMPLETIONS: "prompt",
+    _EMBEDDINGS: "input",
+    _RESPONSES: "input",
+}
+_BOUNDS_OF = {_RESPONSES: ("max_output_tokens",)}
+_USUAL_BOUNDS = ("max_completion_tokens", "max_tokens")
 _DEFAULT_WORDS = 12
 _MAX_CHOICES, _MAX_DIMENSIONS = 128, 65_536
 _TIERS = ("flex", "priority")
@@ -119,6 +127,8 @@ class Provider:
         said, usage = self._said(number, request, asked, behaviour)
         if request.path == _MESSAGES:
             return self._message(number, request, said, usage, behaviour)
+        if request.path == _RESPONSES:
+            return self._response(number, request, said, usage, behaviour)
         is_chat = request.path == _CHAT
         if not request.streams:
             body = wire.chat_body(said) if is_chat else wire.completion_body(said)
@@ -134,7 +144,17 @@ class Provider:
             return _Made(self._json(number, behaviour, messages_wire.message_body(said)), usage)
         headers = self._headers(number, behaviour, "text/event-stream; charset=utf-8")
         events = (*messages_wire.message_events(said), messages_wire.STOP)
-        return _Made(Reply(behaviour.status, headers, events=events, is_anthropics=True), usage)
+        reply = Reply(behaviour.status, headers, events=events, error_event=messages_wire.message_error_event)
+        return _Made(reply, usage)
+
+    def _response(self, number: int, request: Request, said: wire.Said, usage: Usage, behaviour: Behaviour) -> _Made:
+        asked = request.json or {}
+        if not request.streams:
+            return _Made(self._json(number, behaviour, responses_wire.response_body(said, asked)), usage)
+        headers = self._headers(number, behaviour, "text/event-stream; charset=utf-8")
+        events = tuple(responses_wire.response_events(said, asked))
+        reply = Reply(behaviour.status, headers, events=events, error_event=responses_wire.response_error_event)
+        return _Made(reply, usage)
 
     def _asked(self, request: Request) -> dict[str, Any]:
         """The request's JSON, looked through as far as an answer depends on it. Raises _RefusedRequest."""
@@ -157,6 +177,7 @@ class Provider:
             ("n", 1, _MAX_CHOICES),
             ("max_tokens", 1, 2**31),
             ("max_completion_tokens", 1, 2**31),
+            ("max_output_tokens", 16, 2**31),
             ("dimensions", 1, _MAX_DIMENSIONS),
         ):
             value = request.json.get(name)
@@ -173,7 +194,8 @@ class Provider:
     ) -> tuple[wire.Said, Usage]:
         text, calls = self._words(request, asked, behaviour), self._tool_calls(number, behaviour)
         finish = behaviour.finish_reason
-        most = asked.get("max_completion_tokens") or asked.get("max_tokens")
+        bounds = _BOUNDS_OF.get(request.path, _USUAL_BOUNDS)
+        most = next((asked[name] for name in bounds if asked.get(name)), None)
         if text is not None and most is not None and behaviour.usage.output_tokens is None:
             cut = content.cut_to_tokens(text, most)
             if cut != text:
@@ -284,8 +306,8 @@ class Provider:
 
 
 def _schema(asked: dict[str, Any]) -> object:
-    """What the answer must fit, as OpenAI's API is told and as Anthropic's is; None: anything."""
-    form, config = asked.get("response_format"), asked.get("output_config")
+    """What the answer must fit, as OpenAI's APIs are told and as Anthropic's is; None: anything."""
+    form, config = asked.get("response_format"), asked.get("output_config") or asked.get("text")
     if isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"):
         schema = form.get("json_schema")
         return schema.get("schema") if isinstance(schema, dict) else {"type": "object"}

@@ -8,12 +8,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from http import HTTPStatus
 
-import orjson
-
+from skep.fakes import wire
 from skep.fakes.faults import FAULTS
-from skep.fakes.messages_wire import message_error_event
 from skep.fakes.models import End, Fault, Pause, Send, Step
-from skep.fakes.wire import error_body
 
 _BLOCK = b" " * 2**20
 _HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
@@ -29,8 +26,8 @@ class Reply:
     body: bytes = b""
     events: tuple[bytes, ...] | None = None
     """Of a stream, with the one that ends it; None when the answer is a body."""
-    is_anthropics: bool = False
-    """Whether it is in Anthropic's format, and not in OpenAI's."""
+    error_event: Callable[[str], bytes] = wire.error_event
+    """An error in its stream, with these words."""
 
     @property
     def payload(self) -> bytes:
@@ -142,10 +139,7 @@ def _error_in_stream(reply: Reply, numbers: Numbers, pace: float | None) -> list
     if reply.events is None:
         return _whole(reply, pace)
     words = "The server had an error while processing your request. Sorry about that!"
-    error = b"data: " + orjson.dumps(error_body(words, "server_error")) + b"\n\n"
-    if reply.is_anthropics:
-        error = message_error_event(words)
-    events = (*reply.events[: numbers["after_events"]], error)
+    events = (*reply.events[: numbers["after_events"]], reply.error_event(words))
     return _whole(replace(reply, events=events), pace)
 
 

@@ -184,6 +184,11 @@ def error_body(message: str, kind: str, code: str | None = None, param: str | No
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+def error_event(message: str) -> bytes:
+    """An error in a stream."""
+    return event(error_body(message, "server_error"))
+
+
 def event(value: Mapping[str, Any]) -> bytes:
     """One server-sent event."""
     return b"data: " + orjson.dumps(value) + b"\n\n"

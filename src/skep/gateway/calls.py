@@ -20,13 +20,14 @@ from skep.gateway.headers import dollars, exceeded_headers, limit_headers, to_ot
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
 from skep.gateway.metrics import count_call
 from skep.gateway.models import Model, Route
-from skep.gateway.pricing import FREE, price_of_call
+from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.translated import Spoken, Translations, why_not
 from skep.gateway.usage import UNBILLED, Billing, counted
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import (
+    CHOSEN,
     Charge,
     ContentKeeper,
     Heard,
@@ -123,6 +124,8 @@ class ModelCall:
     """What makes it."""
     has_begun: bool = False
     """Whether the client has been sent the head of its answer."""
+    events: int = 0
+    """How many events of a stream it has been sent, about: an error that ends one goes on counting there."""
     billing: Billing = UNBILLED
     """What the answer says of it: the provider charges by the tier that it served by, whatever was asked for."""
     is_stopped: bool = False
@@ -135,6 +138,8 @@ class ModelCall:
     """The request in the formats of those routes that speak another one than the client; None: all speak the client's."""
     guard: CallGuard | None = None
     """None: nobody looks through the answer."""
+    told: Sequence[tuple[bytes, bytes]] = ()
+    """Headers of the answer that say how the model was chosen."""
 
     def stop(self) -> None:
         """Break it off because the server stops."""
@@ -174,7 +179,7 @@ class ModelCall:
             known,
             model=route.model,
             include_usage=profile.takes_include_usage,
-            cap_fields=profile.text_cap_fields if known.face == "completions" else profile.cap_fields,
+            cap_fields=profile.caps_of(known.face),
             cap=cap,
         )
 
@@ -256,6 +261,11 @@ class ModelCall:
             return FREE
         if route is None or known.dear_field is not None:
             return None
+        if known.face in route.provider.profile.free_faces:
+            return FREE
+        if known.searches_at_most:
+            told = self.billing.searches
+            return price_of_ranking(route, known.searches_at_most if told is None else told)
         return price_of_call(route, self.billing.service_tier or known.service_tier, searches=known.searches)
 
     def _untold(self) -> Usage:
@@ -273,6 +283,7 @@ class ModelCall:
             (b"x-skep-model", self.model.name.encode("utf-8")),
             (b"x-skep-overhead-ms", b"%.3f" % (own * 1000)),
         ]
+        found += self.told
         if self.route is not None:
             found.append((b"x-skep-provider", self.route.provider.name.encode("utf-8")))
         if self.charge is not None and self.charge.cost_nusd is not None:
@@ -319,9 +330,10 @@ class ModelCall:
             log["input"], log["output"] = usage.input_tokens, usage.output_tokens
         if self.charge is not None:
             log["cost_nusd"] = self.charge.cost_nusd
-        if self.attempts > 1 or self.steps:
+        failures = [step for step in self.steps if step.outcome not in CHOSEN] if self.steps else []
+        if self.attempts > 1 or failures:
             log["attempts"] = self.attempts
-            log["failures"] = "; ".join(f"{step.what} {step.outcome}: {step.reason}" for step in self.steps)
+            log["failures"] = "; ".join(f"{step.what} {step.outcome}: {step.reason}" for step in failures)
 
     def _tried(self, outcome: Outcome, now: float) -> tuple[Step, ...]:
         """The way of the call: an attempt that did not fail stands at its end."""

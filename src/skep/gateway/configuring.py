@@ -8,9 +8,10 @@ from ipaddress import ip_address
 from typing import cast, get_args
 from urllib.parse import urlsplit
 
+from skep.gateway.experiments import read_experiment
 from skep.gateway.failures import FAILURES, Kind
 from skep.gateway.guarding import GuardRules, read_guard
-from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route, Strategy
+from skep.gateway.models import LOCAL_MODEL, Experiment, GatewayConfig, Model, Provider, Route, Strategy
 from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
 from skep.gateway.tables import Path, Table, Told
@@ -54,9 +55,14 @@ def read_config(
     for name, table in _told(sections, "guards", problems).items():
         guards.add(name, read_guard(name, table), everywhere=table.flag("everywhere") or False)
         table.finish()
-    models = {}
-    for name, table in _told(sections, "models", problems).items():
-        model = _model(name, table, providers, frozenset(told_providers), price_of)
+    models, experiments = {}, dict[str, str]()
+    told_models = _told(sections, "models", problems)
+    for name, table in told_models.items():
+        experiment = read_experiment(name, table, told_models)
+        if experiment is not None and experiments.setdefault(experiment.name, name) != name:
+            other = experiments[experiment.name]
+            table.problem("experiment", f"{other} has an experiment of the name {experiment.name} already")
+        model = _model(name, table, providers, frozenset(told_providers), price_of, experiment)
         guarded_by = guards.of(table)
         table.finish()
         if model is not None:
@@ -168,7 +174,12 @@ def _headers(table: Table) -> tuple[tuple[str, str], ...]:
 
 
 def _model(
-    name: str, table: Table, providers: Mapping[str, Provider], told_providers: frozenset[str], price_of: PriceOf
+    name: str,
+    table: Table,
+    providers: Mapping[str, Provider],
+    told_providers: frozenset[str],
+    price_of: PriceOf,
+    experiment: Experiment | None,
 ) -> Model | None:
     if name == LOCAL_MODEL:
         table.problem("", "this is the name of the model that is part of Skep; choose another")
@@ -196,6 +207,7 @@ def _model(
         strategy=cast("Strategy", strategy or "ordered"),
         cache_seconds=cache or 0,
         falls_back_on=frozenset(kinds),
+        experiment=experiment,
     )
 
 

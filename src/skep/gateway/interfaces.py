@@ -8,7 +8,8 @@ UsageError
 RefusedError
 └── LocalOnlyError             no route of the model stays in the house, and the call must (403)
 NotFoundError
-└── ModelNotFoundError         nobody serves a model of this name (404)
+├── ModelNotFoundError         nobody serves a model of this name (404)
+└── ResponseNotKeptError       answers are not kept, so none can be fetched (404)
 UnavailableError
 ├── OverloadedError            too many calls are under way (503)
 ├── BodiesFullError            their bodies hold as much memory as they may (503)
@@ -62,6 +63,12 @@ class ModelNotFoundError(NotFoundError):
     """There is no model named {name} here."""
 
     fix = "GET /v1/models lists them; an administrator adds one under models: in the settings."
+
+
+class ResponseNotKeptError(NotFoundError):
+    """Of responses only POST /v1/responses is served here, not {method} {address}: answers are not kept."""
+
+    fix = "Send the whole conversation with each request; what a provider has stored is had from the provider itself."
 
 
 class OverloadedError(UnavailableError):

@@ -27,6 +27,9 @@ Side = Literal["request", "answer"]
 
 Country = Literal["DE", "ES", "FR", "GB", "IT", "NL", "PL", "US"]
 
+StickyBy = Literal["key", "user", "header", "none"]
+"""What stays in one arm of an experiment: calls of one key, of one user, with one value of a header, or nothing."""
+
 LOCAL_MODEL = "local"
 """The name of the embedding model that is part of Skep."""
 
@@ -101,6 +104,29 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One of the ways in which an experiment has calls answered."""
+
+    name: str
+    weight: float = 1.0
+    """Its share among the arms."""
+    model: str | None = None
+    """Another model, whose routes answer; None: those of the model that has the experiment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Has a share of a model's calls answered in another way, so that both can be compared."""
+
+    name: str
+    arms: tuple[Arm, ...]
+    """The first is the control, which the others are compared with: the model's own routes."""
+    sticky_by: StickyBy = "key"
+    header: str = "x-skep-subject"
+    """In lower case; counts where ``sticky_by`` is ``header``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A name that clients use, and the routes behind it, in the order in which they are tried unless its strategy says another."""
 
@@ -117,6 +143,7 @@ class Model:
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
     guards: tuple[Guard, ...] = ()
     """Those that look through its calls."""
+    experiment: Experiment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

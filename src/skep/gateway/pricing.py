@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -62,6 +62,17 @@ def price_of_call(route: Route, service_tier: str | None, *, searches: bool) -> 
     return price_on_terms(price, ", ".join(terms), factor=factor, more_nusd=more) if terms else price
 
 
+def price_of_ranking(route: Route, searches: int) -> Price | None:
+    """What a call by this route costs that has documents ranked, in so many searches; None when that is not known.
+
+    Where the price of a search is known, tokens cost nothing.
+    """
+    if route.search_nusd is None:
+        return route.price
+    no_tokens = Rates(input_nusd_per_mtok=0, output_nusd_per_mtok=0)
+    return make_price(no_tokens, request_nusd=searches * route.search_nusd, terms=f"{searches} searches")
+
+
 def read_price(table: Table) -> tuple[Price | None, bool]:
     """The table's ``price``, and whether anything stands there. Input and output must be named, the parts may be."""
     inner = table.table("price")
@@ -79,30 +90,3 @@ def read_price(table: Table) -> tuple[Price | None, bool]:
         return None, True
     rates = Rates(input_nusd_per_mtok=entry, output_nusd_per_mtok=output, **parts)
     return make_price(rates, request_nusd=request or 0), True
-
-
-def dearest(prices: Iterable[Price | None]) -> Price | None:
-    """A price that is nowhere below any of the prices; None when one of them is unknown."""
-    prices = list(prices)
-    known = [price for price in prices if price is not None]
-    if len(known) < len(prices) or not known:
-        return None
-    if len(known) == 1:
-        return known[0]
-    rates = [each for price in known for each in (price.rates, *(tier.rates for tier in price.tiers))]
-
-    def most(*names: str) -> int:
-        return max(getattr(each, name) or 0 for each in rates for name in names)
-
-    entry = most("input_nusd_per_mtok", "cached_input_nusd_per_mtok", "cache_write_nusd_per_mtok")
-    output = most("output_nusd_per_mtok", "reasoning_nusd_per_mtok")
-    return make_price(
-        Rates(
-            input_nusd_per_mtok=entry,
-            output_nusd_per_mtok=output,
-            input_audio_nusd_per_mtok=max(entry, most("input_audio_nusd_per_mtok")),
-            output_audio_nusd_per_mtok=max(output, most("output_audio_nusd_per_mtok")),
-            cache_write_1h_nusd_per_mtok=max(entry, most("cache_write_1h_nusd_per_mtok")),
-        ),
-        request_nusd=max(price.request_nusd for price in known),
-    )

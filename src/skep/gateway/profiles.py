@@ -7,20 +7,31 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-Face = Literal["chat.completions", "completions", "embeddings", "messages", "messages.count_tokens"]
-"""A way of calling models, named as in its address: OpenAI's, and Anthropic's messages."""
+Face = Literal[
+    "chat.completions",
+    "completions",
+    "embeddings",
+    "messages",
+    "messages.count_tokens",
+    "responses",
+    "moderations",
+    "rerank",
+]
+"""A way of calling models, named as in its address: OpenAI's, Anthropic's messages, and what ranks documents."""
 
 COUNTING: Face = "messages.count_tokens"
 """Asks how many tokens a request would have: nobody charges for it."""
 
-_CHATS: tuple[Face, ...] = ("chat.completions", "messages")
-"""Faces that can be translated into each other."""
+_CHATS: tuple[Face, ...] = ("chat.completions", "messages", "responses")
+"""Faces that can be translated into each other; of several that a provider has, the first is taken."""
 
 _PATHS: Mapping[Face, str] = {
     "chat.completions": "/chat/completions",
     "completions": "/completions",
     "embeddings": "/embeddings",
 }
+
+_WITH_RESPONSES: Mapping[Face, str] = {**_PATHS, "responses": "/responses"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +56,8 @@ class Profile:
     """The fields that bound the output of a chat; the first is the one to set. A field that is not here may be passed over."""
     text_cap_fields: tuple[str, ...] = ("max_tokens",)
     """The same for completions."""
+    response_cap_fields: tuple[str, ...] = ("max_output_tokens",)
+    """The same for responses."""
     default_headers: tuple[tuple[bytes, bytes], ...] = ()
     """Sent where the client sends none of that name."""
     default_cap: int | None = None
@@ -53,10 +66,20 @@ class Profile:
     """Its name in the price list; None when it has none there."""
     tells_cost: bool = False
     """Whether ``usage.cost`` says what it charged, in US dollars."""
+    free_faces: tuple[Face, ...] = ()
+    """Faces that it charges nothing for."""
     service_tiers: tuple[tuple[str, Decimal], ...] = ()
     """Tiers of service whose tokens cost the same multiple of the list price for every model."""
     trace_name: str = ""
     """Its name in OpenTelemetry's conventions (``gen_ai.provider.name``); empty: that of its kind."""
+
+    def caps_of(self, face: Face) -> tuple[str, ...]:
+        """The fields that bound the output of a face; the first is the one to set."""
+        named: Mapping[Face, tuple[str, ...]] = {
+            "completions": self.text_cap_fields,
+            "responses": self.response_cap_fields,
+        }
+        return named.get(face, self.cap_fields)
 
     def face_for(self, face: Face) -> Face | None:
         """The face to call it by for a call that came by a face: the same, or one to translate into; None when it has neither."""
@@ -74,6 +97,9 @@ PROFILES: tuple[Profile, ...] = (
         price_id="openai",
         # Flex processing costs as much as the Batch API, which is half: https://developers.openai.com/api/docs/guides/flex-processing
         service_tiers=(("flex", Decimal("0.5")),),
+        paths={**_WITH_RESPONSES, "moderations": "/moderations"},
+        # https://developers.openai.com/api/docs/guides/moderation
+        free_faces=("moderations",),
     ),
     Profile(
         kind="anthropic",
@@ -100,6 +126,8 @@ PROFILES: tuple[Profile, ...] = (
         # https://learn.microsoft.com/azure/foundry/openai/how-to/flex-processing
         service_tiers=(("flex", Decimal("0.5")),),
         trace_name="azure.ai.openai",
+        # https://learn.microsoft.com/azure/foundry/openai/how-to/responses
+        paths=_WITH_RESPONSES,
     ),
     Profile(
         kind="gemini",
@@ -113,6 +141,7 @@ PROFILES: tuple[Profile, ...] = (
         kind="mistral",
         summary="Mistral",
         base_url="https://api.mistral.ai/v1",
+        paths={**_PATHS, "moderations": "/moderations"},
         takes_include_usage=False,
         price_id="mistral",
         trace_name="mistral_ai",
@@ -125,6 +154,8 @@ PROFILES: tuple[Profile, ...] = (
         # There it has more room, and the usual price: https://console.groq.com/docs/flex-processing
         service_tiers=(("flex", Decimal(1)),),
         cap_fields=("max_tokens", "max_completion_tokens"),
+        # https://console.groq.com/docs/responses-api
+        paths=_WITH_RESPONSES,
     ),
     Profile(kind="deepseek", summary="DeepSeek", base_url="https://api.deepseek.com/v1", price_id="deepseek"),
     Profile(
@@ -134,6 +165,8 @@ PROFILES: tuple[Profile, ...] = (
         price_id="x-ai",
         trace_name="x_ai",
         cap_fields=("max_tokens", "max_completion_tokens"),
+        # https://docs.x.ai/developers/model-capabilities/text/generate-text
+        paths=_WITH_RESPONSES,
     ),
     Profile(
         kind="openrouter",
@@ -142,10 +175,24 @@ PROFILES: tuple[Profile, ...] = (
         price_id="openrouter",
         tells_cost=True,
         cap_fields=("max_tokens", "max_completion_tokens"),
+        # https://openrouter.ai/docs/api/reference/responses/overview
+        paths=_WITH_RESPONSES,
     ),
-    Profile(kind="together", summary="Together AI", base_url="https://api.together.xyz/v1", price_id="together"),
     Profile(
-        kind="fireworks", summary="Fireworks", base_url="https://api.fireworks.ai/inference/v1", price_id="fireworks"
+        kind="together",
+        summary="Together AI",
+        base_url="https://api.together.xyz/v1",
+        price_id="together",
+        # https://docs.together.ai/docs/inference/responses
+        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
+    ),
+    Profile(
+        kind="fireworks",
+        summary="Fireworks",
+        base_url="https://api.fireworks.ai/inference/v1",
+        price_id="fireworks",
+        # https://docs.fireworks.ai/guides/response-api
+        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
     ),
     Profile(
         kind="cerebras",
@@ -154,13 +201,22 @@ PROFILES: tuple[Profile, ...] = (
         price_id="cerebras",
         cap_fields=("max_tokens", "max_completion_tokens"),
     ),
-    Profile(kind="ollama", summary="Ollama on this machine", base_url="http://127.0.0.1:11434/v1", needs_key=False),
+    Profile(
+        kind="ollama",
+        summary="Ollama on this machine",
+        base_url="http://127.0.0.1:11434/v1",
+        needs_key=False,
+        # https://docs.ollama.com/api/openai-compatibility
+        paths=_WITH_RESPONSES,
+    ),
     Profile(
         kind="vllm",
         summary="vLLM on this machine",
         base_url="http://127.0.0.1:8000/v1",
         needs_key=False,
         cap_fields=("max_tokens", "max_completion_tokens"),
+        # https://docs.vllm.ai/en/stable/serving/online_serving.html
+        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
     ),
     Profile(
         kind="llama_cpp",
@@ -169,10 +225,17 @@ PROFILES: tuple[Profile, ...] = (
         needs_key=False,
         cap_fields=("max_tokens", "n_predict"),
         text_cap_fields=("max_tokens", "n_predict"),
+        # https://github.com/ggml-org/llama.cpp/tree/master/tools/server
+        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
     ),
     # https://lmstudio.ai/docs/api/openai-api
     Profile(
-        kind="lm_studio", summary="LM Studio on this machine", base_url="http://127.0.0.1:1234/v1", needs_key=False
+        kind="lm_studio",
+        summary="LM Studio on this machine",
+        base_url="http://127.0.0.1:1234/v1",
+        needs_key=False,
+        # https://lmstudio.ai/blog/lmstudio-v0.3.29
+        paths=_WITH_RESPONSES,
     ),
     # https://jan.ai/docs/local-api
     Profile(kind="jan", summary="Jan on this machine", base_url="http://127.0.0.1:1337/v1"),
@@ -191,12 +254,35 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.portkey.ai/v1",
         key_header="x-portkey-api-key",
         key_prefix="",
+        paths=_WITH_RESPONSES,
+    ),
+    # https://docs.cohere.com/reference/rerank
+    Profile(
+        kind="cohere",
+        summary="Cohere, which ranks documents",
+        base_url="https://api.cohere.com/v2",
+        paths={"rerank": "/rerank"},
+    ),
+    # https://api.jina.ai/redoc
+    Profile(
+        kind="jina",
+        summary="Jina, which ranks documents and makes embeddings",
+        base_url="https://api.jina.ai/v1",
+        paths={"embeddings": "/embeddings", "rerank": "/rerank"},
+    ),
+    # https://docs.voyageai.com/reference/reranker-api
+    Profile(
+        kind="voyage",
+        summary="Voyage, which ranks documents and makes embeddings",
+        base_url="https://api.voyageai.com/v1",
+        paths={"embeddings": "/embeddings", "rerank": "/rerank"},
     ),
     Profile(
         kind="openai_compatible",
         summary="anything else that speaks OpenAI's API, at the address in base_url",
         base_url=None,
         needs_key=False,
+        paths={**_PATHS, "moderations": "/moderations", "rerank": "/rerank"},
     ),
 )
 """Every kind of provider; the one list."""

@@ -25,6 +25,7 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.models import Route
 from skep.gateway.profiles import Face
+from skep.gateway.ranking import read_ranking
 from skep.gateway.streaming import Tally, error_event, tally_of
 from skep.gateway.translated import Spoken
 from skep.gateway.translating import AnswerStrangeError, Translator
@@ -95,7 +96,7 @@ async def _answer_stopped(call: ModelCall, watch: ClientWatch) -> None:
         call.notes.headers += call.headers()
         raise error
     if call.known.stream and not watch.is_gone:
-        last = _cost_comment(call) + error_event(call.known.face, error)
+        last = _cost_comment(call) + error_event(call.known.face, error, call.events)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 await call.send({"type": "http.response.body", "body": last})
@@ -157,7 +158,7 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
         reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
         raise AttemptFailedError(Failure("malformed", reason, 200, usage=counted(len(call.known.body), 0)))
     try:
-        usage, error, billing = (read_message if known.face == "messages" else read_answer)(answer.body)
+        usage, error, billing = _READERS.get(known.face, read_answer)(answer.body)
     except AnswerUnreadableError as unreadable:
         raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
     if error:
@@ -167,6 +168,10 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
     if spoken is not None:
         answer = _Translated(answer.status, answer.headers, _translated(spoken, answer.body, usage))
     return answer, usage, billing
+
+
+_READERS = {"messages": read_message, "rerank": read_ranking}
+"""What reads whole answers by the faces that have others than OpenAI's."""
 
 
 @dataclass(slots=True)
@@ -359,6 +364,7 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
             await _end_early(call, watch, tally, error)
             return
         if body:
+            call.events += body.count(b"\n\n")
             if call.heard is not None:
                 call.heard.add(body)
             await _to_client(call, watch, {"type": "http.response.body", "body": body, "more_body": True})
@@ -401,7 +407,7 @@ async def _break_off(call: ModelCall, watch: ClientWatch, tally: Tally, failure:
     took_ms = round((time.monotonic() - call.attempt_began) * 1000, 1)
     call.steps.append(Step(route.name, failure.kind, failure.reason, took_ms))
     shown = failed_error(Failure("interrupted", failure.reason), provider=route.provider.name, model=call.model.name)
-    await _end_broken(call, watch, tally, error_event(call.known.face, shown))
+    await _end_broken(call, watch, tally, error_event(call.known.face, shown, call.events))
 
 
 async def _end_broken(call: ModelCall, watch: ClientWatch, tally: Tally, last: bytes) -> None:
@@ -422,7 +428,7 @@ async def _end_blocked(call: ModelCall, watch: ClientWatch, tally: Tally, blocke
     """A guard ends the stream: an error event, and never ``[DONE]``."""
     assert call.guard is not None, "it has blocked"
     _settle_stream(call, tally, "content_filter")
-    last = error_event(call.known.face, call.guard.refusal(blocked, "answer"))
+    last = error_event(call.known.face, call.guard.refusal(blocked, "answer"), call.events)
     body = blocked.passed + _cost_comment(call) + last
     await _to_client(call, watch, {"type": "http.response.body", "body": body})
 
@@ -430,7 +436,7 @@ async def _end_blocked(call: ModelCall, watch: ClientWatch, tally: Tally, blocke
 async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> None:
     last, done = b"", opened.tally.done_event or b""
     if opened.translator is not None:
-        last, done = opened.translator.end()
+        last, done = opened.translator.end(done)
     if opened.guard is not None:
         try:
             last, done = opened.guard.feed(last) + opened.guard.end(), opened.guard.feed(done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, rea
 from skep.gateway.naming import Names, unescaped
 from skep.gateway.pricing import LISTED_TIERS
 from skep.gateway.profiles import COUNTING, Face
+from skep.gateway.ranking import ranking_bounds
+from skep.gateway.response_requests import PLAIN, RESPONSE_KEYS, STORED_TOKENS, response_terms, response_user
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
 
 PICTURE_TOKENS = 20_000
@@ -25,8 +27,9 @@ TOOLS_TOKENS = 1_000
 """What a provider puts before the tools, in its own words, and counts: Anthropic's table has up to 530
 (https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing)."""
 
-_MESSAGES = ("messages", COUNTING)
-_WITHOUT_OUTPUT = ("embeddings", COUNTING)
+_WITHOUT_OUTPUT = ("embeddings", "moderations", "rerank", COUNTING)
+_COUNTED: Mapping[Face, tuple[str, ...]] = {"embeddings": ("input",), "rerank": ("documents",)}
+"""The lists of which it matters how many elements they have."""
 
 _MOST_TOKENS = 1 << 40
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
@@ -53,6 +56,12 @@ _KEYS = (
     *("service_tier", "web_search_options", *_DEAR),
 )
 """What we go by. Some providers (those in Go) read ``Max_Tokens`` as ``max_tokens`` too, and the last one counts there."""
+
+_KEYS_OF: Mapping[Face, tuple[str, ...]] = {
+    "responses": (*_KEYS, *RESPONSE_KEYS),
+    "rerank": (*_KEYS, "query", "documents"),
+}
+"""The same where it is more."""
 
 
 @dataclass(slots=True)
@@ -82,6 +91,10 @@ class Known:
     """Whether it has the web searched."""
     dear_field: str | None
     """The field because of which nobody here knows what the call costs; None: there is none."""
+    searches_at_most: int
+    """How many searches it may be billed as, where documents are ranked; else 0."""
+    does_more: bool
+    """Whether the provider does more than to answer what the request says: it has tools of its own, or goes on from what it has stored."""
     spans: Mapping[str, Span] | None
     """Where values stand, as far as that was found out."""
 
@@ -98,14 +111,15 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
     """
     names = Names(body)
     quick = is_quick(body) if quick is None else quick
+    keys = _KEYS_OF.get(face, _KEYS)
     try:
-        values, spans = _whole_body(body, names) if quick else _large_body(face, body)
+        values, spans = _whole_body(body, keys, names) if quick else _large_body(face, body, keys)
     except DuplicateKeyError as error:
         raise RequestInvalidError(reason=f"the body says {error.key} twice", param=error.key) from error
     except NestedTooDeepError as error:
         raise RequestInvalidError(reason="the body is nested too deep", param=None) from error
     for key in values:
-        if not (key.isascii() and key.islower()) and key not in _KEYS and key.casefold() in _KEYS:
+        if not (key.isascii() and key.islower()) and key not in keys and key.casefold() in keys:
             raise RequestInvalidError(reason=f"the body writes {key.casefold()} in another case", param=key.casefold())
     model = values.get("model")
     if not isinstance(model, str) or not model:
@@ -118,6 +132,11 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
     plain = unescaped(body)
     named = names if plain is body else Names(plain)
     choices, output = _output(face, values)
+    terms = response_terms(values, body, plain, named) if face == "responses" else PLAIN
+    bound, searches = 0 if face == COUNTING else _input_tokens(face, named, values, len(body)), 0
+    if face == "rerank":
+        bound, searches = ranking_bounds(values, len(body))
+        bound += PICTURE_TOKENS * named.count(b'"image"')
     return Known(
         face=face,
         body=body,
@@ -126,31 +145,33 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
         stream=stream,
         output_tokens=output,
         choices=choices,
-        user=_user(_metadata(values) if face in _MESSAGES else values),
+        user=_user(_USERS[face](values) if face in _USERS else values),
         wants_usage=stream and _wants_usage(values),
-        input_tokens_at_most=0 if face == COUNTING else _input_tokens(face, named, values, len(body)),
+        input_tokens_at_most=bound if terms.stored_field is None else bound + STORED_TOKENS,
         keeps_an_hour=named.count(b'"1h"') > 0,
         has_audio="audio" in values or named.count(b'"input_audio"') > 0,
         service_tier=_service_tier(values),
         searches=values.get("web_search_options") is not None,
-        dear_field=_dear_in_messages(values, named) if face == "messages" else _dear(values),
+        dear_field=_dear_in_messages(values, named) if face == "messages" else _dear(values) or terms.dear_field,
+        searches_at_most=searches,
+        does_more=terms != PLAIN,
         spans=spans,
     )
 
 
-def _whole_body(body: bytes, names: Names) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
+def _whole_body(body: bytes, keys: Sequence[str], names: Names) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
     try:
         values = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestInvalidError(reason=f"the body is not JSON ({error})", param=None) from error
     if not isinstance(values, dict):
         raise RequestInvalidError(reason="the body must be a JSON object", param=None)
-    return values, check_keys(body, values, _KEYS, names)
+    return values, check_keys(body, values, keys, names)
 
 
-def _large_body(face: Face, body: bytes) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
+def _large_body(face: Face, body: bytes, keys: Sequence[str]) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
     try:
-        found = read_top_level(body, _KEYS, count_of=("input",) if face == "embeddings" else ("prompt",))
+        found = read_top_level(body, keys, count_of=_COUNTED.get(face, ("prompt",)))
     except BodyUnreadableError as error:
         raise RequestInvalidError(
             reason=f"the body is not a JSON object that can be read ({error})", param=None
@@ -167,7 +188,7 @@ def adapted(known: Known, *, model: str, include_usage: bool, cap_fields: Sequen
     changes: dict[str, bytes] = {}
     if model != known.model:
         changes["model"] = orjson.dumps(model)
-    if known.stream and include_usage and not known.wants_usage:
+    if known.stream and include_usage and not known.wants_usage and known.face != "responses":
         options = known.values.get("stream_options")
         if isinstance(options, dict):
             # The client's own options stay, in their order; this small object alone is written anew.
@@ -207,6 +228,14 @@ def _metadata(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Where Anthropic's requests name the user."""
     metadata = values.get("metadata")
     return {"user": metadata.get("user_id")} if isinstance(metadata, dict) else {}
+
+
+_USERS: Mapping[Face, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    "messages": _metadata,
+    COUNTING: _metadata,
+    "responses": response_user,
+}
+"""Where a face names the user, if not under that name."""
 
 
 def _dear(values: Mapping[str, Any]) -> str | None:

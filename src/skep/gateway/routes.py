@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from typing import Literal
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,6 +17,7 @@ from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAll
 from skep.errors import SkepError, UnavailableError
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.caching import cache_endpoints
+from skep.gateway.experiment_routes import experiment_endpoints
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
@@ -30,6 +32,7 @@ from skep.gateway.interfaces import (
     ProviderTimeoutError,
     RequestInvalidError,
     RequestUntranslatableError,
+    ResponseNotKeptError,
     RoutesBusyError,
 )
 from skep.gateway.profiles import COUNTING, Face
@@ -158,6 +161,7 @@ def gateway_endpoints(
 
     return (
         *_faces(gateway, tracer),
+        *(_not_kept(method) for method in ("GET", "POST", "DELETE")),
         Endpoint(
             method="GET",
             path="/v1/models",
@@ -189,6 +193,7 @@ def gateway_endpoints(
             answer=StatusObject,
         ),
         *cache_endpoints(database),
+        *experiment_endpoints(lambda: gateway().config, database),
     )
 
 
@@ -234,6 +239,9 @@ def _faces(gateway: Callable[[], Gateway], tracer: Tracer | None) -> tuple[Endpo
             "Say how many tokens a request for /v1/messages would have",
             "Asked of the model's provider where that can be; else an estimate, with the header `x-skep-estimated: true`.",
         ),
+        _face(gateway, tracer, "responses", "/v1/responses", "Let a model answer, as a response", _RESPONSES),
+        _face(gateway, tracer, "moderations", "/v1/moderations", "Let a model say whether texts or pictures do harm"),
+        _face(gateway, tracer, "rerank", "/v1/rerank", "Let a model rank documents by a query", _RANKING),
     )
 
 
@@ -241,6 +249,35 @@ _AS_OPENAI = (
     "Takes and gives what OpenAI's API does at this address; what Skep does not know passes through"
     " untouched. With `stream: true` the answer is a stream of server-sent events."
 )
+
+_RANKING = (
+    "Takes and gives what the model's provider does at this address (Cohere, Jina, Voyage, vLLM and others differ a little); it passes"
+    " through untouched. It is charged by searches where the settings have their price (`search_usd`), else by tokens."
+)
+
+_RESPONSES = (
+    f"{_AS_OPENAI} Answers are not kept here: `background` is refused, and what goes on from what the provider has stored"
+    " (`previous_response_id`, `conversation`) is reserved for as if it filled the model's context."
+)
+
+
+def _not_kept(method: Literal["GET", "POST", "DELETE"]) -> Endpoint:
+    async def handle(call: Call) -> ASGIApp:
+        address = f"/v1/responses/{call.path('response')}"
+        raise ResponseNotKeptError(method=method, address=address[:_LONGEST_ADDRESS])
+
+    return Endpoint(
+        method=method,
+        path="/v1/responses/{response:path}",
+        caller="member",
+        takes_keyless=True,
+        handle=handle,
+        summary="Refused: answers are not kept",
+        errors=(ResponseNotKeptError, AddressLimitError, MeterUnavailableError),
+    )
+
+
+_LONGEST_ADDRESS = 200
 
 
 def _face(

@@ -31,6 +31,9 @@ _OPERATIONS: dict[Face, str] = {
     "embeddings": "embeddings",
     "messages": "chat",
     "messages.count_tokens": "count_tokens",
+    "responses": "chat",
+    "moderations": "moderation",
+    "rerank": "rerank",
 }
 
 _PORTS = {"http": 80, "https": 443}

@@ -12,9 +12,9 @@ from skep.errors import SkepError
 from skep.gateway.events import DONE, data_of
 from skep.gateway.failures import Failure, classify_told
 from skep.gateway.profiles import Face
-from skep.gateway.usage import UNBILLED, MessagesUsage, billing_of, output_bytes, usage_of
+from skep.gateway.usage import UNBILLED, MessagesUsage, billing_of, delta_bytes, output_bytes, usage_of
 from skep.spend import Usage
-from skep.web import anthropic_error_bytes, openai_error_bytes
+from skep.web import anthropic_error_bytes, openai_error_bytes, response_error_bytes
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 
@@ -124,8 +124,63 @@ _MORE = b"event: content_block_delta"
 """Nearly all events; nothing is learned from them but their size."""
 
 
+class ResponsesTally(Tally):
+    """The same for a stream of OpenAI's responses, which ends with the whole response and its usage."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(hides_usage=False)
+
+    @override
+    def passing(self, events: Iterable[bytes]) -> list[bytes]:
+        passed = []
+        for event in events:
+            if self.done_event is not None or self.failure is not None:
+                break
+            data = data_of(event)
+            if data is not None and data.strip() == DONE:
+                # Some say it after the response, which is the end. Alone it ends nothing.
+                continue
+            if data is not None and _PART.match(event) is None:
+                self._note(event, data)
+            if self.done_event is None:
+                passed.append(event)
+                size = 0 if data is None else delta_bytes(data)
+                if size:
+                    self.pieces += 1
+                    self.output_bytes += size
+        return passed
+
+    def _note(self, event: bytes, data: bytes) -> None:
+        try:
+            values = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return
+        kind = values.get("type") if isinstance(values, dict) else None
+        if kind == "error":
+            # Some put it into the event itself, others into an object of its own.
+            told = values.get("error") or {"code": values.get("code"), "message": values.get("message")}
+            self.failure = _failure_of(told)
+        elif kind in ("response.completed", "response.incomplete", "response.failed"):
+            response = values.get("response")
+            response = response if isinstance(response, dict) else {}
+            self.usage = usage_of(response.get("usage"))
+            self.billing = billing_of(response)
+            if kind == "response.failed":
+                self.failure = _failure_of(response.get("error") or "it failed")
+            else:
+                self.done_event = event
+
+
+_PART = re.compile(rb"event: response\.[a-z_.]+\.(?:delta|done|added)\r?\n")
+"""Nearly all events; nothing is learned from them but their size."""
+
+
 def tally_of(face: Face, *, hides_usage: bool) -> Tally:
     """What reads the streams that come by a face of a provider."""
+    if face == "responses":
+        return ResponsesTally()
     return MessagesTally() if face == "messages" else Tally(hides_usage=hides_usage)
 
 
@@ -135,14 +190,18 @@ def _told_failure(data: bytes) -> Failure | None:
     except orjson.JSONDecodeError:
         return None
     error = values.get("error") if isinstance(values, dict) else None
-    if not error:
-        return None
+    return _failure_of(error) if error else None
+
+
+def _failure_of(error: object) -> Failure:
     failure = classify_told(error)
     return Failure("interrupted", failure.reason) if failure.kind == "server_error" else failure
 
 
-def error_event(face: Face, error: SkepError) -> bytes:
-    """An event with an error in the shape of a face: clients raise it."""
+def error_event(face: Face, error: SkepError, number: int) -> bytes:
+    """An event with an error in the shape of a face: clients raise it. ``number``: that of the event, where events are counted."""
+    if face == "responses":
+        return b"event: error\ndata: " + response_error_bytes(error, number) + b"\n\n"
     if face == "messages":
         return b"event: error\ndata: " + anthropic_error_bytes(error) + b"\n\n"
     return b"data: " + openai_error_bytes(error) + b"\n\n"

@@ -32,7 +32,7 @@ from skep.gateway.translating import (
 MOST_VALUES = 100_000
 """A body with more values is not translated: reading so many objects would hold up everybody else."""
 
-_FORMATS: Mapping[Face, FormatName] = {"chat.completions": "chat", "messages": "messages"}
+_FORMATS: Mapping[Face, FormatName] = {"chat.completions": "chat", "messages": "messages", "responses": "responses"}
 """By the faces that can be translated into each other."""
 
 NO_FACE = UntranslatableError("this address", "none of its providers has it, nor one that it can be translated into")
@@ -118,7 +118,8 @@ def _one(known: Known, values: dict[str, object], face: Face) -> Spoken | Untran
     except UntranslatableError as error:
         return error
     # Each provider has a word of its own for the bound, and some refuse any other: `adapted` says it.
-    written.pop("max_completion_tokens", None)
+    for name in ("max_completion_tokens", "max_output_tokens"):
+        written.pop(name, None)
     body = orjson.dumps(written)
     said = replace(known, face=face, body=body, values=written, wants_usage=False, spans=None)
     return Spoken(said, wanted, known.face)

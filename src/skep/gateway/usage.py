@@ -26,6 +26,8 @@ _TEXTS = re.compile(
 )
 """Runs without a backslash are taken whole: a choice at each byte takes four times as long, and this runs in the loop."""
 
+_DELTAS = re.compile(rb'"delta"[ ]?:[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
+
 _In = tuple[tuple[str, str], ...]
 """Where a part may stand: the name of the object inside the usage, and the name in it; the former empty: in the usage itself."""
 
@@ -36,6 +38,7 @@ _CACHED: _In = (
 )
 _WRITTEN: _In = (
     ("prompt_tokens_details", "cache_write_tokens"),
+    ("input_tokens_details", "cache_write_tokens"),
     ("prompt_tokens_details", "cache_creation_tokens"),
 )
 _WRITTEN_1H: _In = (
@@ -60,6 +63,8 @@ class Billing:
     """The tier that it was served by."""
     cost_nusd: int | None = None
     """What it charged, by ``usage.cost``; in US dollars only with providers of which that is known (`Profile.tells_cost`)."""
+    searches: int | None = None
+    """How many searches it bills, where documents were ranked."""
 
 
 UNBILLED = Billing()
@@ -208,6 +213,11 @@ def counted(input_bytes: int, output_bytes: int, pieces: int = 0) -> Usage:
 def output_bytes(text: bytes) -> int:
     """How many bytes of answers stand in an event or a body, as they are written in JSON."""
     return sum(len(found) for found in _TEXTS.findall(text))
+
+
+def delta_bytes(text: bytes) -> int:
+    """The same for an event of OpenAI's responses, which say everything again once it is whole: only what is new counts."""
+    return sum(len(found) for found in _DELTAS.findall(text))
 
 
 def _at_end(body: bytes) -> Mapping[str, Any] | None:

@@ -16,6 +16,7 @@ from skep.web.openai_errors import (
     openai_error_bytes,
     openai_error_headers,
     openai_status,
+    response_error_bytes,
     span_text,
 )
 
@@ -40,5 +41,6 @@ __all__ = [
     "openai_error_bytes",
     "openai_error_headers",
     "openai_status",
+    "response_error_bytes",
     "span_text",
 ]

@@ -55,17 +55,30 @@ def openai_status(error: SkepError) -> int:
 
 def openai_error_bytes(error: SkepError) -> bytes:
     """The body of the answer, and the data of an event that ends a stream."""
+    return orjson.dumps({"error": _told(error)})
+
+
+def response_error_bytes(error: SkepError, number: int) -> bytes:
+    """The data of the event that ends a stream of a response, the ``number``-th of its events, counted from 0.
+
+    OpenAI's reference has it in the event itself; its own API puts it into an object, and its clients raise only that.
+    """
+    told = _told(error)
+    event = {"type": "error", "sequence_number": number, "code": told["code"], "message": told["message"]}
+    return orjson.dumps({**event, "param": told["param"], "error": told})
+
+
+def _told(error: SkepError) -> dict[str, str | None]:
     status = error.http_status
     usual = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
     param = error.fields.get("param")
-    told = {
+    return {
         "message": _plain(str(error)),
         "type": _TYPES.get(HTTPStatus(status), usual),
         "param": param if isinstance(param, str) else None,
         "code": _CODES.get(error.code, error.code),
         "fix": _plain(error.fix_text),
     }
-    return orjson.dumps({"error": told})
 
 
 def openai_error_headers(error: SkepError) -> dict[str, str]:

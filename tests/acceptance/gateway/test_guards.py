@@ -289,6 +289,32 @@ def test_anthropics_client_too(served: Server, kind: str, streams: bool) -> None
     got_no_value(served, model)
 
 
+@chats
+@pytest.mark.parametrize("streams", [False, True])
+def test_responses_too(served: Server, kind: str, streams: bool) -> None:
+    model = f"{kind}-stream" if streams else kind
+    tools: Any = [{"type": "function", "name": "pay", "description": f"Ask {EMAIL}", "parameters": {"type": "object"}}]
+    asked: Any = {
+        "model": model,
+        "input": QUESTION,
+        "instructions": f"Serve {EMAIL}.",
+        "tools": tools,
+        "max_output_tokens": 50,
+    }
+    with served.gpt() as client:
+        if streams:
+            with client.responses.stream(**asked) as opened:
+                deltas = [each.delta for each in opened if each.type == "response.output_text.delta"]
+                found: Any = opened.get_final_response()
+            assert "".join(deltas) == RESTORED
+        else:
+            found = client.responses.create(**asked)
+    assert found.output_text == RESTORED
+    (call,) = [item for item in found.output if item.type == "function_call"]
+    assert json.loads(call.arguments) == {"to": EMAIL, "card": CARD}
+    got_no_value(served, model)
+
+
 def test_completions_and_embeddings(served: Server) -> None:
     with served.gpt() as client:
         assert client.completions.create(model="complete", prompt=f"{EMAIL} {CARD}").choices[0].text == RESTORED

@@ -174,6 +174,41 @@ def test_a_stream_says_what_a_body_says(path: str, with_usage: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("then", "status"),
+    [
+        ("{text: One two three}", "completed"),
+        ("{text: One two three, finish_reason: length}", "incomplete"),
+        ("{refusal: No., usage: {output_tokens: 9, reasoning_tokens: 5}}", "completed"),
+        ("{text: Look., tool_calls: [{name: f, arguments: {a: 1}}, {name: g, arguments: {}}]}", "completed"),
+    ],
+)
+def test_a_streamed_response_says_what_a_whole_one_says(then: str, status: str) -> None:
+    asked: dict[str, Any] = {"instructions": "Be kind.", "temperature": 0.5}
+    whole = body_of(provider(f"otherwise: {then}").answer(ask("/v1/responses", **asked)))
+    streamed = sent(provider(f"otherwise: {then}").answer(ask("/v1/responses", **asked, stream=True)))
+    events = [json.loads(line[6:]) for line in streamed.split(b"\n") if line.startswith(b"data: ")]
+    assert (whole["status"], whole["instructions"], whole["temperature"]) == (status, "Be kind.", 0.5)
+    assert events[-1]["type"] == f"response.{status}"
+    # The bodies of the two requests differ by what asks for a stream, and so does what went in.
+    assert {**events[-1]["response"], "usage": None} == {**whole, "usage": None}
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    pieces = "".join(event["delta"] for event in events if event["type"].endswith(".delta"))
+    parts = [part for item in whole["output"] for part in item.get("content", [item])]
+    assert pieces == "".join(
+        str(part.get("text") or part.get("refusal") or part.get("arguments") or "") for part in parts
+    )
+
+
+def test_a_response_is_no_longer_than_16_tokens_or_more() -> None:
+    one = provider("otherwise: {words: 100}")
+    cut = body_of(one.answer(ask("/v1/responses", max_output_tokens=16)))
+    assert (cut["status"], cut["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+    assert cut["usage"]["output_tokens"] == 16
+    refused = body_of(one.answer(ask("/v1/responses", max_output_tokens=15)))
+    assert refused["error"]["param"] == "max_output_tokens"
+
+
+@pytest.mark.parametrize(
     ("request_", "status", "code", "words"),
     [
         (ask("/v1/nowhere"), 404, None, "Invalid URL (POST /v1/nowhere)"),

@@ -156,16 +156,31 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+_USUAL = {"chat.completions", "completions", "embeddings"}
+_WITH_RESPONSES = ("azure_openai", "groq", "xai", "openrouter", "ollama", "lm_studio", "portkey")
+_WITH_BOTH = ("together", "fireworks", "vllm", "llama_cpp")
+_MORE = {
+    **{kind: {"responses"} for kind in _WITH_RESPONSES},
+    **{kind: {"responses", "rerank"} for kind in _WITH_BOTH},
+    "openai": {"responses", "moderations"},
+    "mistral": {"moderations"},
+    "openai_compatible": {"moderations", "rerank"},
+}
+_FACES = {
+    "anthropic": {"messages", "messages.count_tokens"},
+    "gpt4all": {"chat.completions", "completions"},
+    "cohere": {"rerank"},
+    "jina": {"embeddings", "rerank"},
+    "voyage": {"embeddings", "rerank"},
+}
+
+
 def test_profiles_are_complete_and_different() -> None:
     by_kind = profiles_by_kind()
     assert len(by_kind) == len(PROFILES)
     for profile in PROFILES:
         assert profile.base_url is None or (profile.base_url.startswith("http") and not profile.base_url.endswith("/"))
-        faces = {
-            "anthropic": {"messages", "messages.count_tokens"},
-            "gpt4all": {"chat.completions", "completions"},
-        }
-        assert set(profile.paths) == faces.get(profile.kind, {"chat.completions", "completions", "embeddings"})
+        assert set(profile.paths) == _FACES.get(profile.kind, _USUAL | _MORE.get(profile.kind, set()))
     with pytest.raises(ValueError, match="same kind"):
         profiles_by_kind((Profile(kind="a", summary="", base_url=None), Profile(kind="a", summary="", base_url=None)))
 

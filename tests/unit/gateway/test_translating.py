@@ -22,7 +22,7 @@ from skep.gateway.translating import (
 )
 from skep.gateway.usage import messages_usage_of
 from skep.spend import Usage
-from tests.translations import SAMPLES, Sample, outcome_of
+from tests.translations import FORMAT_NAMES, SAMPLES, Sample, outcome_of
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 CLAUDE_CODE: dict[str, Any] = {
@@ -413,10 +413,19 @@ def test_calls_that_are_told_in_turns_cannot_be_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "sample"), [(source, sample) for source, samples in SAMPLES.items() for sample in samples]
+    ("source", "target", "sample"),
+    [
+        (source, target, sample)
+        for source, samples in SAMPLES.items()
+        for target in FORMAT_NAMES
+        for sample in samples
+        if target != source
+    ],
 )
-def test_each_field_is_said_left_out_or_refused_as_the_reference_says(source: FormatName, sample: Sample) -> None:
-    outcome, reason = outcome_of(source, sample)
-    assert outcome == sample.outcome, reason
+def test_each_field_is_said_left_out_or_refused_as_the_reference_says(
+    source: FormatName, target: FormatName, sample: Sample
+) -> None:
+    outcome, reason = outcome_of(source, sample, target)
+    assert outcome == sample.outcome_in(target), reason
     if outcome == "refused":
         assert ": " in reason

@@ -16,6 +16,7 @@ from skep.gateway.usage import (
     Billing,
     billing_of,
     counted,
+    delta_bytes,
     output_bytes,
     read_answer,
     usage_of,
@@ -267,3 +268,74 @@ def test_an_error_ends_a_stream_of_messages(kind: str, failure: str) -> None:
 def test_no_event_of_messages_upsets_it(data: bytes) -> None:
     event = b"event: message_delta\ndata: " + data.replace(b"\n", b"").replace(b"\r", b"") + b"\n\n"
     assert tally_of("messages", hides_usage=False).passing([event]) in ([event], [])
+
+
+def response(kind: str, **values: Any) -> bytes:
+    return named(f"response.{kind}", response={"id": "r", "error": None, "usage": None, **values})
+
+
+TOLD = {
+    "input_tokens": 10,
+    "input_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2},
+    "output_tokens": 9,
+    "output_tokens_details": {"reasoning_tokens": 4},
+    "total_tokens": 19,
+}
+PIECE = named("response.output_text.delta", delta="eight888", logprobs=[])
+AGAIN = named("response.output_text.done", text="eight888eight888")
+RESPONDED = Usage(10, cached_input_tokens=3, cache_write_tokens=2, output_tokens=9, reasoning_tokens=4)
+
+
+@pytest.mark.parametrize("kind", ["completed", "incomplete"])
+def test_a_stream_of_a_response_is_counted_to_its_end(kind: str) -> None:
+    tally = tally_of("responses", hides_usage=True)
+    begun, last = response("created"), response(kind, usage=TOLD, service_tier="flex")
+    events = [begun, PIECE, b": note\n\n", PIECE, AGAIN]
+    assert tally.passing(events) == events
+    # What is said again when it is whole is not counted again.
+    assert (tally.usage, tally.pieces, tally.output_bytes) == (None, 2, 16)
+    assert tally.passing([last, b"data: [DONE]\n\n", PIECE]) == []
+    assert (tally.done_event, tally.failure) == (last, None)
+    assert (tally.usage, tally.billing) == (RESPONDED, Billing("flex"))
+
+
+def test_nothing_else_ends_a_response_well() -> None:
+    tally = tally_of("responses", hides_usage=False)
+    assert tally.passing([response("created"), PIECE, b"data: [DONE]\n\n"]) == [response("created"), PIECE]
+    assert (tally.done_event, tally.failure) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("event", "failure", "usage"),
+    [
+        (named("error", code="overloaded_error", message="no", param=None), "rate_limited", None),
+        (named("error", error={"code": "context_length_exceeded", "message": "no"}), "context_too_long", None),
+        (named("error", code=None, message=None), "interrupted", None),
+        (response("failed", error={"code": "server_error", "message": "no"}, usage=TOLD), "interrupted", RESPONDED),
+        (response("failed"), "interrupted", None),
+        (named("response.failed", response=7), "interrupted", None),
+    ],
+)
+def test_an_error_ends_a_response(event: bytes, failure: str, usage: Usage | None) -> None:
+    tally = tally_of("responses", hides_usage=False)
+    assert tally.passing([PIECE, event, PIECE]) == [PIECE, event]
+    assert tally.failure is not None
+    assert (tally.failure.kind, tally.done_event, tally.usage) == (failure, None, usage)
+
+
+@given(st.sampled_from(["response.completed", "response.failed", "error", "x"]), st.binary(max_size=80))
+def test_no_event_of_a_response_upsets_it(name: str, data: bytes) -> None:
+    event = b"event: %b\ndata: %b\n\n" % (name.encode(), data.replace(b"\n", b"").replace(b"\r", b""))
+    assert tally_of("responses", hides_usage=False).passing([event]) in ([event], [])
+
+
+@given(st.text(), st.text())
+def test_what_is_new_in_a_response_counts_as_it_is_written_in_json(text: str, other: str) -> None:
+    assert delta_bytes(orjson.dumps({"type": "x", "delta": text, "text": other})) == len(orjson.dumps(text)) - 2
+
+
+def test_a_whole_response_tells_its_usage_and_its_failure() -> None:
+    whole: dict[str, Any] = {"id": "r", "error": None, "output": [], "service_tier": "default", "usage": TOLD}
+    assert read_answer(orjson.dumps(whole)) == (RESPONDED, None, Billing("default"))
+    failed = {**whole, "status": "failed", "error": {"code": "server_error", "message": "no"}}
+    assert read_answer(orjson.dumps(failed))[:2] == (RESPONDED, failed["error"])

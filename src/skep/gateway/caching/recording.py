@@ -18,7 +18,7 @@ COST_COMMENT = b": x-skep-cost-usd "
 _MISS = (b"x-skep-cache", b"miss")
 
 
-_CUT = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"(?:length|max_tokens)"')
+_CUT = re.compile(rb'"(?:finish_reason|stop_reason|reason)"\s*:\s*"(?:length|max_tokens|max_output_tokens)"')
 """How an answer says that it is not whole, because it came to its bound."""
 
 

@@ -45,7 +45,7 @@ class AnswerCache:
         ``seed`` is the model's `seed_of`.
         """
         # What the provider is to store, or answers with a tool of its own, does more than to answer.
-        if len(known.body) > MOST_REQUEST_BYTES or known.values.get("store") or known.searches:
+        if len(known.body) > MOST_REQUEST_BYTES or known.values.get("store") or known.searches or known.does_more:
             return None
         wish = read_wish(headers)
         if not wish.keeps:

@@ -203,7 +203,7 @@ def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
 
     def change(text: str, place: Place) -> str:
         if plan.injections and place.key in _SAID_IN.get(place.top, ()):
-            heard.append((place.element if place.top == "messages" else -1, text))
+            heard.append((place.element, text))
         return plan.change(text, found)[0]
 
     roles: dict[int, str] = {}

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import orjson
 
-from skep.gateway.translating.interfaces import AnswerStrangeError, UntranslatableError, Values, Wanted
+from skep.gateway.translating.interfaces import AnswerStrangeError, Values, Wanted
 from skep.gateway.translating.models import (
     Answer,
     Conversation,
@@ -29,6 +29,7 @@ from skep.gateway.translating.models import (
     Turn,
 )
 from skep.gateway.translating.reading import Fields
+from skep.gateway.translating.sharing import said_in_chat
 from skep.gateway.usage import usage_of
 from skep.spend import Usage
 
@@ -217,7 +218,7 @@ def _image(part: Fields) -> Image:
     inner.finish()
     if not url.startswith("data:"):
         return Image(url=url)
-    media_type, data = _data(inner, "url", url)
+    media_type, data = inline_data(inner, "url", url)
     return Image(media_type, data)
 
 
@@ -228,7 +229,7 @@ def _file(part: Fields) -> Document:
     if "file_data" not in inner:
         inner.finish()
         raise inner.refuse("file_data", "is missing")
-    media_type, data = _data(inner, "file_data", inner.need("file_data", str))
+    media_type, data = inline_data(inner, "file_data", inner.need("file_data", str))
     name = inner.get("filename", str)
     inner.finish()
     if media_type != "application/pdf":
@@ -236,7 +237,8 @@ def _file(part: Fields) -> Document:
     return Document(data, name)
 
 
-def _data(fields: Fields, name: str, url: str) -> tuple[str, str]:
+def inline_data(fields: Fields, name: str, url: str) -> tuple[str, str]:
+    """The media type of an address that holds its bytes, and those in base64."""
     head, comma, data = url.partition(",")
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):
         raise fields.refuse(name, "must be an address, or data: with a media type and base64")
@@ -300,9 +302,7 @@ def _shape(fields: Fields) -> Shape | None:
 
 def write_request(conversation: Conversation) -> Values:
     """See `Format`."""
-    if conversation.source != "chat":
-        for name in conversation.only:
-            raise UntranslatableError(name, "cannot be said in OpenAI's format")
+    others = said_in_chat(conversation)
     values: Values = {"model": conversation.model, "messages": list(_messages(conversation.turns))}
     choice, said = conversation.tool_choice, values.update
     if conversation.tools:
@@ -315,7 +315,7 @@ def write_request(conversation: Conversation) -> Values:
     if conversation.shape is not None:
         schema = {"name": conversation.shape.name, "schema": conversation.shape.schema, "strict": True}
         said(response_format={"type": "json_schema", "json_schema": schema})
-    effort = _effort(conversation.reasoning)
+    effort = effort_of(conversation.reasoning)
     plain = {
         "reasoning_effort": effort,
         "max_completion_tokens": conversation.max_tokens,
@@ -327,10 +327,11 @@ def write_request(conversation: Conversation) -> Values:
         "stream_options": {"include_usage": True} if conversation.stream and conversation.wants_usage else None,
     }
     values.update({name: value for name, value in plain.items() if value is not None})
-    return {**values, **(conversation.only if conversation.source == "chat" else {})}
+    return {**values, **others}
 
 
-def _effort(reasoning: Reasoning) -> str | None:
+def effort_of(reasoning: Reasoning) -> str | None:
+    """How much the model shall think, in OpenAI's words."""
     if reasoning.mode == "off":
         return "none"
     if reasoning.effort is not None:
@@ -349,7 +350,7 @@ def _messages(turns: Iterable[Turn]) -> Iterator[Values]:
         rest: list[Part] = []
         for part in turn.parts:
             if isinstance(part, ToolResult):
-                yield {"role": "tool", "tool_call_id": part.id, "content": _result(part)}
+                yield {"role": "tool", "tool_call_id": part.id, "content": result_text(part)}
                 pictures = [each for each in part.parts if isinstance(each, Image)]
                 # A tool's message has only text: what it shows follows, as the client's own words would.
                 rest += [Text(f"Pictures from the tool call {part.id}:"), *pictures] if pictures else []
@@ -358,7 +359,8 @@ def _messages(turns: Iterable[Turn]) -> Iterator[Values]:
             yield {"role": turn.role, "content": _content(rest)}
 
 
-def _result(result: ToolResult) -> str:
+def result_text(result: ToolResult) -> str:
+    """What a tool gave back, as text."""
     text = "\n".join(part.text for part in result.parts if isinstance(part, Text))
     # There is no field for it; most results that are errors say so themselves.
     return f"Error: {text}" if result.is_error and text[:5].lower() != "error" else text

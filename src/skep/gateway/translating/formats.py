@@ -7,12 +7,13 @@ from typing import Any
 
 import orjson
 
-from skep.gateway.events import data_of, name_of
-from skep.gateway.translating import chat, messages
+from skep.gateway.events import DONE, data_of, name_of
+from skep.gateway.translating import chat, messages, responses, responses_answers
 from skep.gateway.translating.chat_streams import ChatReader, ChatWriter
 from skep.gateway.translating.interfaces import AnswerStrangeError, Format, Values, Wanted
 from skep.gateway.translating.messages_streams import MessagesReader, MessagesWriter
 from skep.gateway.translating.models import FormatName
+from skep.gateway.translating.responses_streams import ResponsesReader, ResponsesWriter
 
 FORMATS: Mapping[FormatName, Format] = {
     each.name: each
@@ -41,6 +42,18 @@ FORMATS: Mapping[FormatName, Format] = {
             write_error=messages.write_error,
             hints=messages.HINTS,
         ),
+        Format(
+            name="responses",
+            title="OpenAI's responses",
+            read_request=responses.read_request,
+            write_request=responses.write_request,
+            read_answer=responses_answers.read_answer,
+            write_answer=responses_answers.write_answer,
+            read_stream=ResponsesReader,
+            write_stream=ResponsesWriter,
+            write_error=chat.write_error,
+            hints=responses.HINTS,
+        ),
     )
 }
 
@@ -48,8 +61,9 @@ FORMATS: Mapping[FormatName, Format] = {
 def translate_request(values: Mapping[str, Any], source: FormatName, target: FormatName) -> tuple[Values, Wanted]:
     """A request in another format, and what it says about the answer. Raises UntranslatableError, which names the field."""
     conversation = FORMATS[source].read_request(values)
-    thinks = conversation.reasoning.mode in ("adaptive", "budget") or source == "chat"
-    return FORMATS[target].write_request(conversation), Wanted(conversation.wants_usage, thinks)
+    asked = values if source == "responses" else {}
+    wanted = Wanted(conversation.wants_usage, conversation.shows_thinking, asked=asked)
+    return FORMATS[target].write_request(conversation), wanted
 
 
 def translate_answer(body: bytes, source: FormatName, target: FormatName, wanted: Wanted) -> bytes:
@@ -79,9 +93,11 @@ class Translator:
         """What the events say, in the other format. Raises AnswerStrangeError when one of them says nothing that can be read."""
         return b"".join([self._one(event) for event in events])
 
-    def end(self) -> tuple[bytes, bytes]:
-        """What is still to be said of a stream that ended well, and the event that ends it."""
-        return self._writer.end()
+    def end(self, event: bytes = b"") -> tuple[bytes, bytes]:
+        """What is still to be said of a stream that ended well with an event, and the one that ends it in the other format."""
+        said = b"" if (data_of(event) or DONE).strip() == DONE else self._one(event)
+        last, end = self._writer.end()
+        return said + last, end
 
     def _one(self, event: bytes) -> bytes:
         data = data_of(event)

@@ -7,7 +7,7 @@ AnswerStrangeError is about a provider.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from skep.gateway.translating.models import Answer, Conversation, Delta, FormatName
@@ -55,6 +55,8 @@ class Wanted:
     thinking: bool = True
     created: int = 0
     """Seconds since 1970."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """The client's request, where its format repeats it in the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from skep.spend import Usage
 
-FormatName = Literal["chat", "messages"]
-"""A wire format: OpenAI's chat completions, Anthropic's messages."""
+FormatName = Literal["chat", "messages", "responses"]
+"""A wire format: OpenAI's chat completions, Anthropic's messages, OpenAI's responses."""
 
 Role = Literal["system", "developer", "user", "assistant"]
 Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
@@ -143,6 +143,8 @@ class Conversation:
     stream: bool = False
     wants_usage: bool = False
     """Whether a stream shall tell its usage where that must be asked for."""
+    shows_thinking: bool = True
+    """Whether the client is to see what the model thinks."""
     source: FormatName = "chat"
     """The format it was read from."""
     only: Mapping[str, Any] = field(default_factory=dict)

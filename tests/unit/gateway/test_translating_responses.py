@@ -1,0 +1,478 @@
+"""OpenAI's responses from and into the other formats: requests, answers, and every event of a stream in its order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skep.fakes.models import ToolCall
+from skep.fakes.models import Usage as FakeUsage
+from skep.fakes.responses_wire import response_body, response_events
+from skep.fakes.wire import Said, chat_body, chat_events
+from skep.gateway.translating import (
+    FORMATS,
+    AnswerStrangeError,
+    FormatName,
+    Translator,
+    UntranslatableError,
+    Wanted,
+    translate_answer,
+    translate_request,
+)
+from tests.unit.gateway.test_translating import CLAUDE_CODE, SCHEMA
+
+FUNCTION = {"type": "function", "name": "weather", "parameters": SCHEMA}
+CODEX: dict[str, Any] = {
+    "model": "smart",
+    "instructions": "You are a tool.",
+    "input": [
+        {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Be brief."}]},
+        {"role": "user", "content": [{"type": "input_text", "text": "Weather?"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
+        {
+            "type": "message",
+            "id": "msg_1",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "I look.", "annotations": [], "logprobs": []}],
+        },
+        {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "weather", "arguments": '{"n": 1.50}'},
+        {"type": "function_call", "call_id": "b", "name": "weather", "arguments": "", "status": "completed"},
+        {"type": "function_call_output", "call_id": "a", "output": "21"},
+        {"type": "function_call_output", "call_id": "b", "output": [{"type": "input_text", "text": "no station"}]},
+        {"role": "user", "content": "And?"},
+    ],
+    "tools": [{**FUNCTION, "description": "d", "strict": False}],
+    "tool_choice": "auto",
+    "parallel_tool_calls": False,
+    "reasoning": {"effort": "medium", "summary": "auto"},
+    "text": {"verbosity": "medium", "format": {"type": "json_schema", "name": "x", "schema": SCHEMA, "strict": True}},
+    "include": ["reasoning.encrypted_content"],
+    "prompt_cache_key": "k",
+    "store": False,
+    "stream": True,
+    "max_output_tokens": 500,
+    "safety_identifier": "u",
+}
+
+
+def _call(name: str, arguments: str) -> dict[str, Any]:
+    return {"id": name, "type": "function", "function": {"name": "weather", "arguments": arguments}}
+
+
+def test_what_codex_sends_as_a_chat() -> None:
+    written, wanted = translate_request(CODEX, "responses", "chat")
+    assert (wanted.thinking, wanted.asked) == (True, CODEX)
+    assert orjson.loads(orjson.dumps(written)) == {
+        "model": "smart",
+        "messages": [
+            {"role": "system", "content": "You are a tool."},
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": "Weather?"},
+            {
+                "role": "assistant",
+                "content": "I look.",
+                "tool_calls": [_call("a", '{"n": 1.50}'), _call("b", "{}")],
+            },
+            {"role": "tool", "tool_call_id": "a", "content": "21"},
+            {"role": "tool", "tool_call_id": "b", "content": "no station"},
+            {"role": "user", "content": "And?"},
+        ],
+        "tools": [
+            {
+                "type": "function",
+                "function": {"name": "weather", "description": "d", "parameters": SCHEMA, "strict": False},
+            }
+        ],
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA, "strict": True}},
+        "reasoning_effort": "medium",
+        "max_completion_tokens": 500,
+        "user": "u",
+        "stream": True,
+    }
+
+
+def test_what_codex_sends_as_messages() -> None:
+    written, _ = translate_request(CODEX, "responses", "messages")
+    body = orjson.dumps(written)
+    assert b'"input":{"n": 1.50}' in body
+    told = orjson.loads(body)
+    assert told["system"] == [{"type": "text", "text": "You are a tool."}, {"type": "text", "text": "Be brief."}]
+    assert [(turn["role"], turn["content"]) for turn in told["messages"]] == [
+        ("user", "Weather?"),
+        (
+            "assistant",
+            [
+                {"type": "text", "text": "I look."},
+                {"type": "tool_use", "id": "a", "name": "weather", "input": {"n": 1.5}},
+                {"type": "tool_use", "id": "b", "name": "weather", "input": {}},
+            ],
+        ),
+        (
+            "user",
+            [
+                {"type": "tool_result", "tool_use_id": "a", "content": "21"},
+                {"type": "tool_result", "tool_use_id": "b", "content": "no station"},
+                {"type": "text", "text": "And?"},
+            ],
+        ),
+    ]
+    assert told["thinking"] == {"type": "adaptive"}
+    assert told["output_config"] == {"effort": "medium", "format": {"type": "json_schema", "schema": SCHEMA}}
+    assert (told["max_tokens"], told["metadata"], told["stream"]) == (500, {"user_id": "u"}, True)
+
+
+def test_what_claude_code_sends_as_a_response() -> None:
+    asked = {name: value for name, value in CLAUDE_CODE.items() if name != "stop_sequences"}
+    written, _ = translate_request(asked, "messages", "responses")
+    assert orjson.loads(orjson.dumps(written)) == {
+        "model": "smart",
+        "input": [
+            {
+                "role": "system",
+                "content": [
+                    {"type": "input_text", "text": "You are a tool."},
+                    {"type": "input_text", "text": "Be brief."},
+                ],
+            },
+            {"role": "user", "content": "Weather?"},
+            {"role": "assistant", "content": "I look."},
+            {"type": "function_call", "call_id": "a", "name": "weather", "arguments": '{"city":"Berlin"}'},
+            {"type": "function_call", "call_id": "b", "name": "weather", "arguments": '{"city":"Bonn"}'},
+            {"type": "function_call_output", "call_id": "a", "output": "21"},
+            {"type": "function_call_output", "call_id": "b", "output": "Error: no station"},
+            {"role": "user", "content": "And?"},
+        ],
+        "store": False,
+        "tools": [{**FUNCTION, "description": "d", "strict": False}],
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "reasoning": {"effort": "medium", "summary": "auto"},
+        "max_output_tokens": 32000,
+        "user": "u",
+        "stream": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"previous_response_id": "r"}, "previous_response_id"),
+        ({"input": [{"id": "msg_1"}]}, "input.0.type"),
+        ({"input": 7}, "input"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
+            "input.0.content.0.file_id",
+        ),
+        ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input.0.content.0.type"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:x"}]}]},
+            "input.0.content.0.image_url",
+        ),
+        (
+            {"input": [{"role": "assistant", "content": [{"type": "input_image", "image_url": "https://x"}]}]},
+            "input.0.content",
+        ),
+        ({"input": [{"type": "function_call", "call_id": "a", "name": "f", "arguments": "[1]"}]}, "input.0.arguments"),
+        ({"input": [{"type": "function_call", "call_id": "a", "name": "f", "namespace": "n"}]}, "input.0.namespace"),
+        ({"tools": [{**FUNCTION, "defer_loading": True}]}, "tools.0.defer_loading"),
+        ({"tool_choice": {"type": "mcp", "server_label": "x"}}, "tool_choice.type"),
+        ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
+        ({"text": {"new": 1}}, "text.new"),
+        ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
+        ({"include": ["web_search_call.action.sources"]}, "include"),
+    ],
+)
+@pytest.mark.parametrize("target", ["chat", "messages"])
+def test_what_cannot_be_said_is_named(target: FormatName, more: Mapping[str, Any], field: str) -> None:
+    with pytest.raises(UntranslatableError) as raised:
+        translate_request({"model": "m", "input": "x", **more}, "responses", target)
+    assert raised.value.field == field
+
+
+WORDS = st.text(min_size=1, max_size=8)
+NAMES = st.text("abc_", min_size=1, max_size=6)
+TEXT = WORDS.map(lambda text: {"type": "input_text", "text": text})
+IMAGE = st.sampled_from(["https://x/y", "data:image/png;base64,AA=="]).map(
+    lambda url: {"type": "input_image", "image_url": url, "detail": "auto"}
+)
+USER = (WORDS | st.lists(TEXT | IMAGE, min_size=2, max_size=3)).map(lambda said: {"role": "user", "content": said})
+ASSISTANT = WORDS.map(lambda said: {"role": "assistant", "content": said})
+CALL = st.builds(
+    lambda call, name, number: {
+        "type": "function_call",
+        "call_id": call,
+        "name": name,
+        "arguments": orjson.dumps({"n": number}).decode(),
+    },
+    NAMES,
+    NAMES,
+    st.integers(-5, 5),
+)
+OUTPUT = st.builds(lambda call, text: {"type": "function_call_output", "call_id": call, "output": text}, NAMES, WORDS)
+SPOKEN = st.tuples(ASSISTANT, st.lists(CALL, max_size=2), USER | OUTPUT).map(lambda said: [said[0], *said[1], said[2]])
+"""What the model says and calls, and what is said after that."""
+
+RESPONSES = st.fixed_dictionaries(
+    {
+        "model": NAMES,
+        "input": st.tuples(USER, st.lists(SPOKEN, max_size=3)).map(lambda said: [said[0], *itertools.chain(*said[1])]),
+        "store": st.just(False),
+    },
+    optional={
+        "max_output_tokens": st.integers(1, 9),
+        "temperature": st.floats(0, 1),
+        "top_p": st.floats(0, 1),
+        "user": WORDS,
+        "stream": st.just(True),
+        "tools": st.just([{**FUNCTION, "strict": False}]),
+        "tool_choice": st.sampled_from(["auto", "required", "none", {"type": "function", "name": "weather"}]),
+        "reasoning": st.sampled_from([{"effort": "low", "summary": "auto"}, {"effort": "none"}]),
+        "service_tier": st.just("flex"),
+        "text": st.sampled_from(
+            [
+                {"verbosity": "low"},
+                {"format": {"type": "json_object"}},
+                {"verbosity": "high", "format": {"type": "json_schema", "name": "x", "schema": SCHEMA, "strict": True}},
+            ]
+        ),
+    },
+)
+
+
+@given(RESPONSES)
+def test_a_request_read_and_written_again_says_the_same(values: dict[str, Any]) -> None:
+    written = FORMATS["responses"].write_request(FORMATS["responses"].read_request(values))
+    assert orjson.loads(orjson.dumps(written)) == values
+
+
+@given(RESPONSES)
+def test_a_request_says_the_same_after_a_way_through_a_chat(values: dict[str, Any]) -> None:
+    if values.get("text") == {"format": {"type": "json_object"}}:
+        # Of a chat it cannot be said to others, so it would not come back.
+        values = {name: value for name, value in values.items() if name != "text"}
+    there, _ = translate_request(values, "responses", "chat")
+    back, _ = translate_request(orjson.loads(orjson.dumps(there)), "chat", "responses")
+    assert orjson.loads(orjson.dumps(back)) == values
+
+
+USAGE = FakeUsage(100, 20, cached_input_tokens=40, reasoning_tokens=5)
+
+
+def _said(**more: Any) -> Said:
+    told: dict[str, Any] = {
+        "model": "m",
+        "id": "1",
+        "created": 5,
+        "usage": USAGE,
+        "text": "Hi you",
+        "pieces": ("Hi", " you"),
+    }
+    return Said(**{**told, **more})
+
+
+CALLS = (ToolCall("f", '{"a":1}', "c1"), ToolCall("g", "{}", "c2"))
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "reason"),
+    [
+        (_said(), "completed", None),
+        (_said(finish_reason="length"), "incomplete", "max_output_tokens"),
+        (_said(finish_reason="content_filter"), "incomplete", "content_filter"),
+        (_said(text=None, pieces=(), tool_calls=CALLS, finish_reason="tool_calls"), "completed", None),
+        (_said(text=None, pieces=(), refusal="no"), "completed", None),
+    ],
+)
+def test_a_chat_as_a_response_is_the_same_whole_and_streamed(said: Said, status: str, reason: str | None) -> None:
+    asked = {"model": "smart", "input": "x", "metadata": {"a": "b"}, "tools": [FUNCTION], "temperature": 0.5}
+    wanted = Wanted(created=5, asked=asked)
+    whole = orjson.loads(translate_answer(orjson.dumps(chat_body(said)), "chat", "responses", wanted))
+    assert (whole["status"], whole["incomplete_details"]) == (status, reason and {"reason": reason})
+    assert (whole["metadata"], whole["tools"], whole["temperature"], whole["store"]) == (
+        {"a": "b"},
+        [FUNCTION],
+        0.5,
+        False,
+    )
+    assert whole["usage"] == {
+        "input_tokens": 100,
+        "input_tokens_details": {"cached_tokens": 40, "cache_write_tokens": 0},
+        "output_tokens": 20,
+        "output_tokens_details": {"reasoning_tokens": 5},
+        "total_tokens": 120,
+    }
+    events = _streamed("chat", "responses", chat_events(said, with_usage=True), wanted)
+    assert events[-1]["response"] == whole
+    assert events[-1]["type"] == f"response.{status}"
+    _follow_each_other(events)
+
+
+def _streamed(source: FormatName, target: FormatName, events: Any, wanted: Wanted) -> list[dict[str, Any]]:
+    translator = Translator(source, target, wanted)
+    given = list(events)
+    ends = given.pop() if source == "responses" else b""
+    said = translator.feed(given) + b"".join(translator.end(ends))
+    return [
+        orjson.loads(line[6:]) for line in said.split(b"\n") if line.startswith(b"data: ") and line != b"data: [DONE]"
+    ]
+
+
+def _follow_each_other(events: list[dict[str, Any]]) -> None:
+    """Each event has its number, each item and part begins before it ends, and what is told whole is what was told in pieces."""
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
+    output = events[-1]["response"]["output"]
+    for place, item in enumerate(output):
+        mine = [event for event in events if event.get("output_index") == place]
+        assert (mine[0]["type"], mine[-1]["type"]) == ("response.output_item.added", "response.output_item.done")
+        assert mine[-1]["item"] == item
+        assert {event["item_id"] for event in mine if "item_id" in event} <= {item["id"]}
+        pieces = "".join(event["delta"] for event in mine if event["type"].endswith(".delta"))
+        if item["type"] == "function_call":
+            assert pieces == item["arguments"] == mine[-2]["arguments"]
+        else:
+            parts = item["content"] if item["type"] == "message" else item["summary"]
+            assert pieces == "".join(part.get("text") or part.get("refusal") for part in parts)
+            assert sum(event["type"].endswith("part.added") for event in mine) == len(parts)
+            assert sum(event["type"].endswith("part.done") for event in mine) == len(parts)
+
+
+def test_thinking_is_a_summary_for_those_who_asked() -> None:
+    answer = {
+        "id": "c",
+        "model": "m",
+        "choices": [{"message": {"content": "Hi", "reasoning_content": "Hm"}, "finish_reason": "stop"}],
+    }
+    body = orjson.dumps(answer)
+    shown = orjson.loads(translate_answer(body, "chat", "responses", Wanted()))["output"]
+    assert [item["type"] for item in shown] == ["reasoning", "message"]
+    assert shown[0]["summary"] == [{"type": "summary_text", "text": "Hm"}]
+    hidden = orjson.loads(translate_answer(body, "chat", "responses", Wanted(thinking=False)))["output"]
+    assert [item["type"] for item in hidden] == ["message"]
+    chunks = [
+        {"id": "c", "choices": [{"delta": {"reasoning_content": "H"}}]},
+        {"choices": [{"delta": {"reasoning_content": "m"}}]},
+        {"choices": [{"delta": {"content": "Hi"}}]},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+    ]
+    given = [b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks]
+    events = _streamed("chat", "responses", given, Wanted())
+    assert events[-1]["response"]["output"] == shown
+    _follow_each_other(events)
+    events = _streamed("chat", "responses", given, Wanted(thinking=False))
+    assert events[-1]["response"]["output"] == hidden
+
+
+def test_calls_that_are_told_in_turns_stay_apart() -> None:
+    def piece(index: int, arguments: str, **more: object) -> bytes:
+        call = {"index": index, **more, "function": {"name": f"f{index}", "arguments": arguments}}
+        return b"data: " + orjson.dumps({"id": "c", "choices": [{"delta": {"tool_calls": [call]}}]}) + b"\n\n"
+
+    given = [piece(0, "", id="a"), piece(1, '{"x"', id="b"), piece(0, '{"y":1'), piece(1, ":2}"), piece(0, "}")]
+    events = _streamed("chat", "responses", given, Wanted())
+    _follow_each_other(events)
+    calls = [(item["call_id"], item["arguments"]) for item in events[-1]["response"]["output"]]
+    assert calls == [("a", '{"y":1}'), ("b", '{"x":2}')]
+
+
+@pytest.mark.parametrize("target", ["chat", "messages"])
+@pytest.mark.parametrize(
+    "said", [_said(), _said(tool_calls=CALLS, finish_reason="tool_calls"), _said(finish_reason="length")]
+)
+def test_a_response_in_another_format_is_the_same_whole_and_streamed(target: FormatName, said: Said) -> None:
+    whole = translate_answer(orjson.dumps(response_body(said, {})), "responses", target, Wanted())
+    back = orjson.loads(translate_answer(whole, target, "responses", Wanted()))
+    assert [item["type"] for item in back["output"]] == ["message", *["function_call"] * len(said.tool_calls)]
+    assert back["output"][0]["content"][0]["text"] == "Hi you"
+    assert [(item["call_id"], item["arguments"]) for item in back["output"][1:]] == [
+        (call.id, call.arguments) for call in said.tool_calls
+    ]
+    assert (back["usage"]["total_tokens"], back["usage"]["input_tokens_details"]["cached_tokens"]) == (120, 40)
+    assert back["status"] == ("incomplete" if said.finish_reason == "length" else "completed")
+    translator = Translator("responses", target, Wanted())
+    *given, ends = response_events(said, {})
+    text = translator.feed(given) + b"".join(translator.end(ends))
+    events = [event + b"\n\n" for event in text.split(b"\n\n") if event]
+    returned = Translator(target, "responses", Wanted())
+    came = returned.feed([event for event in events if b"[DONE]" not in event]) + b"".join(returned.end())
+    final = orjson.loads(came.strip().split(b"\n")[-1].removeprefix(b"data: "))["response"]
+    assert [item.get("arguments") for item in final["output"]] == [item.get("arguments") for item in back["output"]]
+    assert (final["output"][0]["content"], final["usage"], final["status"]) == (
+        back["output"][0]["content"],
+        back["usage"],
+        back["status"],
+    )
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        None,
+        [7],
+        [{"type": "web_search_call"}],
+        [{"type": "message"}],
+        [{"type": "function_call", "call_id": "a", "name": "f", "arguments": "[1]"}],
+        [{"type": "function_call", "call_id": "a", "name": "f", "arguments": "{"}],
+    ],
+)
+def test_a_strange_response(output: object) -> None:
+    with pytest.raises(AnswerStrangeError):
+        translate_answer(orjson.dumps({"output": output}), "responses", "chat", Wanted())
+
+
+def _named(kind: str, **more: object) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), orjson.dumps({"type": kind, **more}))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        _named("error", code="c", message="boom"),
+        _named("error", error={"code": "c", "message": "boom"}),
+        _named("response.failed", response={"error": {"code": "c", "message": "boom"}}),
+    ],
+)
+@pytest.mark.parametrize("target", ["chat", "messages"])
+def test_an_error_in_a_stream_is_told(event: bytes, target: FormatName) -> None:
+    told = Translator("responses", target, Wanted()).feed([event])
+    assert orjson.loads(told.partition(b"data: ")[2])["error"]["message"] == "boom"
+
+
+@pytest.mark.parametrize("source", ["chat", "messages"])
+def test_an_error_in_a_stream_is_told_to_clients_of_responses(source: FormatName) -> None:
+    error = {"error": {"message": "boom", "code": "c", "type": "c"}}
+    event = b"data: " + orjson.dumps(error if source == "chat" else {"type": "error", **error}) + b"\n\n"
+    told = orjson.loads(Translator(source, "responses", Wanted()).feed([event]).partition(b"data: ")[2])
+    assert (told["type"], told["message"], told["error"]["message"], told["sequence_number"]) == (
+        "error",
+        "boom",
+        "boom",
+        0,
+    )
+
+
+def test_arguments_that_come_only_whole_are_not_lost() -> None:
+    item = {"type": "function_call", "call_id": "a", "name": "f", "arguments": '{"x":1}'}
+    given = [
+        _named("response.created", response={"id": "r", "model": "m"}),
+        _named("response.output_item.added", output_index=0, item={**item, "arguments": ""}),
+        _named("response.output_item.done", output_index=0, item=item),
+        _named("response.completed", response={"status": "completed"}),
+    ]
+    (chunk,) = (event for event in _streamed("responses", "chat", given, Wanted()) if '{"x":1}' in str(event))
+    assert chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] == '{"x":1}'
+
+
+@pytest.mark.parametrize("event", [b"data: 3\n\n", _named("response.output_item.added", item={"type": "mcp_call"})])
+def test_an_event_that_cannot_be_read(event: bytes) -> None:
+    with pytest.raises(AnswerStrangeError):
+        Translator("responses", "chat", Wanted()).feed([event])
