@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -212,7 +212,10 @@ def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
         for element, text in heard:
             if roles.get(element) not in _TRUSTED_ROLES and is_injection(guard, text):
                 found.count(Finding(0, len(text), "injection", guard))
-    return known if body is known.body else read_request(known.face, body)
+    if body is known.body:
+        return known
+    # What was said about the request, and does not stand in it, stays.
+    return replace(read_request(known.face, body), asked=known.asked, output_tokens=known.output_tokens)
 
 
 def _guarded_answer(body: bytes, plan: Plan, found: Findings) -> bytes:
