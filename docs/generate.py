@@ -35,7 +35,7 @@ _WIDTH = "100"
 _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
-    "gateway": ("status", "explain", "reload", "clear-cache"),
+    "gateway": ("status", "explain", "experiment", "reload", "clear-cache"),
     "cost": ("report",),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
@@ -71,7 +71,8 @@ stays in the house; by its address, if not said), `connect_timeout_seconds` (5),
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
 stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
-`interrupted`. The name `local` is taken by the embedding model that is part of Skep.
+`interrupted`. `experiment` has a share of its calls answered [by another model](../how-to/compare-models.md). The name `local` is taken by the embedding model
+that is part of Skep.
 
 **A route** has `provider`, `model` (the provider's name for it), `weight` (1; its share, where routes are taken by weight), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), for streams
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60), and `formats`: in which formats alone chats with it are asked for there, some of `chat`,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import typer
 
 from skep.cli.asking import ask_server
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
-from skep.spend import Ledger, explanation_lines
+from skep.spend import Ledger, explanation_lines, parse_since, usd_text
 from skep.terminal import Terminal
 
 _EXAMPLES = """\
@@ -31,6 +32,13 @@ _RELOAD_EXAMPLES = """\
 Examples:
   skep gateway reload
   skep gateway reload --json
+"""
+
+_EXPERIMENT_EXAMPLES = """\
+\b
+Examples:
+  skep gateway experiment cheaper
+  skep gateway experiment cheaper --since 24h --json
 """
 
 _CLEAR_EXAMPLES = """\
@@ -93,6 +101,30 @@ def reload(
     terminal.result(answer, lambda: "\n".join(_reloaded(answer)))
 
 
+@gateway_app.command("experiment", epilog=_EXPERIMENT_EXAMPLES)
+def experiment(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name in the settings.")],
+    since: Annotated[
+        datetime,
+        typer.Option("--since", metavar="WHEN", parser=parse_since, help="A span such as 7d, 24h or 90m, or a date."),
+    ] = "7d",  # type: ignore[assignment]  # typer parses it
+    until: Annotated[
+        datetime | None,
+        typer.Option("--until", metavar="WHEN", parser=parse_since, help="The same; default: now."),
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare the arms of an experiment: failures, cost and times of the project's calls, with intervals of 95 %."""
+    terminal = Terminal(json=json)
+    span = {"since": since.isoformat()} | ({} if until is None else {"until": until.isoformat()})
+    path = f"/api/v1/gateway/experiments/{quote(name, safe='')}?{urlencode(span)}"
+    answer = ask_server(settings_for(context, terminal, config, data_dir), path)
+    terminal.result(answer, lambda: "\n".join(_compared(answer)))
+
+
 @gateway_app.command("clear-cache", epilog=_CLEAR_EXAMPLES)
 def clear_cache(
     context: typer.Context,
@@ -114,6 +146,37 @@ def clear_cache(
     settings = settings_for(context, terminal, config, data_dir)
     answer = ask_server(settings, "/api/v1/gateway/cache/clear", method="POST", body=body)
     terminal.result(answer, lambda: f"cleared: {', '.join(answer['cleared'])}")
+
+
+def _compared(answer: dict[str, Any]) -> Iterator[str]:
+    for arm in answer["arms"]:
+        cached = f", {arm['cached']} more from the cache" if arm["cached"] else ""
+        yield f"{arm['arm']}: {arm['calls']} calls by {arm['keys']} keys{cached}"
+        if not arm["calls"]:
+            continue
+        yield f"  failed: {arm['failed']}, {_share(arm['failure_rate'])}"
+        cost = "not known of two calls or more" if arm["mean_cost_nusd"] is None else _usd(arm["mean_cost_nusd"])
+        yield f"  cost of a call: {cost}"
+        for what, times in (("until the first token", arm["ttft"]), ("in all", arm["duration"])):
+            if times is not None:
+                yield f"  {what}: {times['p50_ms']:.0f} ms in the middle, {times['p95_ms']:.0f} ms at 95 %"
+        yield f"  tokens put out: {arm['output_tokens']}, {arm['output_tokens'] / arm['calls']:.0f} a call"
+    for each in answer["differences"]:
+        yield f"{each['arm']} and {each['to']}: {each['words']}"
+        if each["failure_rate"] is not None:
+            yield f"  failures: {_share(each['failure_rate'], sign='+')}"
+        if each["mean_cost_nusd"] is not None:
+            yield f"  cost of a call: {_usd(each['mean_cost_nusd'])}"
+
+
+def _share(found: dict[str, float], sign: str = "") -> str:
+    value, low, high = (f"{100 * found[name]:{sign}.2f}" for name in ("value", "low", "high"))
+    return f"{value} % ({low} to {high})"
+
+
+def _usd(found: dict[str, float]) -> str:
+    value, low, high = (usd_text(round(found[name])) for name in ("value", "low", "high"))
+    return f"{value} USD ({low} to {high})"
 
 
 def _reloaded(answer: dict[str, Any]) -> Iterator[str]:

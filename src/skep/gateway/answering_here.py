@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.types import Send
@@ -41,6 +42,8 @@ class Here:
     notes: Notes
     spans: CallSpans | None
     started: float
+    told: Sequence[tuple[bytes, bytes]] = ()
+    """Headers of the answer that say how the model was chosen."""
 
     async def settle(self, model: str, source: Source) -> list[tuple[bytes, bytes]]:
         """Count it; the headers that tell about it. Raises the errors of spending."""
@@ -54,6 +57,7 @@ class Here:
             (b"x-skep-provider", source.provider.encode("utf-8")),
             (b"x-skep-cost-usd", b"0"),
             (b"x-skep-overhead-ms", b"%.3f" % ((time.monotonic() - self.started) * 1000)),
+            *self.told,
             *limit_headers(meter.rooms(ticket)),
             *exceeded_headers(ticket.exceeded),
         ]

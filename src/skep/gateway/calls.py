@@ -27,6 +27,7 @@ from skep.gateway.translated import Spoken, Translations, why_not
 from skep.gateway.usage import UNBILLED, Billing, counted
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import (
+    CHOSEN,
     Charge,
     ContentKeeper,
     Heard,
@@ -135,6 +136,8 @@ class ModelCall:
     """The answer; None: it is not kept."""
     translations: Translations | None = None
     """The request in the formats of those routes that speak another one than the client; None: all speak the client's."""
+    told: Sequence[tuple[bytes, bytes]] = ()
+    """Headers of the answer that say how the model was chosen."""
 
     def stop(self) -> None:
         """Break it off because the server stops."""
@@ -278,6 +281,7 @@ class ModelCall:
             (b"x-skep-model", self.model.name.encode("utf-8")),
             (b"x-skep-overhead-ms", b"%.3f" % (own * 1000)),
         ]
+        found += self.told
         if self.route is not None:
             found.append((b"x-skep-provider", self.route.provider.name.encode("utf-8")))
         if self.charge is not None and self.charge.cost_nusd is not None:
@@ -324,9 +328,10 @@ class ModelCall:
             log["input"], log["output"] = usage.input_tokens, usage.output_tokens
         if self.charge is not None:
             log["cost_nusd"] = self.charge.cost_nusd
-        if self.attempts > 1 or self.steps:
+        failures = [step for step in self.steps if step.outcome not in CHOSEN] if self.steps else []
+        if self.attempts > 1 or failures:
             log["attempts"] = self.attempts
-            log["failures"] = "; ".join(f"{step.what} {step.outcome}: {step.reason}" for step in self.steps)
+            log["failures"] = "; ".join(f"{step.what} {step.outcome}: {step.reason}" for step in failures)
 
     def _tried(self, outcome: Outcome, now: float) -> tuple[Step, ...]:
         """The way of the call: an attempt that did not fail stands at its end."""

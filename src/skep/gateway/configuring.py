@@ -7,8 +7,9 @@ from ipaddress import ip_address
 from typing import cast, get_args
 from urllib.parse import urlsplit
 
+from skep.gateway.experiments import read_experiment
 from skep.gateway.failures import FAILURES, Kind
-from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route, Strategy
+from skep.gateway.models import LOCAL_MODEL, Experiment, GatewayConfig, Model, Provider, Route, Strategy
 from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import FORMAT_FACES, PROFILES, Profile, profiles_by_kind
 from skep.gateway.tables import Path, Table, Told
@@ -48,9 +49,14 @@ def read_config(
         table.finish()
         if provider is not None:
             providers[name] = provider
-    models = {}
-    for name, table in _told(sections, "models", problems).items():
-        model = _model(name, table, providers, frozenset(told_providers), price_of)
+    models, experiments = {}, dict[str, str]()
+    told_models = _told(sections, "models", problems)
+    for name, table in told_models.items():
+        experiment = read_experiment(name, table, told_models)
+        if experiment is not None and experiments.setdefault(experiment.name, name) != name:
+            other = experiments[experiment.name]
+            table.problem("experiment", f"{other} has an experiment of the name {experiment.name} already")
+        model = _model(name, table, providers, frozenset(told_providers), price_of, experiment)
         table.finish()
         if model is not None:
             models[name] = model
@@ -161,7 +167,12 @@ def _headers(table: Table) -> tuple[tuple[str, str], ...]:
 
 
 def _model(
-    name: str, table: Table, providers: Mapping[str, Provider], told_providers: frozenset[str], price_of: PriceOf
+    name: str,
+    table: Table,
+    providers: Mapping[str, Provider],
+    told_providers: frozenset[str],
+    price_of: PriceOf,
+    experiment: Experiment | None,
 ) -> Model | None:
     if name == LOCAL_MODEL:
         table.problem("", "this is the name of the model that is part of Skep; choose another")
@@ -189,6 +200,7 @@ def _model(
         strategy=cast("Strategy", strategy or "ordered"),
         cache_seconds=cache or 0,
         falls_back_on=frozenset(kinds),
+        experiment=experiment,
     )
 
 

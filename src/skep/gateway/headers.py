@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from skep.spend import Exceeded, Room
+from skep.spend import EXPERIMENT_TAGS, Exceeded, Room
 from skep.web import span_text
 
 _CONNECTION = frozenset(
@@ -66,7 +66,7 @@ def to_provider(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
 def told_by_caller(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, tuple[str, ...]]:
     """The session and the tags that a client names for its call: ``x-skep-session``, and ``x-skep-tags`` with commas between.
 
-    Longer ones than budgets can have are cut; of many tags the first count.
+    Longer ones than budgets can have are cut; of many tags the first count. Which arm of an experiment a call is in, we say.
     """
     session: str | None = None
     tags: list[str] = []
@@ -75,6 +75,8 @@ def told_by_caller(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, 
             session = value.decode("latin-1").strip()[:_LONGEST] or None
         elif name == b"x-skep-tags":
             tags += [tag.strip()[:_LONGEST] for tag in value.decode("latin-1").split(",") if tag.strip()]
+    if tags:
+        tags = [tag for tag in tags if not tag.startswith(EXPERIMENT_TAGS)]
     return session, tuple(dict.fromkeys(tags[:_MOST_TAGS]))
 
 

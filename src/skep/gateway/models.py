@@ -15,6 +15,9 @@ Strategy = Literal["ordered", "weighted", "lowest_latency", "lowest_cost"]
 """In which order routes are tried. ``ordered``: as they stand in the settings. ``weighted``: by chance, in the shares that their weights say.
 ``lowest_latency``: what answers soonest now. ``lowest_cost``: what is cheapest for this call."""
 
+StickyBy = Literal["key", "user", "header", "none"]
+"""What stays in one arm of an experiment: calls of one key, of one user, with one value of a header, or nothing."""
+
 LOCAL_MODEL = "local"
 """The name of the embedding model that is part of Skep."""
 
@@ -78,6 +81,29 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One of the ways in which an experiment has calls answered."""
+
+    name: str
+    weight: float = 1.0
+    """Its share among the arms."""
+    model: str | None = None
+    """Another model, whose routes answer; None: those of the model that has the experiment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Has a share of a model's calls answered in another way, so that both can be compared."""
+
+    name: str
+    arms: tuple[Arm, ...]
+    """The first is the control, which the others are compared with: the model's own routes."""
+    sticky_by: StickyBy = "key"
+    header: str = "x-skep-subject"
+    """In lower case; counts where ``sticky_by`` is ``header``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A name that clients use, and the routes behind it, in the order in which they are tried unless its strategy says another."""
 
@@ -92,6 +118,7 @@ class Model:
     """For how long an answer may be given again; 0: not at all."""
     falls_back_on: frozenset[str] = frozenset()
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
+    experiment: Experiment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAll
 from skep.errors import SkepError, UnavailableError
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.caching import cache_endpoints
+from skep.gateway.experiment_routes import experiment_endpoints
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
@@ -192,6 +193,7 @@ def gateway_endpoints(
             answer=StatusObject,
         ),
         *cache_endpoints(database),
+        *experiment_endpoints(lambda: gateway().config, database),
     )
 
 

@@ -7,83 +7,57 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from skep.access import Principal, allows_model, may_call
-from skep.errors import SkepError
+from skep.access import Principal, may_call
 from skep.gateway.admitting import admit
 from skep.gateway.answering_here import Here
 from skep.gateway.board import Board
 from skep.gateway.bodies import Bodies
-from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, give_kept, seed_of
+from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, give_kept
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
+from skep.gateway.choosing import Choice, Choices
 from skep.gateway.counting import answer_estimate, is_countable
-from skep.gateway.headers import privacy_of, to_provider, told_by_caller
+from skep.gateway.headers import to_provider
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
     LocalEmbedder,
-    LocalOnlyError,
-    ModelNotFoundError,
-    RequestInvalidError,
+    RequestUntranslatableError,
     Upstream,
 )
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
-from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Route
-from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
+from skep.gateway.models import GatewayConfig, Model, Route
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
+from skep.gateway.serving import Served, make_ask
 from skep.gateway.spans import CallSpans
 from skep.gateway.statuses import GatewayStatus, ProcessStatus
 from skep.gateway.strategies import by_cost, by_load, by_weight
-from skep.gateway.translated import Translations, foreign_faces, translations
+from skep.gateway.translated import Translations, translations
 from skep.gateway.turns import Turns
 from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
 from skep.spend import (
     AddressWindows,
-    Ask,
     BudgetExceededError,
-    Caller,
     ContentKeeper,
     Heard,
     LimitExceededError,
     Meter,
-    Price,
-    Rates,
     Step,
     Ticket,
     UnpricedError,
-    make_price,
 )
 from skep.web import Notes
 
 _LONGEST_NAME = 200
 
 _random = random.Random()  # noqa: S311 -- spreads calls; nothing depends on nobody guessing it
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A model, with what is reckoned once."""
-
-    model: Model
-    dearest: Price | None
-    """None when the price of a route is unknown."""
-    max_output_tokens: int | None
-    """The most that any of its routes puts out for one choice; None when that of one is unknown."""
-    cache_seed: bytes
-    """See `seed_of`."""
-    foreign: Mapping[Face, frozenset[Face]]
-    """See `foreign_faces`."""
-    free_faces: frozenset[Face]
-    """Those that none of its routes charges for."""
-    in_house: Served | None
-    """The same with its local routes only; None when it has none."""
 
 
 class Gateway:
@@ -105,12 +79,12 @@ class Gateway:
         self.options = options
         self.board = Board()
         self._tools = Tools(meter, upstream, self.board, options, metrics=metrics, tracer=tracer, keeper=keeper)
-        self._served = {name: serve(model) for name, model in config.models.items()}
+        self._local = None if embedder is None else LocalModel(embedder)
+        self._choices = Choices(config, has_local=self._local is not None)
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="skep-bodies")
         self._calls: set[ModelCall] = set()
-        self._local = None if embedder is None else LocalModel(embedder)
         self._checks: list[asyncio.Task[None]] = []
         self.foreign_journals: Callable[[], Mapping[str, int]] = dict
         """Set by whoever opened the meter."""
@@ -139,7 +113,7 @@ class Gateway:
         """From now on calls go by this; those under way go on by what counted when they began."""
         self.config, self.options = config, options
         self._tools = replace(self._tools, options=options)
-        self._served = {name: serve(model) for name, model in config.models.items()}
+        self._choices = Choices(config, has_local=self._local is not None)
         self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies.resize(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._tools.upstream.retire(config.providers.values(), options.max_answer_bytes)
@@ -165,7 +139,7 @@ class Gateway:
 
     def model_names(self) -> list[str]:
         """What clients may ask for."""
-        return [*self._served, *([] if self._local is None else [LOCAL_MODEL])]
+        return self._choices.names()
 
     def route_names(self) -> frozenset[str]:
         """Every route, as the board calls it."""
@@ -220,35 +194,29 @@ class Gateway:
         # Also of calls that are refused; a client may write what it likes.
         notes.log["model"] = known.model[:_LONGEST_NAME]
         client = scope.get("client")
-        may_call(principal, model=known.model, face=face, address=client[0] if client else "")
-        caller = caller_of(principal, known.user, *told_by_caller(headers))
-        local = self._local if known.model == LOCAL_MODEL else None
-        served = self._served.get(known.model)
-        if served is None and local is None:
-            raise ModelNotFoundError(name=known.model, param="model")
-        whose = local_only(principal, headers)
-        if served is not None and whose:
-            served = served.in_house
-            if served is None:
-                raise LocalOnlyError(model=known.model, whose=whose, param="model")
-        question, kept = await self._look_up(served, known, caller, headers)
+        may_call(principal, face=face, address=client[0] if client else "")
+        choice = self._choices.choose(known, principal, headers)
+        served, caller = choice.served, choice.caller
+        question, kept = await self._look_up(choice, known, headers)
         if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
-            here = Here(self._tools, known, caller, send, notes, self._spans(headers), started)
-            await (answer_estimate(here, known.model) if kept is None else give_kept(kept, here, known.model))
+            here = Here(self._tools, known, caller, send, notes, self._spans(headers), started, choice.told)
+            name = served.model.name
+            await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name))
             return
         turns = self._turns
         if not turns.try_take():
             await turns.take()
         try:
             if served is None:
-                assert local is not None, "either of them was found"
+                assert self._local is not None, "only then it is chosen"
                 metrics, spans = self._tools.metrics, self._spans(headers)
-                await answer_locally(local, self._tools.meter, known, caller, send, notes, metrics, spans)
+                await answer_locally(self._local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
-            asked, steps = served, list[Step]()
-            said = await _translate(served, known)
-            served, ticket = await self._admit(served, principal, caller, known, steps, notes, in_house=bool(whose))
-            if served is not asked:
+            asked = served
+            choice, served, said = await _spoken(choice, served, known)
+            steps, chosen = list(choice.steps), served
+            served, ticket = await self._admit(served, choice, principal, known, steps, notes)
+            if served is not chosen:
                 said = await self._translate_admitted(served, known, ticket)
             self._tools.meter.begin(ticket)
             # What another model answers in its stead is not its answer.
@@ -256,7 +224,7 @@ class Gateway:
             send, passed = recorder or send, to_provider(headers)
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
-            call.steps, call.translations = steps, said
+            call.steps, call.translations, call.told = steps, said, choice.told
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
@@ -271,13 +239,12 @@ class Gateway:
             self._tools.meter.cancel(ticket)
             raise
 
-    async def _look_up(
-        self, served: Served | None, known: Known, caller: Caller, headers: Headers
-    ) -> tuple[Question | None, Entry | None]:
+    async def _look_up(self, choice: Choice, known: Known, headers: Headers) -> tuple[Question | None, Entry | None]:
         """What to keep the call's answer for, and the answer that is kept already."""
+        served = choice.served
         if served is None or not served.model.cache_seconds or self.cache is None:
             return None, None
-        question = self.cache.question(served.model, served.cache_seed, known, caller.project_id, headers)
+        question = self.cache.question(served.model, choice.seed, known, choice.caller.project_id, headers)
         return question, None if question is None else await self.cache.find(question)
 
     async def _run(self, call: ModelCall, headers: Headers) -> None:
@@ -325,13 +292,11 @@ class Gateway:
     async def _admit(
         self,
         served: Served,
+        choice: Choice,
         principal: Principal,
-        caller: Caller,
         known: Known,
         steps: list[Step],
         notes: Notes,
-        *,
-        in_house: bool,
     ) -> tuple[Served, Ticket]:
         """The right to make the call, with the model asked for or the cheaper one that a rule names instead, if the key is for it.
 
@@ -341,10 +306,10 @@ class Gateway:
         tried: set[str] = set()
         while True:
             try:
-                ticket = await admit(tools.meter, make_ask(served, caller, known), tools.metrics, notes)
+                ticket = await admit(tools.meter, make_ask(served, choice.caller, known), tools.metrics, notes)
             except (BudgetExceededError, LimitExceededError, UnpricedError) as error:
                 tried.add(served.model.name)
-                fallback = self._fallback(error, tried, principal, notes, in_house=in_house)
+                fallback = self._choices.instead(error, tried, principal, notes, in_house=bool(choice.whose))
                 if fallback is None:
                     raise
                 steps.append(Step(served.model.name, error.code, str(error)))
@@ -352,141 +317,22 @@ class Gateway:
             else:
                 return served, ticket
 
-    def _fallback(
-        self, error: SkepError, tried: set[str], principal: Principal, notes: Notes, *, in_house: bool
-    ) -> Served | None:
-        """Which model a refusal names instead; None when it names none, or one that cannot be."""
-        name = error.fields.get("fallback_model")
-        if not isinstance(name, str):
-            return None
-        fallback = self._served.get(name)
-        if fallback is not None and in_house:
-            fallback = fallback.in_house
-        if fallback is None:
-            notes.log["no_fallback"] = f"{name} is not served" + (" by a local route" if in_house else "")
-        elif name in tried or not _is_for(principal, fallback.model):
-            notes.log["no_fallback"] = f"not by {name} either"
-            fallback = None
-        return fallback
+
+async def _spoken(choice: Choice, served: Served, known: Known) -> tuple[Choice, Served, Translations | None]:
+    """What the chosen model is told. A request that cannot be said to the model of its arm takes no part in the experiment.
+
+    Raises RequestUntranslatableError.
+    """
+    outside = choice.outside
+    try:
+        return choice, served, await _translate(served, known)
+    except RequestUntranslatableError:
+        if outside is None or outside.served is None:
+            raise
+    return outside, outside.served, await _translate(outside.served, known)
 
 
 async def _translate(served: Served, known: Known) -> Translations | None:
     """The request in the formats of those routes that speak another one. Raises RequestUntranslatableError."""
     foreign = served.foreign.get(known.face)
     return None if foreign is None else await translations(known, served.model, foreign)
-
-
-def _is_for(principal: Principal, model: Model) -> bool:
-    return principal.models is None or allows_model(principal.models, model.name)
-
-
-def caller_of(principal: Principal, user: str | None, session: str | None, tags: tuple[str, ...]) -> Caller:
-    """Who makes the call, as the rules see it. A key that is somebody's counts as theirs, whoever the client names."""
-    return Caller(
-        project_id=principal.project_id,
-        key_id=principal.key_id,
-        key_name=principal.key_name,
-        user=user if principal.user is None else principal.user,
-        session=session,
-        tier=principal.tier,
-        tags=tags,
-    )
-
-
-def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
-    """The call as the rules see it: the most that it can use and cost, by whichever route."""
-    output = known.output_tokens
-    if served.max_output_tokens is not None:
-        most = served.max_output_tokens * known.choices
-        output = most if output is None else min(output, most)
-    price, dear_field = FREE if known.is_free or known.face in served.free_faces else served.dearest, None
-    if known.searches_at_most:
-        price = dearest([price_of_ranking(route, known.searches_at_most) for route in served.model.routes])
-    if known.service_tier is not None or known.searches or known.dear_field is not None:
-        price, dear_field = _asked_price(served, known)
-    return Ask(
-        caller=caller,
-        model=served.model.name,
-        input_tokens_at_most=known.input_tokens_at_most,
-        output_tokens_at_most=output,
-        price=price,
-        dear_field=dear_field,
-        face=known.face,
-        stream=known.stream,
-        has_audio=known.has_audio,
-        keeps_an_hour=known.keeps_an_hour,
-    )
-
-
-def _asked_price(served: Served, known: Known) -> tuple[Price | None, str | None]:
-    """The dearest price of a call that asks for other terms than those of the list, or the field that hides it."""
-    routes = served.model.routes
-    if served.dearest is None or known.dear_field is not None:
-        return None, known.dear_field
-    # A tier that is asked for may be denied: then the call costs what the list says, which may be more.
-    tiers = (known.service_tier, None)
-    price = dearest([price_of_call(route, tier, searches=known.searches) for route in routes for tier in tiers])
-    if price is not None:
-        return price, None
-    is_tier = any(price_of_call(route, known.service_tier, searches=False) is None for route in routes)
-    return None, "service_tier" if is_tier else "web_search_options"
-
-
-def local_only(principal: Principal, headers: Headers) -> str:
-    """Who says that a call must stay with local providers; empty when nobody does. Raises RequestInvalidError."""
-    said = privacy_of(headers)
-    if said not in (None, "local_only"):
-        raise RequestInvalidError(reason="x-skep-privacy must be local_only", param=None)
-    if principal.local_only:
-        return f"the key {principal.key_name}"
-    return "this call (x-skep-privacy)" if said else ""
-
-
-def serve(model: Model) -> Served:
-    """A model with what is reckoned once."""
-    routes = tuple(route for route in model.routes if route.provider.is_local)
-    if len(routes) == len(model.routes):
-        whole = _serve(model, None)
-        return replace(whole, in_house=whole)
-    return _serve(model, _serve(replace(model, routes=routes), None) if routes else None)
-
-
-def _serve(model: Model, in_house: Served | None) -> Served:
-    bounds = [route.max_output_tokens for route in model.routes]
-    known = [bound for bound in bounds if bound is not None]
-    return Served(
-        model=model,
-        dearest=dearest([route.price for route in model.routes]),
-        max_output_tokens=max(known) if len(known) == len(bounds) else None,
-        cache_seed=seed_of(model),
-        foreign=foreign_faces(model),
-        free_faces=frozenset.intersection(*(frozenset(route.provider.profile.free_faces) for route in model.routes)),
-        in_house=in_house,
-    )
-
-
-def dearest(prices: Iterable[Price | None]) -> Price | None:
-    """A price that is nowhere below any of the prices; None when one of them is unknown."""
-    prices = list(prices)
-    known = [price for price in prices if price is not None]
-    if len(known) < len(prices) or not known:
-        return None
-    if len(known) == 1:
-        return known[0]
-    rates = [each for price in known for each in (price.rates, *(tier.rates for tier in price.tiers))]
-
-    def most(*names: str) -> int:
-        return max(getattr(each, name) or 0 for each in rates for name in names)
-
-    entry = most("input_nusd_per_mtok", "cached_input_nusd_per_mtok", "cache_write_nusd_per_mtok")
-    output = most("output_nusd_per_mtok", "reasoning_nusd_per_mtok")
-    return make_price(
-        Rates(
-            input_nusd_per_mtok=entry,
-            output_nusd_per_mtok=output,
-            input_audio_nusd_per_mtok=max(entry, most("input_audio_nusd_per_mtok")),
-            output_audio_nusd_per_mtok=max(output, most("output_audio_nusd_per_mtok")),
-            cache_write_1h_nusd_per_mtok=max(entry, most("cache_write_1h_nusd_per_mtok")),
-        ),
-        request_nusd=max(price.request_nusd for price in known),
-    )

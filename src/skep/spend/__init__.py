@@ -5,6 +5,7 @@ from __future__ import annotations
 from skep.spend.address_windows import AddressWindow, AddressWindows, address_group
 from skep.spend.administering import Administration, administer
 from skep.spend.catalogue import PriceCatalogue
+from skep.spend.comparing import EXPERIMENT_TAGS, Comparison, experiment_tag
 from skep.spend.contents import CallContent, ContentKeeper, Heard, KeepsContent, Said, keeping_contents, keeps
 from skep.spend.explaining import Explanation, explanation_lines
 from skep.spend.feeding import SpendOptions
@@ -14,6 +15,7 @@ from skep.spend.interfaces import (
     CallNotFoundError,
     ContentNotKeptError,
     DearFieldError,
+    ExperimentNotFoundError,
     ForeignDatabaseError,
     JournalUnwritableError,
     LimitExceededError,
@@ -32,6 +34,7 @@ from skep.spend.memory import MemoryMeter
 from skep.spend.meter import MeterOptions
 from skep.spend.metrics import SPEND_METRICS
 from skep.spend.models import (
+    CHOSEN,
     EVERY,
     Alert,
     Ask,
@@ -69,7 +72,9 @@ from skep.spend.views import IssuedKey, MeteredKey, RuleView, view_of
 from skep.spend.webhooks import Webhook
 
 __all__ = [
+    "CHOSEN",
     "EVERY",
+    "EXPERIMENT_TAGS",
     "SPEND_METRICS",
     "AddressLimitError",
     "AddressWindow",
@@ -82,10 +87,12 @@ __all__ = [
     "CallNotFoundError",
     "Caller",
     "Charge",
+    "Comparison",
     "ContentKeeper",
     "ContentNotKeptError",
     "DearFieldError",
     "Exceeded",
+    "ExperimentNotFoundError",
     "Explanation",
     "ForeignDatabaseError",
     "Heard",
@@ -140,6 +147,7 @@ __all__ = [
     "address_group",
     "administer",
     "cost_nusd",
+    "experiment_tag",
     "explanation_lines",
     "keeping_contents",
     "keeps",

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from skep.spend.interfaces import BudgetExceededError, DearFieldError, LimitExceededError, UnpricedError
-from skep.spend.models import Metric, Mode, Outcome, Period, Price, Step, Subject, Usage
+from skep.spend.models import CHOSEN, Metric, Mode, Outcome, Period, Price, Step, Subject, Usage
 from skep.spend.money import usd_text
 from skep.spend.prices import MTOK, CostPart, cost_parts, price_of_facts
 from skep.spend.refusing import amount_text
@@ -125,7 +125,7 @@ class Explanation:
     model: str
     """That answered or was to answer."""
     asked_model: str
-    """That the client named: another one where a budget or a limit put a cheaper one in its place. The first step says why."""
+    """That the client named: another one where a budget or a limit put a cheaper one in its place, or an experiment. The first step says why."""
     face: str
     stream: bool
     key_id: str
@@ -195,7 +195,7 @@ def explain(row: CallRow, rules: Iterable[ChargedRule]) -> Explanation:
 
 def _asked_model(row: CallRow) -> str:
     first = row.tried[0] if row.tried else None
-    return first["what"] if first is not None and first["outcome"] in _REFUSALS else row.model
+    return first["what"] if first is not None and first["outcome"] in _REFUSALS | CHOSEN else row.model
 
 
 def _steps(row: CallRow) -> list[Step]:

@@ -13,7 +13,8 @@ UnavailableError
 NotFoundError
 ├── RuleNotFoundError         no such budget or limit in this project
 ├── CallNotFoundError         no such call in this project's ledger
-└── ContentNotKeptError       nothing is kept of what was said in a call
+├── ContentNotKeptError       nothing is kept of what was said in a call
+└── ExperimentNotFoundError   no model has such an experiment, and no call of the project was in one
 ConflictError
 ├── RuleExistsError           the project has a rule of this name
 └── ProcessNotReleasableError its leases are still its own
@@ -95,6 +96,12 @@ class CallNotFoundError(NotFoundError):
     """There is no call {call_id} in this project's ledger."""
 
     fix = "Take the id from the header x-skep-call-id; a call is in the ledger about a second after it ended, and for `spend.retention_days`."
+
+
+class ExperimentNotFoundError(NotFoundError):
+    """There is no experiment named {name}, and no call of this project was in one."""
+
+    fix = "Set it up under models.MODEL.experiment in the settings; a call is in the ledger about a second after it ended."
 
 
 class ContentNotKeptError(NotFoundError):

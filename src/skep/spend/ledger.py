@@ -18,10 +18,16 @@ from uuid import UUID
 
 from skep.access import Principal, require_role
 from skep.observe import event
+from skep.spend.comparing import ArmRow, Comparison, compared, experiment_tag
 from skep.spend.contents import CallContent
 from skep.spend.database_bank import queries
 from skep.spend.explaining import CallRow, ChargedRule, Explanation, explain
-from skep.spend.interfaces import CallNotFoundError, ContentNotKeptError, ProcessNotReleasableError
+from skep.spend.interfaces import (
+    CallNotFoundError,
+    ContentNotKeptError,
+    ExperimentNotFoundError,
+    ProcessNotReleasableError,
+)
 from skep.spend.models import Percentiles, ProcessState, ReportLine
 from skep.spend.money import usd_text
 from skep.store import Database
@@ -87,6 +93,33 @@ class Ledger:
             rows = [(principal.project_name, *numbers) for _, *numbers in rows]
         # A thousand lines take some hundredths of a second, in which the loop has calls to serve.
         return await asyncio.to_thread(lambda: [_line(value, numbers) for value, *numbers in rows])
+
+    async def compare(
+        self,
+        principal: Principal,
+        experiment: str,
+        *,
+        arms: Sequence[str],
+        since: datetime,
+        until: datetime | None = None,
+    ) -> Comparison:
+        """How the arms of an experiment fared since then, side by side.
+
+        ``arms``: those that the settings name, in order; empty when they know no such experiment. Raises ExperimentNotFoundError.
+        """
+        require_role(principal, "reader")
+        bound = {
+            "project_id": principal.project_id,
+            "prefix": experiment_tag(experiment, ""),
+            "since": since,
+            "until": until or datetime.now(UTC) + _CLOCK_SKEW,
+        }
+        before = (queries["ready_for_report"], None)
+        found = await self._database.fetch_tuples(queries["compare_arms"], bound, before=before)
+        rows = [ArmRow(*row) for row in found]
+        if not rows and not arms:
+            raise ExperimentNotFoundError(name=experiment)
+        return Comparison(experiment, since, until, *compared(rows, arms))
 
     async def roll_up(self) -> int:
         """Sum up the hours that have ended and to which calls were added since, and their days; how many hours there were."""

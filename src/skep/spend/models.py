@@ -184,6 +184,10 @@ class Ticket:
     is_closed: bool = False
 
 
+CHOSEN = frozenset({"experiment"})
+"""Outcomes of steps that say how the model was chosen: what the client asked for stood for another one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """Something that was tried for a call, or passed over, before it ended."""
@@ -191,7 +195,7 @@ class Step:
     what: str
     """A route, or the model asked for where another answers in its stead."""
     outcome: str
-    """The kind of failure; ``breaker_open`` for a route that was passed over; an `Outcome` for the one that ended the call."""
+    """The kind of failure; ``breaker_open`` for a route that was passed over; one of `CHOSEN`; an `Outcome` for the one that ended the call."""
     reason: str = ""
     ms: float | None = None
     """How long it took; None where nothing was sent."""

@@ -394,6 +394,26 @@ select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, 
     sum(failed)::bigint as failed, sum(cached)::bigint as cached, sum(saved_nusd)::bigint as saved_nusd, vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
 from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
 
+-- name: compare_arms
+-- How calls fared in the arms of an experiment, which stand in their tags. Answers from the cache are counted by themselves: they cost
+-- nothing and take no time, and an arm with few calls has fewer of them. Counts of tokens are no answers.
+select c.arm, count(*) filter (where c.was_asked) as calls, count(distinct c.key_id) as keys,
+    count(*) filter (where not c.was_asked) as cached,
+    count(*) filter (where c.was_asked and c.outcome not in ('ok', 'cancelled')) as failed,
+    count(c.cost_nusd) filter (where c.was_asked) as priced, avg(c.cost_nusd) filter (where c.was_asked)::float8 as mean_nusd,
+    stddev_samp(c.cost_nusd) filter (where c.was_asked)::float8 as deviation_nusd,
+    coalesce(sum(c.output_tokens) filter (where c.was_asked), 0)::bigint as output_tokens,
+    percentile_cont(array[0.5, 0.95]) within group (order by c.duration_us) filter (where c.was_asked) as durations_us,
+    percentile_cont(array[0.5, 0.95]) within group (order by c.ttft_us) filter (where c.was_asked) as ttfts_us
+from (
+    select substr(tag, length(%(prefix)s::text) + 1) as arm, call.saved_nusd is null as was_asked, call.key_id, call.outcome, call.cost_nusd,
+        call.output_tokens, call.duration_us, call.ttft_us
+    from call, unnest(call.tags) tag
+    where call.project_id = %(project_id)s and call.started_at >= %(since)s and call.started_at < %(until)s
+      and call.face <> 'messages.count_tokens' and starts_with(tag, %(prefix)s::text)
+) c
+group by c.arm order by c.arm limit 100;
+
 -- name: fetch_due_hours
 -- Hours that have ended and are to be summed up.
 select hour from rollup_due where hour < date_trunc('hour', now(), 'UTC') order by hour limit %(limit)s;

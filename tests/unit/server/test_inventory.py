@@ -75,6 +75,7 @@ INVENTORY = {
     "GET /v1/models": "member",
     "GET /v1/models/{model:path}": "member",
     "GET /api/v1/gateway/status": "reader",
+    "GET /api/v1/gateway/experiments/{name}": "reader",
     "GET /api/v1/cost/report": "reader",
     "GET /api/v1/rate-limit/status": "reader",
     "GET /api/v1/calls/{call_id}": "reader",

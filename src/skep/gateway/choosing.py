@@ -1,0 +1,159 @@
+"""Which model serves a call: the one that it names, if its key is for that and it need not leave the house; or one that a rule names instead."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from skep.access import Principal, allows_model, may_call
+from skep.errors import SkepError
+from skep.gateway.caching import Headers
+from skep.gateway.experiments import assigned, subject_of
+from skep.gateway.headers import privacy_of, told_by_caller
+from skep.gateway.interfaces import LocalOnlyError, ModelNotFoundError, RequestInvalidError
+from skep.gateway.models import LOCAL_MODEL, Arm, Experiment, GatewayConfig, Model
+from skep.gateway.profiles import Face
+from skep.gateway.requests import Known
+from skep.gateway.serving import Served, serve
+from skep.spend import Caller, Step, experiment_tag
+from skep.web import Notes
+
+_random = random.Random()  # noqa: S311 -- spreads calls; nothing depends on nobody guessing it
+
+
+@dataclass(slots=True)
+class Choice:
+    """What was chosen for a call. Never changed; not frozen, because making a frozen one takes three times as long."""
+
+    served: Served | None
+    """None: the model that is part of Skep."""
+    caller: Caller
+    whose: str
+    """Who says that the call must stay with local providers; empty: nobody does."""
+    arm: str = ""
+    """The experiment and its arm that the call is in, as ``cheaper=canary``; empty: none."""
+    steps: tuple[Step, ...] = ()
+    """How what the client asked for came to stand for this model."""
+    outside: Choice | None = None
+    """What it would be without the experiment; None where there is none."""
+
+    @property
+    def told(self) -> Sequence[tuple[bytes, bytes]]:
+        """The headers that tell the client of it."""
+        return ((b"x-skep-experiment", self.arm.encode()),) if self.arm else ()
+
+    @property
+    def seed(self) -> bytes:
+        """See `caching.seed_of`: the arms of an experiment do not share answers."""
+        assert self.served is not None, "what is part of Skep has no cache"
+        return self.served.cache_seed + self.arm.encode()
+
+
+class Choices:
+    """The models that the settings name. ``has_local``: whether the one that is part of Skep can be asked."""
+
+    def __init__(self, config: GatewayConfig, *, has_local: bool) -> None:
+        self._served = {name: serve(model) for name, model in config.models.items()}
+        self._has_local = has_local
+
+    def names(self) -> list[str]:
+        """What clients may ask for."""
+        return [*self._served, *([LOCAL_MODEL] if self._has_local else [])]
+
+    def choose(self, known: Known, principal: Principal, headers: Headers) -> Choice:
+        """Who serves a call. Raises ModelNotAllowedError, ModelNotFoundError, LocalOnlyError, RequestInvalidError."""
+        may_call(principal, model=known.model)
+        caller = caller_of(principal, known.user, *told_by_caller(headers))
+        served = self._served.get(known.model)
+        if served is None and not (self._has_local and known.model == LOCAL_MODEL):
+            raise ModelNotFoundError(name=known.model, param="model")
+        whose = local_only(principal, headers)
+        if served is not None and whose:
+            served = served.in_house
+            if served is None:
+                raise LocalOnlyError(model=known.model, whose=whose, param="model")
+        choice = Choice(served, caller, whose)
+        if served is not None and served.model.experiment is not None and known.face != "embeddings":
+            choice = self._within(choice, served.model.experiment, known.face, principal, headers)
+        return choice
+
+    def _within(
+        self, choice: Choice, experiment: Experiment, face: Face, principal: Principal, headers: Headers
+    ) -> Choice:
+        """The arm of an experiment. Who could not be in every one of its arms takes no part: the others would be compared with others."""
+        own = choice.served
+        assert own is not None, "an experiment is a model's"
+        served_by: dict[str, Served] = {}
+        for each in experiment.arms:
+            found = self._of_arm(own, each, choice.whose)
+            if found is None or not is_for(principal, found.model) or not _has_face(found.model, face):
+                return choice
+            served_by[each.name] = found
+        arm = assigned(experiment, subject_of(experiment, choice.caller, headers, _random.random))
+        served = served_by[arm.name]
+        said = f"{experiment.name}={arm.name}"
+        tags = (*choice.caller.tags, experiment_tag(experiment.name, arm.name))
+        return Choice(
+            served=served,
+            caller=replace(choice.caller, tags=tags),
+            whose=choice.whose,
+            arm=said,
+            steps=(Step(own.model.name, "experiment", said),) if arm.model is not None else (),
+            outside=choice,
+        )
+
+    def _of_arm(self, own: Served, arm: Arm, whose: str) -> Served | None:
+        if arm.model is None:
+            return own
+        served = self._served.get(arm.model)
+        return served.in_house if served is not None and whose else served
+
+    def instead(
+        self, error: SkepError, tried: Collection[str], principal: Principal, notes: Notes, *, in_house: bool
+    ) -> Served | None:
+        """Which model a refusal names instead; None when it names none, or one that cannot be."""
+        name = error.fields.get("fallback_model")
+        if not isinstance(name, str):
+            return None
+        fallback = self._served.get(name)
+        if fallback is not None and in_house:
+            fallback = fallback.in_house
+        if fallback is None:
+            notes.log["no_fallback"] = f"{name} is not served" + (" by a local route" if in_house else "")
+        elif name in tried or not is_for(principal, fallback.model):
+            notes.log["no_fallback"] = f"not by {name} either"
+            fallback = None
+        return fallback
+
+
+def _has_face(model: Model, face: Face) -> bool:
+    return any(route.face_for(face) is not None for route in model.routes)
+
+
+def is_for(principal: Principal, model: Model) -> bool:
+    """Whether a key is for a model."""
+    return principal.models is None or allows_model(principal.models, model.name)
+
+
+def caller_of(principal: Principal, user: str | None, session: str | None, tags: tuple[str, ...]) -> Caller:
+    """Who makes the call, as the rules see it. A key that is somebody's counts as theirs, whoever the client names."""
+    return Caller(
+        project_id=principal.project_id,
+        key_id=principal.key_id,
+        key_name=principal.key_name,
+        user=user if principal.user is None else principal.user,
+        session=session,
+        tier=principal.tier,
+        tags=tags,
+    )
+
+
+def local_only(principal: Principal, headers: Headers) -> str:
+    """Who says that a call must stay with local providers; empty when nobody does. Raises RequestInvalidError."""
+    said = privacy_of(headers)
+    if said not in (None, "local_only"):
+        raise RequestInvalidError(reason="x-skep-privacy must be local_only", param=None)
+    if principal.local_only:
+        return f"the key {principal.key_name}"
+    return "this call (x-skep-privacy)" if said else ""
