@@ -48,7 +48,7 @@ _FORMATS_OF = {"chat.completions": "chat", "responses": "responses", "messages":
 
 _PROVIDERS = f"""# Providers and models
 
-{_NOTE}Who serves models, and under which names clients ask for them, stands in two sections of `skep.yaml`:
+{_NOTE}Who serves models, and under which names clients ask for them, stands in two sections of `skep.yaml` (and roles, if there are any, in a third):
 
 ```yaml
 providers:
@@ -71,8 +71,13 @@ stays in the house; by its address, if not said), `connect_timeout_seconds` (5),
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
 stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
-`interrupted`. `experiment` has a share of its calls answered [by another model](../how-to/compare-models.md). The name `local` is taken by the embedding model
+`interrupted`. `apology` is what clients are answered, as an answer with `x-skep-apology: true`, when every route has failed (`"Sorry, nobody answers. {{trace_id}}"`), instead
+of an error; not for what is the request's fault, or a budget's. `tier` says of which tier it is: clients can [ask for `tier:fast`](../how-to/choose-among-routes.md#ask-for-a-tier), whichever of its models
+that is. `experiment` has a share of its calls answered [by another model](../how-to/compare-models.md). The name `local` is taken by the embedding model
 that is part of Skep.
+
+**A role** stands in the section `roles`: what is said for clients that name it (`x-skep-role: critic`), where they [say nothing
+themselves](../how-to/say-it-by-role.md). It has `model` (a model, or `tier:NAME`), and may have `temperature`, `top_p`, `max_tokens` and `system`.
 
 **A route** has `provider`, `model` (the provider's name for it), `weight` (1; its share, where routes are taken by weight), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), for streams
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60), and `formats`: in which formats alone chats with it are asked for there, some of `chat`,

@@ -163,6 +163,11 @@ class Board:
         fare.last_failure = f"{reason} (found out by another process)"
         fare.breaker.open_until(self._clock() + seconds, fare.last_failure)
 
+    def has_open(self, routes: Iterable[Route]) -> bool:
+        """Whether a call may take one of the routes now."""
+        now = self._clock()
+        return any(self._fare(route.name).breaker.would_admit(now) for route in routes)
+
     def seconds_left(self, routes: Iterable[Route]) -> float:
         """How long until the first of the routes may be tried again."""
         now = self._clock()

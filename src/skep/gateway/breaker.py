@@ -122,6 +122,12 @@ class Breaker:
         self._probe = self._last_probe
         return self._probe
 
+    def would_admit(self, now: float) -> bool:
+        """Whether a call may take the route now; no permit is taken."""
+        return self._until is None or not (
+            now < self._until or (self._probe and now - self._probing_since < PROBE_SECONDS)
+        )
+
     def succeeded(self, now: float, permit: int = PASSES) -> None:
         """A call came to a good end. One that began before the breaker opened says nothing about now."""
         self.straight_failures = self._hard_failures = self._busy = 0

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from skep.access import Principal, allows_model, may_call
+from skep.access import ModelNotAllowedError, Principal, allows_model, may_call
 from skep.errors import SkepError
 from skep.gateway.caching import Headers
 from skep.gateway.experiments import assigned, subject_of
 from skep.gateway.headers import privacy_of, told_by_caller
-from skep.gateway.interfaces import LocalOnlyError, ModelNotFoundError, RequestInvalidError
-from skep.gateway.models import LOCAL_MODEL, Arm, Experiment, GatewayConfig, Model
+from skep.gateway.interfaces import LocalOnlyError, ModelNotFoundError, RequestInvalidError, TierNotFoundError
+from skep.gateway.models import LOCAL_MODEL, ROLE, TIER, Arm, Experiment, GatewayConfig, Model, Role, Route
 from skep.gateway.profiles import Face
 from skep.gateway.requests import Known
-from skep.gateway.serving import Served, serve
+from skep.gateway.serving import Served, asking_for, serve
 from skep.spend import Caller, Step, experiment_tag
 from skep.web import Notes
 
@@ -51,32 +51,94 @@ class Choice:
 
 
 class Choices:
-    """The models that the settings name. ``has_local``: whether the one that is part of Skep can be asked."""
+    """The models that the settings name.
 
-    def __init__(self, config: GatewayConfig, *, has_local: bool) -> None:
+    ``has_local``: whether the one that is part of Skep can be asked; ``has_open``: whether a call may take one of some routes now.
+    """
+
+    def __init__(self, config: GatewayConfig, *, has_local: bool, has_open: Callable[[Sequence[Route]], bool]) -> None:
         self._served = {name: serve(model) for name, model in config.models.items()}
+        self._tiers: dict[str, list[Served]] = {}
+        for served in self._served.values():
+            if served.model.tier is not None:
+                self._tiers.setdefault(served.model.tier, []).append(served)
+        self._roles = config.roles
         self._has_local = has_local
+        self._has_open = has_open
 
-    def names(self) -> list[str]:
-        """What clients may ask for."""
-        return [*self._served, *([LOCAL_MODEL] if self._has_local else [])]
+    def names(self, principal: Principal | None = None) -> Iterator[str]:
+        """What clients may ask for, whose key is the principal's; None: any."""
+        yield from (
+            name for name, served in self._served.items() if principal is None or is_for(principal, served.model)
+        )
+        for tier, models in self._tiers.items():
+            if principal is None or any(is_for(principal, served.model) for served in models):
+                yield f"{TIER}{tier}"
+        yield from (
+            f"{ROLE}:{role.name}" for role in self._roles.values() if principal is None or self._may_be(role, principal)
+        )
+        allowed = None if principal is None else principal.models
+        if self._has_local and (allowed is None or allows_model(allowed, LOCAL_MODEL)):
+            yield LOCAL_MODEL
 
     def choose(self, known: Known, principal: Principal, headers: Headers) -> Choice:
-        """Who serves a call. Raises ModelNotAllowedError, ModelNotFoundError, LocalOnlyError, RequestInvalidError."""
-        may_call(principal, model=known.model)
+        """Who serves a call.
+
+        Raises ModelNotAllowedError, ModelNotFoundError, TierNotFoundError, LocalOnlyError, RequestInvalidError.
+        """
+        name = known.model
+        steps: tuple[Step, ...] = () if known.asked is None else (Step(known.asked, "role", name),)
         caller = caller_of(principal, known.user, *told_by_caller(headers))
-        served = self._served.get(known.model)
-        if served is None and not (self._has_local and known.model == LOCAL_MODEL):
-            raise ModelNotFoundError(name=known.model, param="model")
-        whose = local_only(principal, headers)
-        if served is not None and whose:
-            served = served.in_house
-            if served is None:
-                raise LocalOnlyError(model=known.model, whose=whose, param="model")
-        choice = Choice(served, caller, whose)
+        served: Served | None
+        if name.startswith(TIER):
+            whose = local_only(principal, headers)
+            served = self._of_tier(name, known.face, principal, whose)
+            steps = (*steps, Step(name, "tier", served.model.name))
+        else:
+            served = self._named(name, principal)
+            whose = local_only(principal, headers)
+            if served is not None and whose:
+                served = served.in_house
+                if served is None:
+                    raise LocalOnlyError(model=name, whose=whose, param="model")
+        if served is not None:
+            caller = asking_for(served.model, caller)
+        choice = Choice(served, caller, whose, steps=steps)
         if served is not None and served.model.experiment is not None and known.face != "embeddings":
             choice = self._within(choice, served.model.experiment, known.face, principal, headers)
         return choice
+
+    def _named(self, name: str, principal: Principal) -> Served | None:
+        """A model by its name; None: the one that is part of Skep."""
+        served = self._served.get(name)
+        if served is None or not is_for(principal, served.model):
+            may_call(principal, model=name)
+        if served is None and not (self._has_local and name == LOCAL_MODEL):
+            raise ModelNotFoundError(name=name, param="model")
+        return served
+
+    def _of_tier(self, name: str, face: Face, principal: Principal, whose: str) -> Served:
+        """The first model of a tier that can be asked; where all its routes are closed, the one that says so."""
+        models = self._tiers.get(name.removeprefix(TIER))
+        if models is None:
+            tiers = ", ".join(sorted(self._tiers)) or "there are none"
+            raise TierNotFoundError(name=name.removeprefix(TIER)[:200], tiers=tiers, param="model")
+        models = [served for served in models if is_for(principal, served.model)]
+        if not models:
+            allowed = ", ".join((principal.models or ())[:10])
+            raise ModelNotAllowedError(key_name=principal.key_name, model=name, allowed=allowed)
+        if whose:
+            models = [served.in_house for served in models if served.in_house is not None]
+            if not models:
+                raise LocalOnlyError(model=name, whose=whose, param="model")
+        models = [served for served in models if _has_face(served.model, face)] or models
+        return next((served for served in models if self._has_open(served.model.routes)), models[0])
+
+    def _may_be(self, role: Role, principal: Principal) -> bool:
+        """Whether a key is for the model of a role."""
+        served = self._served.get(role.model)
+        models = self._tiers[role.model.removeprefix(TIER)] if served is None else [served]
+        return any(is_for(principal, each.model) for each in models)
 
     def _within(
         self, choice: Choice, experiment: Experiment, face: Face, principal: Principal, headers: Headers
@@ -96,10 +158,10 @@ class Choices:
         tags = (*choice.caller.tags, experiment_tag(experiment.name, arm.name))
         return Choice(
             served=served,
-            caller=replace(choice.caller, tags=tags),
+            caller=replace(asking_for(served.model, choice.caller), tags=tags),
             whose=choice.whose,
             arm=said,
-            steps=(Step(own.model.name, "experiment", said),) if arm.model is not None else (),
+            steps=(*choice.steps, Step(own.model.name, "experiment", said)) if arm.model is not None else choice.steps,
             outside=choice,
         )
 
@@ -132,8 +194,13 @@ def _has_face(model: Model, face: Face) -> bool:
 
 
 def is_for(principal: Principal, model: Model) -> bool:
-    """Whether a key is for a model."""
-    return principal.models is None or allows_model(principal.models, model.name)
+    """Whether a key is for a model: its list has it, or its tier."""
+    allowed = principal.models
+    if allowed is None or allows_model(allowed, model.name):
+        return True
+    # What a list says of how names of models begin is not said of tiers, but for ``tier:...*``.
+    tiers = [entry for entry in allowed if entry.startswith(TIER)]
+    return model.tier is not None and allows_model(tiers, f"{TIER}{model.tier}")
 
 
 def caller_of(principal: Principal, user: str | None, session: str | None, tags: tuple[str, ...]) -> Caller:

@@ -1,7 +1,8 @@
-"""Reads the sections ``providers`` and ``models`` of the settings. Pure; every problem is told at once, with its place."""
+"""Reads the sections ``providers``, ``models`` and ``roles`` of the settings. Pure; every problem is told at once, with its place."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import cast, get_args
@@ -9,9 +10,10 @@ from urllib.parse import urlsplit
 
 from skep.gateway.experiments import read_experiment
 from skep.gateway.failures import FAILURES, Kind
-from skep.gateway.models import LOCAL_MODEL, Experiment, GatewayConfig, Model, Provider, Route, Strategy
+from skep.gateway.models import LOCAL_MODEL, ROLE, TIER, Experiment, GatewayConfig, Model, Provider, Route, Strategy
 from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import FORMAT_FACES, PROFILES, Profile, profiles_by_kind
+from skep.gateway.roles import read_role
 from skep.gateway.tables import Path, Table, Told
 from skep.settings import InvalidSettingsError, OpenSection, Problem, Secret
 from skep.spend import Price
@@ -20,6 +22,7 @@ PriceOf = Callable[[str, str], Price | None]
 """The usual price of a model, by the provider's name in the price list and the model's name there."""
 
 _MOST_SECONDS = 86_400.0
+_TIER = re.compile(r"[A-Za-z0-9._-]{1,40}")
 LONGEST_CACHE_SECONDS = 604_800
 """A week. Clearings are remembered for longer, so that none is forgotten before what it cleared."""
 
@@ -36,7 +39,7 @@ def no_price(_provider: str, _model: str) -> Price | None:
 def read_config(
     sections: Mapping[str, OpenSection], *, price_of: PriceOf = no_price, profiles: Iterable[Profile] = PROFILES
 ) -> GatewayConfig:
-    """The providers and models of the settings' open sections.
+    """The providers, models and roles of the settings' open sections.
 
     Raises InvalidSettingsError with everything that is wrong.
     """
@@ -60,9 +63,15 @@ def read_config(
         table.finish()
         if model is not None:
             models[name] = model
+    roles, tiers = {}, dict.fromkeys(model.tier for model in models.values() if model.tier is not None)
+    for name, table in _told(sections, "roles", problems).items():
+        role = read_role(name, table, tuple(told_models), tuple(tiers))
+        table.finish()
+        if role is not None:
+            roles[name] = role
     if problems:
         raise InvalidSettingsError(problems)
-    return GatewayConfig(providers=providers, models=models)
+    return GatewayConfig(providers=providers, models=models, roles=roles)
 
 
 def _told(sections: Mapping[str, OpenSection], name: str, problems: list[Problem]) -> dict[str, Table]:
@@ -176,6 +185,13 @@ def _model(
 ) -> Model | None:
     if name == LOCAL_MODEL:
         table.problem("", "this is the name of the model that is part of Skep; choose another")
+    if name.startswith(TIER):
+        table.problem("", f"names that begin with {TIER} stand for tiers; a model says which it is of: tier: NAME")
+    if name == ROLE or name.startswith(f"{ROLE}:"):
+        table.problem("", f"{ROLE} and names that begin with {ROLE}: stand for the models of roles; choose another")
+    tier = table.text("tier")
+    if tier is not None and _TIER.fullmatch(tier) is None:
+        table.problem("tier", "a tier's name is 1 to 40 letters, digits, dots, dashes and underscores")
     price, has_price = read_price(table)
     terms = read_terms(table)
     most = table.whole("max_output_tokens", None, least=1, most=100_000_000)
@@ -183,6 +199,7 @@ def _model(
     retries = table.whole("retries", 2, least=0, most=10)
     strategy = table.choice("strategy", get_args(Strategy), default="ordered")
     cache = table.whole("cache_seconds", 0, least=0, most=LONGEST_CACHE_SECONDS)
+    apology = _apology(table)
     kinds = table.words("falls_back_on", tuple(get_args(Kind)), default=tuple(USUAL_FALLBACKS))
     routes = []
     for inner in table.tables("routes"):
@@ -200,8 +217,17 @@ def _model(
         strategy=cast("Strategy", strategy or "ordered"),
         cache_seconds=cache or 0,
         falls_back_on=frozenset(kinds),
+        apology=apology,
         experiment=experiment,
+        tier=tier,
     )
+
+
+def _apology(table: Table) -> str | None:
+    text = table.text("apology", has_lines=True)
+    if text is not None and any(found != "{trace_id}" for found in re.findall(r"\{\w*\}", text)):
+        table.problem("apology", "in braces only {trace_id} can stand in it")
+    return text
 
 
 def _route(

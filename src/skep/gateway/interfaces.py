@@ -9,7 +9,9 @@ RefusedError
 └── LocalOnlyError             no route of the model stays in the house, and the call must (403)
 NotFoundError
 ├── ModelNotFoundError         nobody serves a model of this name (404)
-└── ResponseNotKeptError       answers are not kept, so none can be fetched (404)
+├── ResponseNotKeptError       answers are not kept, so none can be fetched (404)
+├── TierNotFoundError          no model is of this tier (404)
+└── RoleNotFoundError          the settings have no role of this name (404)
 UnavailableError
 ├── OverloadedError            too many calls are under way (503)
 ├── BodiesFullError            their bodies hold as much memory as they may (503)
@@ -69,6 +71,18 @@ class ResponseNotKeptError(NotFoundError):
     """Of responses only POST /v1/responses is served here, not {method} {address}: answers are not kept."""
 
     fix = "Send the whole conversation with each request; what a provider has stored is had from the provider itself."
+
+
+class TierNotFoundError(NotFoundError):
+    """No model is of the tier {name} here. Tiers: {tiers}."""
+
+    fix = "Ask for one of them as tier:NAME; an administrator says which models are of a tier: models.MODEL.tier in the settings."
+
+
+class RoleNotFoundError(NotFoundError):
+    """There is no role named {name} here. Roles: {roles}."""
+
+    fix = "Name one of them in x-skep-role; an administrator adds one under roles: in the settings."
 
 
 class OverloadedError(UnavailableError):

@@ -15,6 +15,12 @@ Strategy = Literal["ordered", "weighted", "lowest_latency", "lowest_cost"]
 """In which order routes are tried. ``ordered``: as they stand in the settings. ``weighted``: by chance, in the shares that their weights say.
 ``lowest_latency``: what answers soonest now. ``lowest_cost``: what is cheapest for this call."""
 
+TIER = "tier:"
+"""Begins the name by which clients ask for any model of a tier."""
+
+ROLE = "role"
+"""The name by which clients ask for the model of the role that they name; also ``role:NAME``."""
+
 StickyBy = Literal["key", "user", "header", "none"]
 """What stays in one arm of an experiment: calls of one key, of one user, with one value of a header, or nothing."""
 
@@ -118,12 +124,31 @@ class Model:
     """For how long an answer may be given again; 0: not at all."""
     falls_back_on: frozenset[str] = frozenset()
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
+    apology: str | None = None
+    """What a client is answered when every route has failed, with ``{trace_id}`` where that shall stand; None: an error."""
     experiment: Experiment | None = None
+    tier: str | None = None
+    """What clients ask for as ``tier:NAME``: the first of its models that their key is for, and that has an open route."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """What is said for those clients that name it, where they say nothing themselves. None: nothing."""
+
+    name: str
+    model: str
+    """A model's name, or ``tier:NAME``; for those that ask for the model ``role``."""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """Of one choice."""
+    system: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
-    """The providers and models of an installation, by name."""
+    """The providers, models and roles of an installation, by name."""
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
+    roles: Mapping[str, Role] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from skep.gateway.apologizing import apologize, owes_apology
 from skep.gateway.calls import NO_USAGE, CallFailedError, ModelCall, attempt_routes
 from skep.gateway.events import EventScanner, EventTooLargeError, data_of
 from skep.gateway.failures import Failure, classify, words_of
@@ -71,6 +72,9 @@ async def run_call(call: ModelCall) -> None:
     except NoRouteError as error:
         # It is written down as begun, and nothing left.
         call.settle("rate_limited" if isinstance(error, RoutesBusyError) else "server_error")
+        if owes_apology(call, None):
+            await apologize(call)
+            return
         call.notes.headers += call.headers()
         raise
     except CallFailedError as error:
@@ -185,6 +189,9 @@ def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) ->
 async def _answer_failure(call: ModelCall, failure: Failure) -> None:
     """Tell the client how the last attempt failed: in the provider's own words where they speak about the request."""
     call.settle(failure.rule.outcome, status=failure.status)
+    if owes_apology(call, failure):
+        await apologize(call)
+        return
     if failure.kind == "rate_limited" and failure.retry_after_seconds is None:
         # Who is told nothing comes back at once.
         left = 0.0 if call.route is None else call.tools.board.seconds_left((call.route,))

@@ -100,6 +100,8 @@ class Known:
     """Whether the provider does more than to answer what the request says: it has tools of its own, or goes on from what it has stored."""
     spans: Mapping[str, Span] | None
     """Where values stand, as far as that was found out."""
+    asked: str | None = None
+    """The model that the client named, where a role put another one in its place."""
 
     @property
     def is_free(self) -> bool:

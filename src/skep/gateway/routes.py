@@ -13,7 +13,7 @@ from typing import Literal
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError, allows_model
+from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError
 from skep.errors import SkepError, UnavailableError
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.caching import cache_endpoints
@@ -33,7 +33,9 @@ from skep.gateway.interfaces import (
     RequestInvalidError,
     RequestUntranslatableError,
     ResponseNotKeptError,
+    RoleNotFoundError,
     RoutesBusyError,
+    TierNotFoundError,
 )
 from skep.gateway.profiles import COUNTING, Face
 from skep.gateway.service import Gateway
@@ -67,6 +69,8 @@ _ERRORS = (
     BodyTimeoutError,
     BodyTooLargeError,
     ModelNotFoundError,
+    TierNotFoundError,
+    RoleNotFoundError,
     LocalOnlyError,
     BudgetExceededError,
     UnpricedError,
@@ -146,13 +150,12 @@ def gateway_endpoints(
     """
 
     async def models(call: Call) -> ASGIApp:
-        allowed = call.principal.models
-        names = [name for name in gateway().model_names() if allowed is None or allows_model(allowed, name)]
+        names = gateway().model_names(call.principal)
         return json_answer(ModelList("list", [ModelObject(name) for name in names]))
 
     async def model(call: Call) -> ASGIApp:
-        name, allowed = call.path("model"), call.principal.models
-        if name not in gateway().model_names() or not (allowed is None or allows_model(allowed, name)):
+        name = call.path("model")
+        if name not in gateway().model_names(call.principal):
             raise ModelNotFoundError(name=name[:200], param="model")
         return json_answer(ModelObject(name))
 

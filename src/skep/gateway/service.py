@@ -31,10 +31,11 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
-from skep.gateway.models import GatewayConfig, Model, Route
+from skep.gateway.models import GatewayConfig, Model, Role, Route
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
+from skep.gateway.roles import in_role, role_of
 from skep.gateway.serving import Served, make_ask
 from skep.gateway.spans import CallSpans
 from skep.gateway.statuses import GatewayStatus, ProcessStatus
@@ -80,7 +81,7 @@ class Gateway:
         self.board = Board()
         self._tools = Tools(meter, upstream, self.board, options, metrics=metrics, tracer=tracer, keeper=keeper)
         self._local = None if embedder is None else LocalModel(embedder)
-        self._choices = Choices(config, has_local=self._local is not None)
+        self._choices = self._choices_of(config)
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="skep-bodies")
@@ -113,7 +114,7 @@ class Gateway:
         """From now on calls go by this; those under way go on by what counted when they began."""
         self.config, self.options = config, options
         self._tools = replace(self._tools, options=options)
-        self._choices = Choices(config, has_local=self._local is not None)
+        self._choices = self._choices_of(config)
         self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies.resize(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._tools.upstream.retire(config.providers.values(), options.max_answer_bytes)
@@ -137,9 +138,12 @@ class Gateway:
             self._local.close()
         await self._tools.upstream.close()
 
-    def model_names(self) -> list[str]:
-        """What clients may ask for."""
-        return self._choices.names()
+    def _choices_of(self, config: GatewayConfig) -> Choices:
+        return Choices(config, has_local=self._local is not None, has_open=self.board.has_open)
+
+    def model_names(self, principal: Principal | None = None) -> list[str]:
+        """What clients may ask for, whose key is the principal's; None: any."""
+        return list(self._choices.names(principal))
 
     def route_names(self) -> frozenset[str]:
         """Every route, as the board calls it."""
@@ -171,6 +175,11 @@ class Gateway:
             raise
         try:
             known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
+            # Also of calls that are refused; a client may write what it likes.
+            notes.log["model"] = known.model[:_LONGEST_NAME]
+            role = role_of(known.model, scope["headers"], self.config.roles)
+            if role is not None:
+                known = await self._in_role(known, role)
             await self._call(known, principal, scope, receive, send, notes, started)
         finally:
             self._bodies.leave(len(body))
@@ -179,6 +188,12 @@ class Gateway:
         """Read it in a thread: nobody else should wait."""
         read = partial(read_request, face, body, quick=False)
         return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+
+    async def _in_role(self, known: Known, role: Role) -> Known:
+        """With what the role says; a large one in a thread."""
+        if is_quick(known.body):
+            return in_role(known, role)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, in_role, known, role)
 
     async def _call(
         self,
@@ -191,8 +206,6 @@ class Gateway:
         started: float,
     ) -> None:
         face, headers = known.face, scope["headers"]
-        # Also of calls that are refused; a client may write what it likes.
-        notes.log["model"] = known.model[:_LONGEST_NAME]
         client = scope.get("client")
         may_call(principal, face=face, address=client[0] if client else "")
         choice = self._choices.choose(known, principal, headers)
@@ -244,7 +257,9 @@ class Gateway:
         served = choice.served
         if served is None or not served.model.cache_seconds or self.cache is None:
             return None, None
-        question = self.cache.question(served.model, choice.seed, known, choice.caller.project_id, headers)
+        # The bound of a role does not stand in the body.
+        seed = b"%b/%d" % (choice.seed, known.output_tokens or 0)
+        question = self.cache.question(served.model, seed, known, choice.caller.project_id, headers)
         return question, None if question is None else await self.cache.find(question)
 
     async def _run(self, call: ModelCall, headers: Headers) -> None:

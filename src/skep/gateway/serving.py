@@ -83,6 +83,11 @@ def dearest(prices: Iterable[Price | None]) -> Price | None:
     )
 
 
+def asking_for(model: Model, caller: Caller) -> Caller:
+    """Who makes the call, with the tier of the model that is asked."""
+    return caller if caller.model_tier == model.tier else replace(caller, model_tier=model.tier)
+
+
 def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
     """The call as the rules see it: the most that it can use and cost, by whichever route."""
     output = known.output_tokens
@@ -95,7 +100,7 @@ def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
     if known.service_tier is not None or known.searches or known.dear_field is not None:
         price, dear_field = _asked_price(served, known)
     return Ask(
-        caller=caller,
+        caller=asking_for(served.model, caller),
         model=served.model.name,
         input_tokens_at_most=known.input_tokens_at_most,
         output_tokens_at_most=output,

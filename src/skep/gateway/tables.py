@@ -39,8 +39,8 @@ class Table:
         """What stands there."""
         return list(self._values)
 
-    def text(self, name: str, *, required: bool = False) -> str | None:
-        """A text that is not empty."""
+    def text(self, name: str, *, required: bool = False, has_lines: bool = False) -> str | None:
+        """A text that is not empty; only with ``has_lines`` it may have several."""
         value = self._take(name)
         if value is None:
             if required and not self.has(name):
@@ -50,7 +50,7 @@ class Table:
             # A model may be called 4.1; what was written is not known here any more, so it must be in quotes.
             self.problem(name, "expected text, got a number; put it in quotes")
             return None
-        if not isinstance(value, str) or not value or not value.isprintable():
+        if not isinstance(value, str) or not _is_text(value, has_lines=has_lines):
             self.problem(name, "expected text")
             return None
         return value
@@ -190,6 +190,11 @@ class Table:
         section = self._told.section
         field = ".".join((section.name, *map(str, path)))
         self._told.problems.append(Problem(section.place(path), field, reason, nearest))
+
+
+def _is_text(value: str, *, has_lines: bool) -> bool:
+    lines = value.splitlines() if has_lines else [value]
+    return bool(value.strip() if has_lines else value) and all(line.isprintable() for line in lines)
 
 
 def _listed(choices: Sequence[str]) -> str:

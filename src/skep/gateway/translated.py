@@ -66,6 +66,11 @@ Translations = Mapping[Face, "Spoken | UntranslatableError"]
 """By the provider's face: the request, or why it cannot be said there."""
 
 
+def format_of(face: Face) -> FormatName | None:
+    """The wire format of a face; None: it is translated into no other."""
+    return _FORMATS.get(face)
+
+
 def foreign_faces(model: Model) -> Mapping[Face, frozenset[Face]]:
     """By the faces that not every route of a model has, those to translate into; the faces that all have are left out."""
     found: dict[Face, frozenset[Face]] = {}

@@ -13,7 +13,7 @@ from skep.observe import event, set_log_level
 from skep.server.gateway_opening import gateway_config, reconfigure_gateway
 from skep.server.interfaces import ReloadRefusedError
 from skep.server.opening import Opening
-from skep.settings import CommandLine, InvalidSettingsError, Settings, all_rows, load_settings, value_of
+from skep.settings import OPEN_SECTIONS, CommandLine, InvalidSettingsError, Settings, all_rows, load_settings, value_of
 
 FOLLOWED_SECTIONS = ("gateway",)
 FOLLOWED_SETTINGS = ("log.level",)
@@ -100,7 +100,7 @@ def _read(said: CommandLine) -> Settings:
 
 def differences(old: Settings, new: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What two settings say differently: what counts at once, and what needs a restart. Pure."""
-    followed = [name for name in ("providers", "models") if _section(old, name) != _section(new, name)]
+    followed = [name for name in OPEN_SECTIONS if _section(old, name) != _section(new, name)]
     later: list[str] = []
     for row in all_rows():
         if value_of(old, row) != value_of(new, row):

@@ -88,7 +88,8 @@ def _escaped(text: str) -> str:
 
 def caller_columns(caller: Caller, model: str) -> str:
     """The cells that are the same for all calls of one caller to one model."""
-    texts = (caller.key_name, caller.user, caller.session, caller.tier)
+    tier = caller.model_tier if caller.tier is None else caller.tier
+    texts = (caller.key_name, caller.user, caller.session, tier)
     return "\t".join([str(caller.project_id), cell(caller.key_id), *map(cell, texts), _tags(caller.tags), cell(model)])
 
 

@@ -167,7 +167,8 @@ def _values(subject: Subject, caller: Caller, model: str) -> tuple[str, ...]:
         case "session":
             return _told(caller.session)
         case "tier":
-            return _told(caller.tier)
+            # A rule for a tier of keys must hold whichever model they ask for, and one for a tier of models whoever asks.
+            return (*_told(caller.tier), *_told(caller.model_tier))
 
 
 def _told(name: str | None) -> tuple[str, ...]:

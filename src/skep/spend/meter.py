@@ -421,6 +421,7 @@ class LeasedMeter(Meter):
             caller.user,
             caller.session,
             caller.tier,
+            caller.model_tier,
             caller.tags,
             caller.key_name,
         )

@@ -129,7 +129,10 @@ class Caller:
     user: str | None = None
     session: str | None = None
     tier: str | None = None
+    """Of the key."""
     tags: tuple[str, ...] = ()
+    model_tier: str | None = None
+    """Of the model that is asked."""
 
 
 @dataclass(slots=True)
@@ -184,7 +187,7 @@ class Ticket:
     is_closed: bool = False
 
 
-CHOSEN = frozenset({"experiment"})
+CHOSEN = frozenset({"experiment", "tier", "role"})
 """Outcomes of steps that say how the model was chosen: what the client asked for stood for another one."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from skep.gateway.translating.formats import FORMATS, Translator, translate_answer, translate_error, translate_request
 from skep.gateway.translating.interfaces import AnswerStrangeError, Format, UntranslatableError, Wanted
 from skep.gateway.translating.models import Conversation, FormatName
+from skep.gateway.translating.saying import say
 
 __all__ = [
     "FORMATS",
@@ -19,6 +20,7 @@ __all__ = [
     "Translator",
     "UntranslatableError",
     "Wanted",
+    "say",
     "translate_answer",
     "translate_error",
     "translate_request",
