@@ -79,8 +79,10 @@ that is part of Skep.
 **A role** stands in the section `roles`: what is said for clients that name it (`x-skep-role: critic`), where they [say nothing
 themselves](../how-to/say-it-by-role.md). It has `model` (a model, or `tier:NAME`), and may have `temperature`, `top_p`, `max_tokens` and `system`.
 
-**A route** has `provider`, `model` (the provider's name for it), `weight` (1; its share, where routes are taken by weight), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), and for streams
-`first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60).
+**A route** has `provider`, `model` (the provider's name for it), `weight` (1; its share, where routes are taken by weight), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), for streams
+`first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60), and `formats`: in which formats alone chats with it are asked for there, some of `chat`,
+`responses` and `messages` (by default those of the provider's kind, below). So `formats: [responses]` is for models that OpenAI has in its responses only, and
+`formats: [chat, messages]` lets bytes of Anthropic's clients pass as they come to a server of your own that speaks both.
 
 **A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `cache_write_1h_` (input
 that the provider keeps for an hour), `reasoning_`, `input_audio_` and `output_audio_usd_per_mtok`; `request_usd` is added for each call.

@@ -20,6 +20,7 @@ from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, No
 from skep.gateway.metrics import count_call
 from skep.gateway.models import Model, Route
 from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
+from skep.gateway.profiles import MESSAGES_CAP
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.translated import Spoken, Translations, why_not
@@ -149,7 +150,7 @@ class ModelCall:
         route, board = self.model.routes[index], self.tools.board
         if self.translations is not None:
             face = self.known.face
-            reason = why_not(self.translations, face, route.provider.profile.face_for(face))
+            reason = why_not(self.translations, face, route.face_for(face))
             if reason is not None:
                 self.steps.append(Step(route.name, "untranslatable", str(reason)))
                 return 0
@@ -162,7 +163,7 @@ class ModelCall:
         """The request as a route takes it that speaks another format; None: it speaks the client's."""
         if self.translations is None:
             return None
-        face = route.provider.profile.face_for(self.known.face)
+        face = route.face_for(self.known.face)
         found = None if face is None or face == self.known.face else self.translations[face]
         return found if isinstance(found, Spoken) else None
 
@@ -170,8 +171,8 @@ class ModelCall:
         """The body for a route; ``known`` is the request in its format."""
         profile = route.provider.profile
         cap = self.ticket.output_tokens_cap
-        if cap is None and known.output_tokens is None and profile.default_cap is not None:
-            cap = route.max_output_tokens or profile.default_cap
+        if cap is None and known.output_tokens is None and known.face == "messages":
+            cap = route.max_output_tokens or MESSAGES_CAP
         return adapted(
             known,
             model=route.model,

@@ -190,7 +190,7 @@ class Choices:
 
 
 def _has_face(model: Model, face: Face) -> bool:
-    return any(route.provider.profile.face_for(face) is not None for route in model.routes)
+    return any(route.face_for(face) is not None for route in model.routes)
 
 
 def is_for(principal: Principal, model: Model) -> bool:

@@ -12,7 +12,7 @@ from skep.gateway.experiments import read_experiment
 from skep.gateway.failures import FAILURES, Kind
 from skep.gateway.models import LOCAL_MODEL, ROLE, TIER, Experiment, GatewayConfig, Model, Provider, Route, Strategy
 from skep.gateway.pricing import Terms, read_price, read_terms
-from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
+from skep.gateway.profiles import FORMAT_FACES, PROFILES, Profile, profiles_by_kind
 from skep.gateway.roles import read_role
 from skep.gateway.tables import Path, Table, Told
 from skep.settings import InvalidSettingsError, OpenSection, Problem, Secret
@@ -247,6 +247,7 @@ def _route(
     own_price, has_own = read_price(table)
     own_terms = read_terms(table)
     weight = table.number("weight", 1.0, least=0.0, most=1000.0)
+    formats = table.words("formats", tuple(FORMAT_FACES), default=()) if table.has("formats") else None
     own_most = table.whole("max_output_tokens", most, least=1, most=100_000_000)
     # A provider that is known by name but wrong was told already.
     provider = providers.get(provider_name or "")
@@ -264,6 +265,7 @@ def _route(
         idle_timeout_seconds=idle,
         max_output_tokens=own_most,
         weight=weight,
+        formats=formats,
         price=own_price,
         service_tiers=tuple({**dict(provider.profile.service_tiers), **terms.tiers, **own_terms.tiers}.items()),
         search_nusd=terms.search_nusd if own_terms.search_nusd is None else own_terms.search_nusd,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from skep.gateway.profiles import Profile
+from skep.gateway.profiles import Face, Profile, face_for, paths_by
 from skep.settings import Secret
 from skep.spend import Price
 
@@ -69,11 +69,21 @@ class Route:
     weight: float = 1.0
     """Its share among the model's routes, where those are taken by weight."""
 
+    formats: tuple[str, ...] | None = None
+    """In which formats of chats alone the model is asked there; None: in those that its provider has."""
+
     name: str = field(init=False)
     """For people, and for the breaker: routes to the same model of the same provider are one."""
+    paths: Mapping[Face, str] = field(init=False)
+    """Which faces it has, and where."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"{self.provider.name}/{self.model}")
+        object.__setattr__(self, "paths", paths_by(self.provider.profile, self.formats))
+
+    def face_for(self, face: Face) -> Face | None:
+        """See `profiles.face_for`."""
+        return face_for(self.paths, face)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

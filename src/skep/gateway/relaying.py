@@ -127,7 +127,7 @@ async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) ->
     known = call.known if spoken is None else spoken.known
     answer = await call.tools.upstream.fetch(
         provider,
-        provider.profile.paths[known.face],
+        route.paths[known.face],
         call.body(route, known),
         call.headers_to(route, spoken),
         timeout_seconds=timeout_seconds,
@@ -266,7 +266,7 @@ async def _open_stream(call: ModelCall, route: Route, timeout_seconds: float) ->
     until = time.monotonic() + min(timeout_seconds, route.first_byte_timeout_seconds)
     stream = await call.tools.upstream.stream(
         provider,
-        provider.profile.paths[known.face],
+        route.paths[known.face],
         call.body(route, known),
         call.headers_to(route, spoken),
         timeout_seconds=until - time.monotonic(),

@@ -76,7 +76,10 @@ def read_wish(headers: Iterable[tuple[bytes, bytes]]) -> Wish:
 
 def seed_of(model: Model) -> bytes:
     """What all questions to a model have in common: its name and its routes, so that other routes have other answers."""
-    routes = [[route.name, route.provider.base_url, route.provider.profile.kind] for route in model.routes]
+    routes = [
+        [route.name, route.provider.base_url, route.provider.profile.kind, *(sorted(route.formats or ()))]
+        for route in model.routes
+    ]
     return hashlib.sha256(orjson.dumps([_FORM, model.name, routes])).digest()
 
 
