@@ -69,7 +69,8 @@ stays in the house; by its address, if not said), `connect_timeout_seconds` (5),
 answer, its routes are closed), and `api_version` (Azure's; said in the query of each address).
 
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `context_window`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
-stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `stop_when` ([ends streams early](../how-to/end-streams-early.md)), `retries` (2, on each
+stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)),
+`stop_when` ([ends streams early](../how-to/end-streams-early.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
 `interrupted`. `apology` is what clients are answered, as an answer with `x-skep-apology: true`, when every route has failed (`"Sorry, nobody answers. {{trace_id}}"`), instead
 of an error; not for what is the request's fault, or a budget's. `tier` says of which tier it is: clients can [ask for `tier:fast`](../how-to/choose-among-routes.md#ask-for-a-tier), whichever of its models
@@ -81,7 +82,9 @@ themselves](../how-to/say-it-by-role.md). It has `model` (a model, or `tier:NAME
 
 **A route** has `provider`, `model` (the provider's name for it), `listed_as` (its name in the price list, where that is another one), `weight` (1; its share, where
 routes are taken by weight), `price`, `max_output_tokens`, `context_window`, `timeout_seconds` (600, for one attempt), and for streams
-`first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60).
+`first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60), and `formats`: in which formats alone chats with it are asked for there, some of `chat`,
+`responses` and `messages` (by default those of the provider's kind, below). So `formats: [responses]` is for models that OpenAI has in its responses only, and
+`formats: [chat, messages]` lets bytes of Anthropic's clients pass as they come to a server of your own that speaks both.
 
 **A context window** is how many tokens the model can have before it, its own included; where neither that nor a price is said, that of the price list counts. A request
 that seems too long for a route (four bytes to a token, and the bound of its output) is tried last there, and when a provider says that it was too long, only routes with larger windows are tried.

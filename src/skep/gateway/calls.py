@@ -15,11 +15,13 @@ from skep.gateway.attempts import Attempts, Next
 from skep.gateway.board import Board
 from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
+from skep.gateway.guarding import CallGuard
 from skep.gateway.headers import dollars, exceeded_headers, limit_headers, to_other_format
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
 from skep.gateway.metrics import STREAMS_STOPPED, count_call
 from skep.gateway.models import Model, Route, StopWhen
 from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
+from skep.gateway.profiles import MESSAGES_CAP
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.stopping import STOPPABLE, Stopper
@@ -142,6 +144,8 @@ class ModelCall:
     """What looks on for that while its stream passes."""
     translations: Translations | None = None
     """The request in the formats of those routes that speak another one than the client; None: all speak the client's."""
+    guard: CallGuard | None = None
+    """None: nobody looks through the answer."""
     told: Sequence[tuple[bytes, bytes]] = ()
     """Headers of the answer that say how the model was chosen."""
 
@@ -156,7 +160,7 @@ class ModelCall:
         route, board = self.model.routes[index], self.tools.board
         if self.translations is not None:
             face = self.known.face
-            reason = why_not(self.translations, face, route.provider.profile.face_for(face))
+            reason = why_not(self.translations, face, route.face_for(face))
             if reason is not None:
                 self.steps.append(Step(route.name, "untranslatable", str(reason)))
                 return 0
@@ -174,7 +178,7 @@ class ModelCall:
         """The request as a route takes it that speaks another format; None: it speaks the client's."""
         if self.translations is None:
             return None
-        face = route.provider.profile.face_for(self.known.face)
+        face = route.face_for(self.known.face)
         found = None if face is None or face == self.known.face else self.translations[face]
         return found if isinstance(found, Spoken) else None
 
@@ -182,8 +186,8 @@ class ModelCall:
         """The body for a route; ``known`` is the request in its format."""
         profile = route.provider.profile
         cap = self.ticket.output_tokens_cap
-        if cap is None and known.output_tokens is None and profile.default_cap is not None:
-            cap = route.max_output_tokens or profile.default_cap
+        if cap is None and known.output_tokens is None and known.face == "messages":
+            cap = route.max_output_tokens or MESSAGES_CAP
         return adapted(
             known,
             model=route.model,

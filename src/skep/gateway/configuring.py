@@ -1,15 +1,19 @@
-"""Reads the sections ``providers``, ``models``, ``roles`` and ``services`` of the settings. Pure; every problem is told at once, with its place."""
+"""Reads the sections ``providers``, ``guards``, ``models``, ``roles`` and ``services`` of the settings.
+
+Pure; every problem is told at once, with its place.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast, get_args
 
 from skep.gateway.addresses import read_address, read_headers, stays_in_the_house
 from skep.gateway.experiments import read_experiment
 from skep.gateway.failures import FAILURES, Kind
+from skep.gateway.guarding import GuardRules, read_guard
 from skep.gateway.models import (
     LOCAL_MODEL,
     ROLE,
@@ -23,7 +27,7 @@ from skep.gateway.models import (
     Strategy,
 )
 from skep.gateway.pricing import Terms, read_price, read_terms
-from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
+from skep.gateway.profiles import FORMAT_FACES, PROFILES, Profile, profiles_by_kind
 from skep.gateway.roles import read_role
 from skep.gateway.services import read_services, service_model
 from skep.gateway.stopping import pattern_problem
@@ -71,6 +75,10 @@ def read_config(
         table.finish()
         if provider is not None:
             providers[name] = provider
+    guards = GuardRules()
+    for name, table in _told(sections, "guards", problems).items():
+        guards.add(name, read_guard(name, table), everywhere=table.flag("everywhere") or False)
+        table.finish()
     models, experiments = {}, dict[str, str]()
     told_models = _told(sections, "models", problems)
     for name, table in told_models.items():
@@ -79,9 +87,10 @@ def read_config(
             other = experiments[experiment.name]
             table.problem("experiment", f"{other} has an experiment of the name {experiment.name} already")
         model = _model(name, table, providers, frozenset(told_providers), catalogue, experiment)
+        guarded_by = guards.of(table)
         table.finish()
         if model is not None:
-            models[name] = model
+            models[name] = replace(model, guards=guarded_by)
     roles, tiers = {}, dict.fromkeys(model.tier for model in models.values() if model.tier is not None)
     for name, table in _told(sections, "roles", problems).items():
         role = read_role(name, table, tuple(told_models), tuple(tiers))
@@ -237,6 +246,7 @@ def _route(
     own = _read_usual(table)
     listed_as = table.text("listed_as")
     weight = table.number("weight", 1.0, least=0.0, most=1000.0)
+    formats = table.words("formats", tuple(FORMAT_FACES), default=()) if table.has("formats") else None
     # A provider that is known by name but wrong was told already.
     provider = providers.get(provider_name or "")
     if provider is None or model is None:
@@ -257,6 +267,7 @@ def _route(
         max_output_tokens=own.max_output_tokens or usual.max_output_tokens,
         context_window=window,
         weight=weight,
+        formats=formats,
         price=price,
         service_tiers=tuple({**dict(provider.profile.service_tiers), **usual.terms.tiers, **own.terms.tiers}.items()),
         search_nusd=usual.terms.search_nusd if own.terms.search_nusd is None else own.terms.search_nusd,

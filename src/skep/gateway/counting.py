@@ -15,7 +15,7 @@ _OURSELVES = "skep"
 
 def is_countable(model: Model) -> bool:
     """Whether a provider of the model can be asked."""
-    return any(COUNTING in route.provider.profile.paths for route in model.routes)
+    return any(COUNTING in route.paths for route in model.routes)
 
 
 async def answer_estimate(here: Here, model: str) -> None:

@@ -43,6 +43,13 @@ CACHE_LOOKUPS = Metric(
     help="Calls whose answer may be given again, by what was found: hit, miss, or refresh where the client wanted a new one",
     labels=("outcome",),
 )
+GUARD_FINDINGS = Metric(
+    name="skep_guard_findings_total",
+    kind="counter",
+    unit="findings",
+    help="What guards found in calls, by kind, what they did (observe, redact, block) and where (request, answer); the log names the guards",
+    labels=("kind", "action", "side"),
+)
 
 STREAMS_STOPPED = Metric(
     name="skep_streams_stopped_total",
@@ -52,7 +59,7 @@ STREAMS_STOPPED = Metric(
     labels=("condition",),
 )
 
-GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM, CACHE_LOOKUPS, STREAMS_STOPPED)
+GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM, CACHE_LOOKUPS, STREAMS_STOPPED, GUARD_FINDINGS)
 
 
 def count_call(metrics: Metrics, provider: str, outcome: Outcome, usage: Usage | None, cost_nusd: int | None) -> None:

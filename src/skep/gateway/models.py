@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from skep.gateway.profiles import Face, Profile
+from skep.gateway.profiles import Face, Profile, face_for, paths_by
 from skep.settings import Secret
 from skep.spend import Price
 
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 Strategy = Literal["ordered", "weighted", "lowest_latency", "lowest_cost"]
 """In which order routes are tried. ``ordered``: as they stand in the settings. ``weighted``: by chance, in the shares that their weights say.
 ``lowest_latency``: what answers soonest now. ``lowest_cost``: what is cheapest for this call."""
+
+GuardKind = Literal[
+    "email", "phone", "card", "iban", "national_id", "address", "ip_address", "credential", "injection", "denied"
+]
+"""What guards can find. ``injection``: words that want to lead a model astray; ``denied``: words of the settings."""
+
+GuardAction = Literal["observe", "redact", "block"]
+"""What a guard does with it: it is counted; something else stands in its place as well; the call ends."""
+
+Side = Literal["request", "answer"]
+
+Country = Literal["DE", "ES", "FR", "GB", "IT", "NL", "PL", "US"]
 
 TIER = "tier:"
 """Begins the name by which clients ask for any model of a tier."""
@@ -79,16 +91,23 @@ class Route:
     weight: float = 1.0
     """Its share among the model's routes, where those are taken by weight."""
 
+    formats: tuple[str, ...] | None = None
+    """In which formats of chats alone the model is asked there; None: in those that its provider has."""
+
     name: str = field(init=False)
     """For people, and for the breaker: routes to the same model of the same provider are one."""
     paths: Mapping[Face, str] = field(init=False, repr=False)
-    """What stands after the provider's address for each face that it has."""
+    """Which faces it has, and what stands after the provider's address for each."""
 
     def __post_init__(self) -> None:
         provider = self.provider
-        paths = {face: path_of(provider, path, self.model) for face, path in provider.profile.paths.items()}
+        told = paths_by(provider.profile, self.formats)
         object.__setattr__(self, "name", f"{provider.name}/{self.model}")
-        object.__setattr__(self, "paths", paths)
+        object.__setattr__(self, "paths", {face: path_of(provider, path, self.model) for face, path in told.items()})
+
+    def face_for(self, face: Face) -> Face | None:
+        """See `profiles.face_for`."""
+        return face_for(self.paths, face)
 
 
 def path_of(provider: Provider, path: str, model: str = "") -> str:
@@ -107,6 +126,27 @@ class StopWhen:
     """The text has what this regular expression (RE2's syntax, whose time is linear) is for."""
     cost_nusd: int | None = None
     """The call has cost so much, as far as that can be told before its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """Looks through what is said in calls."""
+
+    name: str
+    kinds: tuple[GuardKind, ...] = ()
+    deny: tuple[str, ...] = ()
+    """Words, in any case, and with any space between them."""
+    on: tuple[Side, ...] = ("request", "answer")
+    action: GuardAction = "observe"
+    countries: tuple[Country, ...] = ()
+    """Whose national ids are meant (none: all), and whose telephone numbers are also found as they are written at home."""
+    injection_score: float = 1.0
+    """From which on a text is an injection."""
+
+    @property
+    def fingerprint(self) -> list[object]:
+        """What it does to answers depends on this."""
+        return [self.name, self.kinds, self.deny, self.on, self.action, self.countries, self.injection_score]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +189,8 @@ class Model:
     """For how long an answer may be given again; 0: not at all."""
     falls_back_on: frozenset[str] = frozenset()
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
+    guards: tuple[Guard, ...] = ()
+    """Those that look through its calls."""
     apology: str | None = None
     """What a client is answered when every route has failed, with ``{trace_id}`` where that shall stand; None: an error."""
     experiment: Experiment | None = None

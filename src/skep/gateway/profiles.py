@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
@@ -24,6 +24,17 @@ COUNTING: Face = "messages.count_tokens"
 
 _CHATS: tuple[Face, ...] = ("chat.completions", "messages", "responses")
 """Faces that can be translated into each other; of several that a provider has, the first is taken."""
+
+MESSAGES_CAP = 8_192
+"""Anthropic's format must have a bound of the output. Where nobody named any: what each of its models since Claude 3.5 can put out."""
+
+_CHAT_PATHS: Mapping[Face, str] = {
+    "chat.completions": "/chat/completions",
+    "messages": "/messages",
+    "responses": "/responses",
+}
+FORMAT_FACES: Mapping[str, Face] = {"chat": "chat.completions", "responses": "responses", "messages": "messages"}
+"""The faces of chats, by what the settings call them."""
 
 _PATHS: Mapping[Face, str] = {
     "chat.completions": "/chat/completions",
@@ -64,8 +75,6 @@ class Profile:
     """The same for responses."""
     default_headers: tuple[tuple[bytes, bytes], ...] = ()
     """Sent where the client sends none of that name."""
-    default_cap: int | None = None
-    """The bound of the output where it must have one and nobody named any; None: it needs none."""
     price_id: str | None = None
     """Its name in the price list; None when it has none there."""
     tells_cost: bool = False
@@ -80,16 +89,28 @@ class Profile:
     def caps_of(self, face: Face) -> tuple[str, ...]:
         """The fields that bound the output of a face; the first is the one to set."""
         named: Mapping[Face, tuple[str, ...]] = {
+            "messages": ("max_tokens",),
             "completions": self.text_cap_fields,
             "responses": self.response_cap_fields,
         }
         return named.get(face, self.cap_fields)
 
-    def face_for(self, face: Face) -> Face | None:
-        """The face to call it by for a call that came by a face: the same, or one to translate into; None when it has neither."""
-        if face in self.paths:
-            return face
-        return next((each for each in _CHATS if each in self.paths), None) if face in _CHATS else None
+
+def paths_by(profile: Profile, formats: Collection[str] | None) -> Mapping[Face, str]:
+    """Where a provider has which face, if chats are asked in some formats alone; None: in all that it has."""
+    if formats is None:
+        return profile.paths
+    kept = {face: path for face, path in profile.paths.items() if face not in (*_CHATS, COUNTING)}
+    faces = [face for name, face in FORMAT_FACES.items() if name in formats]
+    kept |= {face: profile.paths.get(face, _CHAT_PATHS[face]) for face in faces}
+    return kept | {face: profile.paths[face] for face in (COUNTING,) if "messages" in formats and face in profile.paths}
+
+
+def face_for(paths: Mapping[Face, str], face: Face) -> Face | None:
+    """The face to call a provider by for a call that came by a face: the same, or one to translate into; None when it has neither."""
+    if face in paths:
+        return face
+    return next((each for each in _CHATS if each in paths), None) if face in _CHATS else None
 
 
 PROFILES: tuple[Profile, ...] = (
@@ -115,8 +136,6 @@ PROFILES: tuple[Profile, ...] = (
         takes_include_usage=False,
         # https://platform.claude.com/docs/en/api/versioning
         default_headers=((b"anthropic-version", b"2023-06-01"),),
-        # What each of its models since Claude 3.5 can put out.
-        default_cap=8_192,
         price_id="anthropic",
     ),
     Profile(

@@ -28,6 +28,9 @@ TOOLS_TOKENS = 1_000
 (https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing)."""
 
 _WITHOUT_OUTPUT = ("embeddings", "moderations", "rerank", COUNTING)
+_TELLING = ("messages", "responses")
+"""Their streams tell the usage unasked."""
+
 _COUNTED: Mapping[Face, tuple[str, ...]] = {"embeddings": ("input",), "rerank": ("documents",)}
 """The lists of which it matters how many elements they have."""
 
@@ -190,7 +193,7 @@ def adapted(known: Known, *, model: str, include_usage: bool, cap_fields: Sequen
     changes: dict[str, bytes] = {}
     if model != known.model:
         changes["model"] = orjson.dumps(model)
-    if known.stream and include_usage and not known.wants_usage and known.face != "responses":
+    if known.stream and include_usage and not known.wants_usage and known.face not in _TELLING:
         options = known.values.get("stream_options")
         if isinstance(options, dict):
             # The client's own options stay, in their order; this small object alone is written anew.

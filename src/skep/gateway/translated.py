@@ -75,7 +75,7 @@ def foreign_faces(model: Model) -> Mapping[Face, frozenset[Face]]:
     """By the faces that not every route of a model has, those to translate into; the faces that all have are left out."""
     found: dict[Face, frozenset[Face]] = {}
     for face in get_args(Face):
-        spoken = {route.provider.profile.face_for(face) for route in model.routes}
+        spoken = {route.face_for(face) for route in model.routes}
         if spoken != {face}:
             found[face] = frozenset(each for each in spoken if each is not None and each != face)
     return found
@@ -89,7 +89,7 @@ async def translations(known: Known, model: Model, faces: Collection[Face]) -> T
     found = _translated(known, faces) if is_quick(known.body) else await asyncio.to_thread(_translated, known, faces)
     reasons: list[UntranslatableError] = []
     for route in model.routes:
-        reason = why_not(found, known.face, route.provider.profile.face_for(known.face))
+        reason = why_not(found, known.face, route.face_for(known.face))
         if reason is None:
             return found
         reasons.append(reason)

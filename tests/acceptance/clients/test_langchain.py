@@ -6,7 +6,7 @@ from contextlib import closing
 
 import openai
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, SecretStr
 
@@ -33,9 +33,14 @@ def _no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
 
 
-def _chat(clients: Clients, model: str, retries: int = 0) -> ChatOpenAI:
+def _chat(clients: Clients, model: str, retries: int = 0, *, responses: bool = False) -> ChatOpenAI:
     return ChatOpenAI(
-        model=model, base_url=clients.base_url, api_key=SecretStr(clients.key), max_retries=retries, timeout=20
+        model=model,
+        base_url=clients.base_url,
+        api_key=SecretStr(clients.key),
+        max_retries=retries,
+        timeout=20,
+        use_responses_api=responses,
     )
 
 
@@ -92,3 +97,33 @@ def test_errors(clients: Clients) -> None:
 
 def test_retries(clients: Clients) -> None:
     assert _chat(clients, "weary", retries=2).invoke(QUESTION).content == "At last."
+
+
+def test_responses(clients: Clients) -> None:
+    chat = _chat(clients, "gpt-x", responses=True)
+    answer = chat.invoke(QUESTION)
+    assert isinstance(answer, AIMessage)
+    assert answer.text == "Hello from here."
+    assert answer.usage_metadata is not None
+    assert answer.usage_metadata["total_tokens"] == 14
+    assert "".join(chunk.text for chunk in chat.stream(QUESTION)) == "Hello from here."
+    assert _chat(clients, "shapes", responses=True).with_structured_output(Weather).invoke(QUESTION) == Weather(
+        city="Berlin", degrees=21
+    )
+
+
+def test_tools_there_and_back_in_responses(clients: Clients) -> None:
+    chat = _chat(clients, "picks", responses=True).bind_tools([get_weather])
+    asked = chat.invoke(QUESTION)
+    streamed = sum(chat.stream(QUESTION), start=AIMessageChunk(content=""))
+    for said in (asked, streamed):
+        assert [(call["name"], call["args"]) for call in said.tool_calls] == [("get_weather", {"city": "Berlin"})]
+    result = ToolMessage(content="21", tool_call_id=asked.tool_calls[0]["id"] or "")
+    assert chat.invoke([HumanMessage(QUESTION), asked, result]).text == "It is 21 degrees in Berlin."
+
+
+def test_errors_of_responses(clients: Clients) -> None:
+    with pytest.raises(openai.RateLimitError):
+        _chat(clients, "busy", responses=True).invoke(QUESTION)
+    with pytest.raises(openai.APIError, match="broken"):
+        list(_chat(clients, "broken", responses=True).stream(QUESTION))

@@ -31,6 +31,10 @@ EXPECTED: dict[str, Any] = {
     },
     "broken_stream": [True, True],
     "cancelled": "APIUserAbortError",
+    "responses": ["Hello from here.", 14, "0.000018"],
+    "responses_stream": ["response.created", "response.completed", "Hello from here."],
+    "responses_tools": "It is 21 degrees in Berlin.",
+    "responses_broken": True,
     "retries": "At last.",
 }
 

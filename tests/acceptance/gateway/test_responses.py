@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import httpx
 import openai
 import pytest
 from pydantic import BaseModel
 
 from tests.acceptance.gateway.test_exact_budget import server
+from tests.acceptance.gateway.test_messages import RAW_ANSWER as RAW_MESSAGE
 from tests.acceptance.gateway.test_messages import Server
 from tests.command import Command
 from tests.postgres import ScratchServer
@@ -68,12 +70,17 @@ def settings(url: str, raw_url: str) -> str:
         for kind in KINDS
         for behaviour in BEHAVIOURS
     }
+    for behaviour in ("text", "tools", "long", "cut"):
+        route = {"provider": "responses", "model": behaviour, "formats": ["responses"]}
+        models[f"only-{behaviour}"] = {"retries": 0, "price": PRICE, "routes": [route]}
     routes = [{"provider": "responses", "model": "text"}]
     models["kept"] = {"price": PRICE, "routes": routes, "cache_seconds": 300}
     models["falls"] = {"retries": 0, "price": PRICE, "routes": [{"provider": "responses", "model": "busy"}, *routes]}
     dear = PRICE | {"cache_write_usd_per_mtok": 1.25}
     for name in ("exact", "exact-stream", "failed", "failed-stream"):
         models[name] = {"retries": 0, "price": dear, "routes": [{"provider": "raw", "model": name}]}
+    route = {"provider": "raw", "model": "native", "formats": ["chat", "messages"]}
+    models["native"] = {"price": PRICE, "routes": [route]}
     return json.dumps({"providers": providers, "models": models})
 
 
@@ -112,6 +119,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServ
         "exact": lambda: [answer(RAW_ANSWER)],
         "exact-stream": lambda: streamed(*RAW_EVENTS, RAW_LAST, b"data: [DONE]\n\n"),
         "failed": lambda: [answer(RAW_FAILED)],
+        "native": lambda: [answer(RAW_MESSAGE)],
         "failed-stream": lambda: streamed(*RAW_EVENTS, RAW_LAST_FAILED),
     }
     with (
@@ -376,3 +384,67 @@ def test_a_client_that_goes_away_is_settled(served: Server) -> None:
         output = int(told.partition(" output")[0].rpartition(" ")[2])
         assert 12 <= output < 100, told
         assert "(estimated)" in told
+
+
+@pytest.fixture
+def claude(served: Server) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=served.url, api_key=served.key, max_retries=0, timeout=20) as made:
+        yield made
+
+
+def _asked_by(served: Server) -> str:
+    return str(served.provider.truth()[-1]["path"])
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_chats_reach_a_model_that_is_had_by_responses_only(served: Server, gpt: openai.OpenAI, streams: bool) -> None:
+    said: Any = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": QUESTION}]
+    tools: Any = [
+        {"type": "function", "function": {"name": tool["name"], "parameters": tool["parameters"]}} for tool in TOOLS
+    ]
+    asked: Any = {"model": "only-tools", "messages": said, "tools": tools, "max_completion_tokens": 50}
+    if streams:
+        with gpt.chat.completions.stream(**asked, stream_options={"include_usage": True}) as stream:
+            for _ in stream:
+                pass
+            answered: Any = stream.get_final_completion()
+    else:
+        answered = gpt.chat.completions.create(**asked)
+    assert _asked_by(served) == "/v1/responses"
+    choice = answered.choices[0]
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", "Let me look.")
+    calls = [(call.function.name, json.loads(call.function.arguments)) for call in choice.message.tool_calls]
+    assert calls == [("weather", {"place": "Ulm", "exact": 12345678901234567890}), ("clock", {})]
+    assert (answered.usage.prompt_tokens, answered.usage.completion_tokens) == (100, 20)
+    assert answered.usage.prompt_tokens_details.cached_tokens == 40
+    assert gpt.chat.completions.create(model="only-long", messages=said).choices[0].finish_reason == "length"
+
+
+def test_messages_reach_a_model_that_is_had_by_responses_only(served: Server, claude: anthropic.Anthropic) -> None:
+    asked: Any = {"model": "only-tools", "max_tokens": 50, "messages": [{"role": "user", "content": QUESTION}]}
+    tools: Any = [{"name": tool["name"], "input_schema": tool["parameters"]} for tool in TOOLS]
+    raw = claude.messages.with_raw_response.create(**asked, tools=tools)
+    with claude.messages.stream(**asked, tools=tools) as stream:
+        streamed: Any = stream.get_final_message()
+    assert _asked_by(served) == "/v1/responses"
+    message: Any
+    for message in (raw.parse(), streamed):
+        text, *uses = message.content
+        assert (text.type, message.stop_reason) == ("text", "tool_use")
+        assert [(use.name, use.input) for use in uses if use.type == "tool_use"] == [
+            ("weather", {"place": "Ulm", "exact": 12345678901234567890}),
+            ("clock", {}),
+        ]
+        assert (message.usage.input_tokens, message.usage.cache_read_input_tokens) == (60, 40)
+    assert raw.headers["x-skep-cost-usd"] == COST
+    cut = claude.messages.create(**{**asked, "model": "only-cut"}, stream=True)
+    with pytest.raises(anthropic.APIError):
+        list(cut)
+
+
+def test_a_server_that_speaks_more_than_its_kind_is_asked_in_that(served: Server) -> None:
+    asked: dict[str, Any] = {"model": "native", "max_tokens": 50, "messages": [{"role": "user", "content": "a"}]}
+    got = served.post("/v1/messages", **asked, top_k=5)
+    assert (got.status_code, got.content) == (200, RAW_MESSAGE)
+    seen = served.raw.last("native")
+    assert (seen.path, json.loads(seen.body)) == ("/v1/messages", {**asked, "top_k": 5})

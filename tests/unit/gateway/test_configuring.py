@@ -5,13 +5,14 @@ from __future__ import annotations
 import textwrap
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from skep.gateway.addresses import stays_in_the_house
 from skep.gateway.configuring import USUAL_FALLBACKS, read_config
 from skep.gateway.models import GatewayConfig, path_of
-from skep.gateway.profiles import PROFILES, Profile, profiles_by_kind
+from skep.gateway.profiles import PROFILES, Face, Profile, profiles_by_kind
 from skep.settings import InvalidSettingsError, load_settings
 from skep.spend import Price, Rates, make_price
 
@@ -128,6 +129,32 @@ def test_terms_that_cost_other_than_the_price(tmp_path: Path) -> None:
     assert dict(known.service_tiers) == {"flex": 1}, "the list price, says the provider"
 
 
+def test_formats_of_a_route_are_those_that_chats_are_asked_in(tmp_path: Path) -> None:
+    text = """
+        providers: {o: {kind: openai, api_key: k}, p: {kind: vllm}, a: {kind: anthropic, api_key: k}}
+        models:
+          m:
+            routes:
+              - {provider: o, model: x}
+              - {provider: o, model: y, formats: [responses]}
+              - {provider: p, model: x, formats: [chat, messages]}
+              - {provider: a, model: x, formats: [messages]}
+              - {provider: a, model: y, formats: []}
+    """
+    usual, responses, both, messages, none = read(tmp_path, text).models["m"].routes
+    assert usual.paths == usual.provider.profile.paths
+    assert [usual.face_for(face) for face in get_args(Face)] == [
+        *("chat.completions", "completions", "embeddings", "chat.completions", None, "responses", "moderations", None)
+    ]
+    assert [responses.face_for(face) for face in get_args(Face)] == [
+        *("responses", "completions", "embeddings", "responses", None, "responses", "moderations", None)
+    ]
+    assert (both.face_for("messages"), both.paths["messages"]) == ("messages", "/messages")
+    assert (both.face_for("responses"), both.face_for("rerank")) == ("chat.completions", "rerank")
+    assert messages.paths == messages.provider.profile.paths
+    assert none.paths == {}
+
+
 def test_nothing_said_is_nothing_configured(tmp_path: Path) -> None:
     for text in ("", "providers:\nmodels:\n"):
         config = read(tmp_path, text)
@@ -163,6 +190,7 @@ MISTAKES = {
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], service_tiers: {{flex: -1}}}}": "*models.m.service_tiers.flex: expected a multiple such as 0.5 or 2, from 0 to 100",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], service_tiers: {{default: 2}}}}": "*models.m.service_tiers.default: costs what price says; *",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x, service_tiers: 2}}]}}": "*models.m.routes.0.service_tiers: expected names with values",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x, formats: [response]}}]}}": "*models.m.routes.0.formats.0: expected chat, *; did you mean responses?",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], tier: a b}}": "*models.m.tier: a tier's name is 1 to 40 letters, *",
     f"{PROVIDER}models:\n  'tier:m': {{routes: [{{provider: p, model: x}}]}}": "*models.tier:m: names that begin with tier: stand for tiers; *",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], apology: 'Sorry, {{name}}'}}": "*models.m.apology: in braces only {trace_id} can stand in it",

@@ -306,6 +306,8 @@ def test_no_metric_is_told_apart_by_something_people_named_unless_it_is_read() -
         "percent",
         "mode",
         "condition",
+        "action",
+        "side",
     }
     for metric in ALL_METRICS:
         assert metric.is_read or set(metric.labels) <= bounded, metric.name

@@ -83,6 +83,31 @@ const tries = {
     }
     return "ended well";
   },
+  async responses() {
+    const { data, response } = await client.responses.create({ model: "gpt-x", input: "How warm?" }).withResponse();
+    return [data.output_text, data.usage.total_tokens, response.headers.get("x-skep-cost-usd")];
+  },
+  async responses_stream() {
+    const names = [];
+    const stream = client.responses.stream({ model: "gpt-x", input: "How warm?" });
+    for await (const event of stream) names.push(event.type);
+    return [names.at(0), names.at(-1), (await stream.finalResponse()).output_text];
+  },
+  async responses_tools() {
+    const asked = { model: "picks", input: "How warm?", tools: [{ type: "function", name: "get_weather", parameters, strict: false }] };
+    const final = await client.responses.stream(asked).finalResponse();
+    const results = final.output.map(({ call_id }) => ({ type: "function_call_output", call_id, output: "21" }));
+    const input = [{ role: "user", content: "How warm?" }, ...final.output, ...results];
+    return (await client.responses.create({ ...asked, input })).output_text;
+  },
+  async responses_broken() {
+    try {
+      for await (const _ of await client.responses.create({ model: "broken", input: "How warm?", stream: true }));
+    } catch (error) {
+      return error instanceof OpenAI.APIError;
+    }
+    return "ended well";
+  },
   async retries() {
     const answer = await client.chat.completions.create({ model: "weary", messages }, { maxRetries: 2 });
     return answer.choices[0].message.content;
