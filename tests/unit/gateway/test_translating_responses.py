@@ -384,6 +384,51 @@ def test_calls_that_are_told_in_turns_stay_apart() -> None:
     assert calls == [("a", '{"y":1}'), ("b", '{"x":2}')]
 
 
+PIECES = st.lists(
+    st.tuples(st.sampled_from(["content", "reasoning_content", "refusal"]), WORDS)
+    | st.tuples(st.integers(0, 2), st.sampled_from(["", '{"a"', ":1}", "x"])),
+    max_size=12,
+)
+
+
+def _chunk(place: str | int, text: str) -> dict[str, Any]:
+    if isinstance(place, str):
+        return {place: text}
+    return {"tool_calls": [{"index": place, "id": f"c{place}", "function": {"name": f"f{place}", "arguments": text}}]}
+
+
+@given(PIECES, st.booleans())
+def test_any_chat_is_streamed_as_a_response_in_order(pieces: list[tuple[str | int, str]], thinks: bool) -> None:
+    chunks = [{"id": "c", "model": "m", "choices": [{"delta": _chunk(*piece)}]} for piece in pieces]
+    given_ = [b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks]
+    events = _streamed("chat", "responses", given_, Wanted(thinking=thinks))
+    _follow_each_other(events)
+    output = events[-1]["response"]["output"]
+    told: dict[str, str] = {"content": "", "reasoning_content": "", "refusal": ""}
+    for item in output:
+        for part in [*item.get("content", ()), *item.get("summary", ())]:
+            kinds = {"output_text": "content", "summary_text": "reasoning_content", "refusal": "refusal"}
+            told[kinds[part["type"]]] += part.get("text") or part.get("refusal")
+    for kind, text in told.items():
+        said = "".join(text for place, text in pieces if place == kind)
+        assert text == (said if thinks or kind != "reasoning_content" else "")
+    calls = {item["call_id"]: item["arguments"] for item in output if item["type"] == "function_call"}
+    begun = {place for place, _ in pieces if isinstance(place, int)}
+    written = {f"c{place}": "".join(text for at, text in pieces if at == place) or "{}" for place in begun}
+    assert calls == written
+    # What was written is read again as the same.
+    *passed, ends = (b"data: " + orjson.dumps(event) + b"\n\n" for event in events)
+    reader = Translator("responses", "chat", Wanted())
+    back = reader.feed(passed) + b"".join(reader.end(ends))
+    deltas = [
+        choice["delta"]
+        for line in back.split(b"\n")
+        if line.startswith(b"data: {")
+        for choice in orjson.loads(line[6:])["choices"]
+    ]
+    assert "".join(delta.get("content") or "" for delta in deltas) == told["content"]
+
+
 @pytest.mark.parametrize("target", ["chat", "messages"])
 @pytest.mark.parametrize(
     "said", [_said(), _said(tool_calls=CALLS, finish_reason="tool_calls"), _said(finish_reason="length")]
