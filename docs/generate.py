@@ -69,7 +69,7 @@ stays in the house; by its address, if not said), `connect_timeout_seconds` (5),
 `health_check_seconds` (0: never asked; while it does not answer, its routes are closed).
 
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
-stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `retries` (2, on each
+stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
 `interrupted`. `apology` is what clients are answered, as an answer with `x-skep-apology: true`, when every route has failed (`"Sorry, nobody answers. {{trace_id}}"`), instead
 of an error; not for what is the request's fault, or a budget's. `tier` says of which tier it is: clients can [ask for `tier:fast`](../how-to/choose-among-routes.md#ask-for-a-tier), whichever of its models

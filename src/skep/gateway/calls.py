@@ -15,6 +15,7 @@ from skep.gateway.attempts import Attempts, Next
 from skep.gateway.board import Board
 from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
+from skep.gateway.guarding import CallGuard
 from skep.gateway.headers import dollars, exceeded_headers, limit_headers, to_other_format
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
 from skep.gateway.metrics import count_call
@@ -136,6 +137,8 @@ class ModelCall:
     """The answer; None: it is not kept."""
     translations: Translations | None = None
     """The request in the formats of those routes that speak another one than the client; None: all speak the client's."""
+    guard: CallGuard | None = None
+    """None: nobody looks through the answer."""
     told: Sequence[tuple[bytes, bytes]] = ()
     """Headers of the answer that say how the model was chosen."""
 

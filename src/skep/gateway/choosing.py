@@ -44,6 +44,11 @@ class Choice:
         return ((b"x-skep-experiment", self.arm.encode()),) if self.arm else ()
 
     @property
+    def asked(self) -> Served | None:
+        """The model that the client named, where an experiment has another one answer; None: it is the one that serves."""
+        return None if self.outside is None else self.outside.served
+
+    @property
     def seed(self) -> bytes:
         """See `caching.seed_of`: the arms of an experiment do not share answers."""
         assert self.served is not None, "what is part of Skep has no cache"

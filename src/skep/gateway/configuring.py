@@ -1,15 +1,17 @@
-"""Reads the sections ``providers``, ``models`` and ``roles`` of the settings. Pure; every problem is told at once, with its place."""
+"""Reads the sections ``providers``, ``guards``, ``models`` and ``roles`` of the settings. Pure; every problem is told at once, with its place."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import cast, get_args
 from urllib.parse import urlsplit
 
 from skep.gateway.experiments import read_experiment
 from skep.gateway.failures import FAILURES, Kind
+from skep.gateway.guarding import GuardRules, read_guard
 from skep.gateway.models import LOCAL_MODEL, ROLE, TIER, Experiment, GatewayConfig, Model, Provider, Route, Strategy
 from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import FORMAT_FACES, PROFILES, Profile, profiles_by_kind
@@ -52,6 +54,10 @@ def read_config(
         table.finish()
         if provider is not None:
             providers[name] = provider
+    guards = GuardRules()
+    for name, table in _told(sections, "guards", problems).items():
+        guards.add(name, read_guard(name, table), everywhere=table.flag("everywhere") or False)
+        table.finish()
     models, experiments = {}, dict[str, str]()
     told_models = _told(sections, "models", problems)
     for name, table in told_models.items():
@@ -60,9 +66,10 @@ def read_config(
             other = experiments[experiment.name]
             table.problem("experiment", f"{other} has an experiment of the name {experiment.name} already")
         model = _model(name, table, providers, frozenset(told_providers), price_of, experiment)
+        guarded_by = guards.of(table)
         table.finish()
         if model is not None:
-            models[name] = model
+            models[name] = replace(model, guards=guarded_by)
     roles, tiers = {}, dict.fromkeys(model.tier for model in models.values() if model.tier is not None)
     for name, table in _told(sections, "roles", problems).items():
         role = read_role(name, table, tuple(told_models), tuple(tiers))

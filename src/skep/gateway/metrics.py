@@ -43,8 +43,15 @@ CACHE_LOOKUPS = Metric(
     help="Calls whose answer may be given again, by what was found: hit, miss, or refresh where the client wanted a new one",
     labels=("outcome",),
 )
+GUARD_FINDINGS = Metric(
+    name="skep_guard_findings_total",
+    kind="counter",
+    unit="findings",
+    help="What guards found in calls, by kind, what they did (observe, redact, block) and where (request, answer); the log names the guards",
+    labels=("kind", "action", "side"),
+)
 
-GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM, CACHE_LOOKUPS)
+GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM, CACHE_LOOKUPS, GUARD_FINDINGS)
 
 
 def count_call(metrics: Metrics, provider: str, outcome: Outcome, usage: Usage | None, cost_nusd: int | None) -> None:

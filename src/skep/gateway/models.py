@@ -15,6 +15,18 @@ Strategy = Literal["ordered", "weighted", "lowest_latency", "lowest_cost"]
 """In which order routes are tried. ``ordered``: as they stand in the settings. ``weighted``: by chance, in the shares that their weights say.
 ``lowest_latency``: what answers soonest now. ``lowest_cost``: what is cheapest for this call."""
 
+GuardKind = Literal[
+    "email", "phone", "card", "iban", "national_id", "address", "ip_address", "credential", "injection", "denied"
+]
+"""What guards can find. ``injection``: words that want to lead a model astray; ``denied``: words of the settings."""
+
+GuardAction = Literal["observe", "redact", "block"]
+"""What a guard does with it: it is counted; something else stands in its place as well; the call ends."""
+
+Side = Literal["request", "answer"]
+
+Country = Literal["DE", "ES", "FR", "GB", "IT", "NL", "PL", "US"]
+
 TIER = "tier:"
 """Begins the name by which clients ask for any model of a tier."""
 
@@ -87,6 +99,27 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """Looks through what is said in calls."""
+
+    name: str
+    kinds: tuple[GuardKind, ...] = ()
+    deny: tuple[str, ...] = ()
+    """Words, in any case, and with any space between them."""
+    on: tuple[Side, ...] = ("request", "answer")
+    action: GuardAction = "observe"
+    countries: tuple[Country, ...] = ()
+    """Whose national ids are meant (none: all), and whose telephone numbers are also found as they are written at home."""
+    injection_score: float = 1.0
+    """From which on a text is an injection."""
+
+    @property
+    def fingerprint(self) -> list[object]:
+        """What it does to answers depends on this."""
+        return [self.name, self.kinds, self.deny, self.on, self.action, self.countries, self.injection_score]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """One of the ways in which an experiment has calls answered."""
 
@@ -124,6 +157,8 @@ class Model:
     """For how long an answer may be given again; 0: not at all."""
     falls_back_on: frozenset[str] = frozenset()
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
+    guards: tuple[Guard, ...] = ()
+    """Those that look through its calls."""
     apology: str | None = None
     """What a client is answered when every route has failed, with ``{trace_id}`` where that shall stand; None: an error."""
     experiment: Experiment | None = None

@@ -13,6 +13,7 @@ from skep.gateway.apologizing import apologize, owes_apology
 from skep.gateway.calls import NO_USAGE, CallFailedError, ModelCall, attempt_routes
 from skep.gateway.events import EventScanner, EventTooLargeError, data_of
 from skep.gateway.failures import Failure, classify, words_of
+from skep.gateway.guarding import BlockedError, CallGuard, StreamGuard
 from skep.gateway.headers import dollars, header, to_client
 from skep.gateway.interfaces import (
     Answer,
@@ -113,13 +114,31 @@ async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
     if call.spans is not None:
         call.spans.answered(answer.body)
     outcome: Outcome = "cancelled" if watch.is_gone else "ok"
+    body, blocked = answer.body, None
+    if call.guard is not None:
+        body, blocked = await _guard_whole(call, call.guard, body)
+        outcome = outcome if blocked is None else "content_filter"
     if usage is None:
         call.settle_counted(outcome, output_bytes(answer.body), 0, answer.status)
     else:
         call.settle(outcome, usage=usage, status=answer.status)
-    await _send_whole(
-        call, answer.status, to_client(answer.headers), header(answer.headers, "content-type"), answer.body
-    )
+    if blocked is not None and call.guard is not None:
+        call.notes.headers += call.headers()
+        raise call.guard.refusal(blocked, "answer")
+    await _send_whole(call, answer.status, to_client(answer.headers), header(answer.headers, "content-type"), body)
+
+
+async def _guard_whole(call: ModelCall, guard: CallGuard, body: bytes) -> tuple[bytes, BlockedError | None]:
+    """The answer as its guards let it pass, or why they do not; what is kept of it is that."""
+    if call.heard is not None:
+        call.heard.restart()
+    try:
+        body = await guard.whole(body)
+    except BlockedError as blocked:
+        return body, blocked
+    if call.heard is not None:
+        call.heard.add(body)
+    return body, None
 
 
 async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) -> tuple[Answer, Usage | None, Billing]:
@@ -236,6 +255,8 @@ class _Opened:
     """The provider's."""
     translator: Translator | None
     """None: the provider speaks the client's format."""
+    guard: StreamGuard | None
+    """None: nobody looks through it."""
 
 
 async def _relay_stream(call: ModelCall, watch: ClientWatch) -> None:
@@ -284,7 +305,8 @@ async def _open_stream(call: ModelCall, route: Route, timeout_seconds: float) ->
             raise AttemptFailedError(Failure("malformed", reason, stream.status))
         hides = provider.profile.takes_include_usage and not call.known.wants_usage and spoken is None
         tally, translator = tally_of(known.face, hides_usage=hides), None if spoken is None else spoken.stream()
-        opened = _Opened(stream, EventScanner(_MAX_EVENT_BYTES), tally, [], known.face, translator)
+        guard = None if call.guard is None else call.guard.stream()
+        opened = _Opened(stream, EventScanner(_MAX_EVENT_BYTES), tally, [], known.face, translator, guard)
         while not opened.first:
             piece = await _read(stream, until - time.monotonic())
             if not piece:
@@ -345,8 +367,8 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
         passed = tally.passing(events)
         try:
             body = _said(opened, passed)
-        except AnswerStrangeError as error:
-            await _break_off(call, watch, tally, Failure("interrupted", str(error)))
+        except (AnswerStrangeError, BlockedError) as error:
+            await _end_early(call, watch, tally, error)
             return
         if body:
             call.events += body.count(b"\n\n")
@@ -376,10 +398,11 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
 
 
 def _said(opened: _Opened, events: Sequence[bytes]) -> bytes:
-    """What the client gets of events. Raises AnswerStrangeError."""
+    """What the client gets of events. Raises AnswerStrangeError, BlockedError."""
     if not events:
         return b""
-    return b"".join(events) if opened.translator is None else opened.translator.feed(events)
+    said = b"".join(events) if opened.translator is None else opened.translator.feed(events)
+    return said if opened.guard is None else opened.guard.feed(said)
 
 
 async def _break_off(call: ModelCall, watch: ClientWatch, tally: Tally, failure: Failure) -> None:
@@ -399,11 +422,38 @@ async def _end_broken(call: ModelCall, watch: ClientWatch, tally: Tally, last: b
     await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + last})
 
 
+async def _end_early(
+    call: ModelCall, watch: ClientWatch, tally: Tally, error: AnswerStrangeError | BlockedError
+) -> None:
+    if isinstance(error, BlockedError):
+        await _end_blocked(call, watch, tally, error)
+    else:
+        await _break_off(call, watch, tally, Failure("interrupted", str(error)))
+
+
+async def _end_blocked(call: ModelCall, watch: ClientWatch, tally: Tally, blocked: BlockedError) -> None:
+    """A guard ends the stream: an error event, and never ``[DONE]``."""
+    assert call.guard is not None, "it has blocked"
+    _settle_stream(call, tally, "content_filter")
+    last = error_event(call.known.face, call.guard.refusal(blocked, "answer"), call.events)
+    body = blocked.passed + _cost_comment(call) + last
+    await _to_client(call, watch, {"type": "http.response.body", "body": body})
+
+
 async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> None:
-    _settle_stream(call, opened.tally, "cancelled" if watch.is_gone else "ok")
-    done = opened.tally.done_event or b""
+    last, done = b"", opened.tally.done_event or b""
     if opened.translator is not None:
         last, done = opened.translator.end(done)
+    if opened.guard is not None:
+        try:
+            last, done = opened.guard.feed(last) + opened.guard.end(), opened.guard.feed(done)
+        except BlockedError as blocked:
+            await _end_blocked(call, watch, opened.tally, blocked)
+            return
+        if call.heard is not None:
+            call.heard.add(last)
+    _settle_stream(call, opened.tally, "cancelled" if watch.is_gone else "ok")
+    if last:
         await _to_client(call, watch, {"type": "http.response.body", "body": last, "more_body": True})
     await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + done})
     with suppress(AttemptFailedError):

@@ -21,6 +21,7 @@ from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.choosing import Choice, Choices
 from skep.gateway.counting import answer_estimate, is_countable
+from skep.gateway.guarding import CallGuard
 from skep.gateway.headers import to_provider
 from skep.gateway.interfaces import (
     BodiesFullError,
@@ -210,9 +211,15 @@ class Gateway:
         may_call(principal, face=face, address=client[0] if client else "")
         choice = self._choices.choose(known, principal, headers)
         served, caller = choice.served, choice.caller
+        guard: CallGuard | None = None
+        for each in (served, choice.asked):
+            # Of an arm of an experiment, and of the model that has it.
+            if each is not None and each.guards is not None:
+                known, guard = await self._guarded(each, known, guard, notes)
         question, kept = await self._look_up(choice, known, headers)
         if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
-            here = Here(self._tools, known, caller, send, notes, self._spans(headers), started, choice.told)
+            to_client = _to_client(send, guard)
+            here = Here(self._tools, known, caller, to_client, notes, self._spans(headers), started, choice.told)
             name = served.model.name
             await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name))
             return
@@ -230,24 +237,41 @@ class Gateway:
             steps, chosen = list(choice.steps), served
             served, ticket = await self._admit(served, choice, principal, known, steps, notes)
             if served is not chosen:
-                said = await self._translate_admitted(served, known, ticket)
+                known, guard, said = await self._told_another(served, known, guard, ticket, notes)
             self._tools.meter.begin(ticket)
+            send = _to_client(send, guard)
             # What another model answers in its stead is not its answer.
             recorder = Recorder(send) if question is not None and served is asked else None
             send, passed = recorder or send, to_provider(headers)
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
-            call.steps, call.translations, call.told = steps, said, choice.told
+            call.steps, call.translations, call.told, call.guard = steps, said, choice.told, guard
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
         finally:
             turns.leave()
 
-    async def _translate_admitted(self, served: Served, known: Known, ticket: Ticket) -> Translations | None:
+    async def _guarded(
+        self, served: Served, known: Known, guard: CallGuard | None, notes: Notes
+    ) -> tuple[Known, CallGuard | None]:
+        """The request as a model's guards let it pass, after those of ``guard``. Raises the errors of guards."""
+        if served.guards is None:
+            return known, guard
+        if guard is None:
+            guard = CallGuard(
+                served.guards, known.face, served.model.name, self._readers, self._tools.metrics, notes.log
+            )
+            return await guard.request(known), guard
+        return await guard.request_too(known, served.guards), guard
+
+    async def _told_another(
+        self, served: Served, known: Known, guard: CallGuard | None, ticket: Ticket, notes: Notes
+    ) -> tuple[Known, CallGuard | None, Translations | None]:
         """What a model is told that answers in another's stead. Gives the ticket back where it cannot be told."""
         try:
-            return await _translate(served, known)
+            known, guard = await self._guarded(served, known, guard, notes)
+            return known, guard, await _translate(served, known)
         except BaseException:
             self._tools.meter.cancel(ticket)
             raise
@@ -331,6 +355,11 @@ class Gateway:
                 served = fallback
             else:
                 return served, ticket
+
+
+def _to_client(send: Send, guard: CallGuard | None) -> Send:
+    """Sends what the client reads: values where placeholders stood in for them."""
+    return send if guard is None else guard.restoring(send)
 
 
 async def _spoken(choice: Choice, served: Served, known: Known) -> tuple[Choice, Served, Translations | None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from skep.gateway.caching import seed_of
+from skep.gateway.guarding import Guards, guards_of
 from skep.gateway.models import Model
 from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
 from skep.gateway.profiles import Face
@@ -29,6 +30,8 @@ class Served:
     """See `foreign_faces`."""
     free_faces: frozenset[Face]
     """Those that none of its routes charges for."""
+    guards: Guards | None
+    """None: nothing is looked at."""
     in_house: Served | None
     """The same with its local routes only; None when it has none."""
 
@@ -52,6 +55,7 @@ def _serve(model: Model, in_house: Served | None) -> Served:
         cache_seed=seed_of(model),
         foreign=foreign_faces(model),
         free_faces=frozenset.intersection(*(frozenset(route.provider.profile.free_faces) for route in model.routes)),
+        guards=guards_of(model.guards),
         in_house=in_house,
     )
 

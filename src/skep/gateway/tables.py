@@ -83,6 +83,21 @@ class Table:
                 self._note((*self._path, name, index), f"expected {_listed(choices)}", nearest)
         return tuple(word for word in value if word in choices)
 
+    def texts(self, name: str, *, longest: int, most: int) -> tuple[str, ...]:
+        """A list of texts, each on one line; an empty list is one."""
+        value = self._take(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or len(value) > most:
+            self.problem(name, f"expected a list of at most {most} texts")
+            return ()
+        for index, text in enumerate(value):
+            if not isinstance(text, str) or not text.strip() or len(text) > longest or not text.isprintable():
+                self._note(
+                    (*self._path, name, index), f"expected text of 1 to {longest} characters; put numbers in quotes"
+                )
+        return tuple(text for text in value if isinstance(text, str))
+
     def seconds(self, name: str, default: float, *, least: float, most: float) -> float:
         """A number of seconds, whole or not."""
         value = self._take(name)

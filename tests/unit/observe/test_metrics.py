@@ -305,6 +305,8 @@ def test_no_metric_is_told_apart_by_something_people_named_unless_it_is_read() -
         "direction",
         "percent",
         "mode",
+        "action",
+        "side",
     }
     for metric in ALL_METRICS:
         assert metric.is_read or set(metric.labels) <= bounded, metric.name

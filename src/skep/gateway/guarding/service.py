@@ -1,0 +1,236 @@
+"""Guards one call: its request before anybody gets it, its answer before anybody keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from starlette.types import Send
+
+from skep.gateway.guarding.events import EventRewriter
+from skep.gateway.guarding.injections import is_injection
+from skep.gateway.guarding.interfaces import GuardBlockedError, GuardUnreadableError
+from skep.gateway.guarding.json_texts import Place, changed
+from skep.gateway.guarding.models import Finding
+from skep.gateway.guarding.plans import BlockedError, Plan, Sink, plan_of
+from skep.gateway.guarding.restoring import RestoringSend
+from skep.gateway.guarding.vault import Findings, Vault, unnumbered
+from skep.gateway.large_bodies import Unread
+from skep.gateway.metrics import GUARD_FINDINGS
+from skep.gateway.models import Guard, Side
+from skep.gateway.profiles import Face
+from skep.gateway.requests import Known, read_request
+from skep.observe import Metrics
+
+T = TypeVar("T")
+
+_QUICK_BYTES = 8_192
+"""Looking through more than that takes milliseconds: a thread does it."""
+
+_SAID_IN: Mapping[str, frozenset[str]] = {
+    "messages": frozenset({"content", "text", "input", "output", "arguments"}),
+    "input": frozenset({"input", "content", "text", "output"}),
+    "prompt": frozenset({"prompt"}),
+}
+"""Where what people and tools say stands, by the name at the top level: there injections are looked for."""
+
+_TRUSTED_ROLES = frozenset({"system", "developer"})
+_TOKENS = re.compile(rb"\[\s*(?:\[\s*)*-?\d")
+_TOKEN_FIELDS: Mapping[Face, str] = {"embeddings": "input", "completions": "prompt"}
+_LOGPROBS = frozenset({"logprobs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Those of a model, with what is reckoned once."""
+
+    guards: tuple[Guard, ...]
+    request: Plan | None
+    answer: Plan | None
+
+
+def guards_of(guards: tuple[Guard, ...]) -> Guards | None:
+    """None where there is none: then nothing is looked at."""
+    return Guards(guards, plan_of(guards, "request"), plan_of(guards, "answer")) if guards else None
+
+
+@dataclass(slots=True, eq=False)
+class CallGuard:
+    """The guards of one call. ``log`` is that of its request: kinds and counts are noted there, and never a value."""
+
+    guards: Guards
+    face: Face
+    model: str
+    threads: Executor
+    metrics: Metrics
+    log: dict[str, object]
+    vault: Vault = field(default_factory=Vault)
+    noted: dict[str, int] = field(default_factory=dict)
+
+    async def request(self, known: Known) -> Known:
+        """The request as others may see it. Raises GuardBlockedError, GuardUnreadableError."""
+        return await self._request(known, self.guards.request)
+
+    async def request_too(self, known: Known, guards: Guards) -> Known:
+        """The same for another model's guards, after this one's; from now on both look at the answer."""
+        more = tuple(guard for guard in guards.guards if guard not in self.guards.guards)
+        if more:
+            known = await self._request(known, plan_of(more, "request"))
+            both = (*self.guards.guards, *more)
+            self.guards = Guards(both, plan_of(both, "request"), plan_of(both, "answer"))
+        return known
+
+    async def _request(self, known: Known, plan: Plan | None) -> Known:
+        if plan is None:
+            return known
+        if plan.changes:
+            _refuse_tokens(known, self.model)
+        found = Findings("request", self.vault.name)
+        self.vault.take_none_of(known.body)
+        try:
+            return await self._run(len(known.body), partial(_guarded, known, plan, found))
+        except BlockedError as blocked:
+            raise self.refusal(blocked, "request") from None
+        finally:
+            self.note(found)
+
+    def restoring(self, send: Send) -> Send:
+        """Sends to the client, with values in the place of what stood in for them."""
+        return RestoringSend(send, self.face, self.vault) if self.vault.values else send
+
+    async def whole(self, body: bytes) -> bytes:
+        """A whole answer as others may see it. Raises BlockedError."""
+        plan = self.guards.answer
+        if plan is None:
+            return body
+        found = Findings("answer", unnumbered)
+        try:
+            return await self._run(len(body), partial(_guarded_answer, body, plan, found))
+        finally:
+            self.note(found)
+
+    def stream(self) -> StreamGuard | None:
+        """What looks through a stream; None when there is nothing to look for."""
+        plan = self.guards.answer
+        return None if plan is None else StreamGuard(self, plan)
+
+    def refusal(self, blocked: BlockedError, side: Side) -> GuardBlockedError:
+        """What the client is told."""
+        return GuardBlockedError(guard=blocked.guard, side=side, kinds=", ".join(blocked.kinds))
+
+    async def _run(self, size: int, work: Callable[[], T]) -> T:
+        return work() if size <= _QUICK_BYTES else await asyncio.get_running_loop().run_in_executor(self.threads, work)
+
+    def note(self, found: Findings) -> None:
+        """Tell the log and the metrics of what was found, once."""
+        for (guard, kind, action), count in found.counts.items():
+            self.metrics.add(GUARD_FINDINGS, (kind, action, found.side), count)
+            word = f"{guard} {action} {found.side} {kind}"
+            self.noted[word] = self.noted.get(word, 0) + count
+        found.counts.clear()
+        if self.noted:
+            self.log["guards"] = ", ".join(f"{word} {count}" for word, count in self.noted.items())
+
+
+class StreamGuard:
+    """Looks through a stream; what it holds back leaves as soon as nothing can be found in it."""
+
+    def __init__(self, call: CallGuard, plan: Plan) -> None:
+        self._call = call
+        self._found = Findings("answer", unnumbered)
+        self._rewriter = EventRewriter(call.face, _Guarded(plan, self._found))
+
+    def feed(self, data: bytes) -> bytes:
+        """What may leave of whole events, and of what was held back. Raises BlockedError."""
+        try:
+            return self._rewriter.feed(data)
+        finally:
+            self._call.note(self._found)
+
+    def end(self) -> bytes:
+        """What was held back last. Raises BlockedError."""
+        try:
+            return self._rewriter.end()
+        finally:
+            self._call.note(self._found)
+
+
+class _GuardedText:
+    """A text that comes in pieces; see `lumps` for what is held back of it."""
+
+    __slots__ = ("_held", "_plan", "_sink")
+
+    def __init__(self, plan: Plan, sink: Sink) -> None:
+        self._plan, self._sink = plan, sink
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """See `Piecewise`."""
+        text = self._held + piece
+        passed, length = self._plan.change(text, self._sink, is_whole=False)
+        self._held = text[length:]
+        return passed
+
+    def finish(self) -> str:
+        """See `Piecewise`."""
+        text, self._held = self._held, ""
+        return self._plan.change(text, self._sink)[0]
+
+
+class _Guarded:
+    """See `Texts`."""
+
+    def __init__(self, plan: Plan, sink: Sink) -> None:
+        self._plan, self._sink = plan, sink
+        self.drops_unread = plan.changes
+
+    def begin(self) -> _GuardedText:
+        """See `Texts`."""
+        return _GuardedText(self._plan, self._sink)
+
+    def whole(self, text: str) -> str:
+        """See `Texts`."""
+        return self._plan.change(text, self._sink)[0]
+
+
+def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
+    heard: list[tuple[int, str]] = []
+
+    def change(text: str, place: Place) -> str:
+        if plan.injections and place.key in _SAID_IN.get(place.top, ()):
+            heard.append((place.element, text))
+        return plan.change(text, found)[0]
+
+    roles: dict[int, str] = {}
+    body = changed(known.body, change, roles=roles)
+    for guard in plan.injections:
+        for element, text in heard:
+            if roles.get(element) not in _TRUSTED_ROLES and is_injection(guard, text):
+                found.count(Finding(0, len(text), "injection", guard))
+    if body is known.body:
+        return known
+    # What was said about the request, and does not stand in it, stays.
+    return replace(read_request(known.face, body), asked=known.asked, output_tokens=known.output_tokens)
+
+
+def _guarded_answer(body: bytes, plan: Plan, found: Findings) -> bytes:
+    # What an answer says is said once more in its log probabilities, in pieces too small to find anything in.
+    drops = _LOGPROBS if plan.changes else frozenset()
+    return changed(body, lambda text, _: plan.change(text, found)[0], drops=drops)
+
+
+def _refuse_tokens(known: Known, model: str) -> None:
+    """Raises GuardUnreadableError for a prompt of tokens: nobody here knows what they say."""
+    name = _TOKEN_FIELDS.get(known.face, "")
+    value = known.values.get(name)
+    if isinstance(value, Unread):
+        is_tokens = _TOKENS.match(known.body, value.span.start) is not None
+    else:
+        is_tokens = isinstance(value, list) and any(not isinstance(each, str) for each in value)
+    if is_tokens:
+        raise GuardUnreadableError(model=model, param=name, reason="tokens are no text")
