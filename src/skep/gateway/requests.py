@@ -159,7 +159,7 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
         searches=values.get("web_search_options") is not None,
         dear_field=_dear_in_messages(values, named) if face == "messages" else _dear(values) or terms.dear_field,
         searches_at_most=searches,
-        does_more=terms != PLAIN,
+        does_more=terms is not PLAIN and terms != PLAIN,
         spans=spans,
     )
 

@@ -26,15 +26,13 @@ _FREE_TOOLS = frozenset({"function", "custom", "local_shell", "apply_patch"})
 """Tools that the client runs, for whose calls the provider charges nothing but tokens. Those that it runs itself cost more, or
 have it read the input again and again."""
 
-_LONGEST_TOOLS_BYTES = 1 << 20
-_PIECE_BYTES = 1 << 18
+_LONGEST_TOOLS_BYTES = 1 << 19
+_PIECE_BYTES = 1 << 16
 _OVERLAP_BYTES = 1 << 10
-_REFERENCE = re.compile(
-    rb'"item_reference"|\{\s*(?:"type"\s*:\s*null\s*,\s*)?"id"\s*:\s*"[^"]*"\s*(?:,\s*"type"\s*:\s*null\s*)?\}'
-)
+_REFERENCE = re.compile(rb'"item_reference"|\{(?:"type":null,)?"id":"[^"]*"(?:,"type":null)?\}')
 """An item of the input that stands for one that the provider has stored. Its type may be left out."""
 
-_LONG_CACHE = re.compile(rb'"ttl"\s*:\s*"12h"')
+_LONG_CACHE = re.compile(rb'"ttl":"12h"')
 """Asked for all of the input, or at a place in it. What a cache costs that is kept for so long, no price says."""
 
 _UNKNOWN_ITEMS = (b'"additional_tools"', b'"compaction_trigger"')
@@ -62,7 +60,7 @@ def response_terms(values: Mapping[str, Any], body: bytes, plain: bytes, names: 
         reason = "background asks for an answer that is fetched later, and answers are not kept here"
         raise RequestInvalidError(reason=reason, param="background")
     dear = _dear_field(values, body, names)
-    if dear is None and names.count(b'"12h"') and _LONG_CACHE.search(plain) is not None:
+    if dear is None and names.count(b'"12h"') and _stands_in(plain, 0, len(plain), _LONG_CACHE):
         dear = "prompt_cache_options.ttl"
     return ResponseTerms(dear, _stored_field(values, body))
 
@@ -139,11 +137,18 @@ def _stored_field(values: Mapping[str, Any], body: bytes) -> str | None:
 
 def _has_references(entry: object, body: bytes) -> bool:
     if isinstance(entry, Unread):
-        # Piece by piece: other threads go on between them.
-        starts = range(entry.span.start, entry.span.end, _PIECE_BYTES)
-        pieces = (body[at : min(at + _PIECE_BYTES + _OVERLAP_BYTES, entry.span.end)] for at in starts)
-        return any(_REFERENCE.search(unescaped(piece)) is not None for piece in pieces)
+        return _stands_in(body, entry.span.start, entry.span.end, _REFERENCE)
     return isinstance(entry, list) and any(_is_reference(item) for item in entry)
+
+
+def _stands_in(body: bytes, start: int, end: int, pattern: re.Pattern[bytes]) -> bool:
+    """Whether something stands there, whatever space is in it. Piece by piece: other threads go on between them."""
+    pieces = (body[at : min(at + _PIECE_BYTES, end)] for at in range(start, end, _PIECE_BYTES))
+    packed = b"".join([piece.translate(None, b" \t\r\n") for piece in pieces])
+    for at in range(0, len(packed), _PIECE_BYTES):
+        if pattern.search(unescaped(packed[at : at + _PIECE_BYTES + _OVERLAP_BYTES])) is not None:
+            return True
+    return False
 
 
 def _is_reference(item: object) -> bool:

@@ -87,6 +87,8 @@ def test_a_large_body_hides_no_reference(item: dict[str, Any]) -> None:
     for place in (0, len(whole) // 2, len(whole)):
         sent = large(input=[*whole[:place], item, *whole[place:]])
         assert read(sent).input_tokens_at_most == len(sent) + STORED_TOKENS
+    spaced = large(input=[*whole, item]).replace(b'{"id"', b"{" + b" " * 200_000 + b'"id"')
+    assert read(spaced).input_tokens_at_most == len(spaced) + STORED_TOKENS
     escaped = large(input=[*whole, item]).replace(b'"id"', b'"\\u0069d"').replace(b"item_ref", b"item\\u005fref")
     assert read(escaped).input_tokens_at_most == len(escaped) + STORED_TOKENS
 
@@ -135,6 +137,8 @@ def test_a_large_body_hides_no_dear_tools() -> None:
     assert read(large(tools=[*many, SEARCH])).dear_field == "tools"
     # Longer lists are not read, so nobody knows what is in them.
     assert read(large(tools=many * 11)).dear_field == "tools"
+    cached = large(prompt_cache_options={"ttl": "12h"}).replace(b'"ttl":', b'"ttl"' + b" " * 200_000 + b":")
+    assert read(cached).dear_field == "prompt_cache_options.ttl"
     whole = orjson.loads(large())["input"]
     dear = {"type": "additional_tools", "role": "developer", "tools": [SEARCH]}
     assert read(large(input=[*whole, dear])).dear_field == "input"
