@@ -52,7 +52,8 @@ class Choice:
     def seed(self) -> bytes:
         """See `caching.seed_of`: the arms of an experiment do not share answers."""
         assert self.served is not None, "what is part of Skep has no cache"
-        return self.served.cache_seed + self.arm.encode()
+        asked = b"" if self.asked is None else self.asked.cache_seed
+        return asked + self.served.cache_seed + self.arm.encode()
 
 
 class Choices:

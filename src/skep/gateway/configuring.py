@@ -77,7 +77,11 @@ def read_config(
             providers[name] = provider
     guards = GuardRules()
     for name, table in _told(sections, "guards", problems).items():
-        guards.add(name, read_guard(name, table), everywhere=table.flag("everywhere") or False)
+        guards.add(
+            name,
+            read_guard(name, table, {each: providers.get(each) for each in told_providers}),
+            everywhere=table.flag("everywhere") or False,
+        )
         table.finish()
     models, experiments = {}, dict[str, str]()
     told_models = _told(sections, "models", problems)

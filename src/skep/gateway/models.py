@@ -20,9 +20,20 @@ Strategy = Literal["ordered", "weighted", "lowest_latency", "lowest_cost"]
 ``lowest_latency``: what answers soonest now. ``lowest_cost``: what is cheapest for this call."""
 
 GuardKind = Literal[
-    "email", "phone", "card", "iban", "national_id", "address", "ip_address", "credential", "injection", "denied"
+    "email",
+    "phone",
+    "card",
+    "iban",
+    "national_id",
+    "address",
+    "ip_address",
+    "credential",
+    "injection",
+    "denied",
+    "moderation",
 ]
-"""What guards can find. ``injection``: words that want to lead a model astray; ``denied``: words of the settings."""
+"""What guards can find. ``injection``: words that want to lead a model astray; ``denied``: words of the settings; ``moderation``: what a
+provider judges to be bad."""
 
 GuardAction = Literal["observe", "redact", "block"]
 """What a guard does with it: it is counted; something else stands in its place as well; the call ends."""
@@ -129,6 +140,17 @@ class StopWhen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moderation:
+    """Who judges what is said."""
+
+    provider: Provider
+    model: str
+    passes_on_failure: bool = False
+    """Whether a call passes of which there is no judgement."""
+    timeout_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
     """Looks through what is said in calls."""
 
@@ -142,11 +164,15 @@ class Guard:
     """Whose national ids are meant (none: all), and whose telephone numbers are also found as they are written at home."""
     injection_score: float = 1.0
     """From which on a text is an injection."""
+    moderation: Moderation | None = None
+    """Of requests."""
 
     @property
     def fingerprint(self) -> list[object]:
         """What it does to answers depends on this."""
-        return [self.name, self.kinds, self.deny, self.on, self.action, self.countries, self.injection_score]
+        judge = self.moderation
+        judged_by = None if judge is None else [judge.provider.base_url, judge.model]
+        return [self.name, self.kinds, self.deny, self.on, self.action, self.countries, self.injection_score, judged_by]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -270,12 +270,14 @@ class Gateway:
                 metrics, spans = self._tools.metrics, self._spans(headers)
                 await answer_locally(self._local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
+            if guard is not None:
+                await guard.judge(known, self._tools.upstream, in_house=bool(choice.whose))
             asked = served
             choice, served, said = await _spoken(choice, served, known)
             steps, chosen = list(choice.steps), served
             served, ticket = await self._admit(served, choice, principal, known, steps, notes)
             if served is not chosen:
-                known, guard, said = await self._told_another(served, known, guard, ticket, notes)
+                known, guard, said = await self._told_another(served, choice, known, guard, ticket, notes)
             self._tools.meter.begin(ticket)
             send = _to_client(send, guard)
             # What another model answers in its stead is not its answer.
@@ -305,11 +307,13 @@ class Gateway:
         return await guard.request_too(known, served.guards), guard
 
     async def _told_another(
-        self, served: Served, known: Known, guard: CallGuard | None, ticket: Ticket, notes: Notes
+        self, served: Served, choice: Choice, known: Known, guard: CallGuard | None, ticket: Ticket, notes: Notes
     ) -> tuple[Known, CallGuard | None, Translations | None]:
         """What a model is told that answers in another's stead. Gives the ticket back where it cannot be told."""
         try:
             known, guard = await self._guarded(served, known, guard, notes)
+            if guard is not None:
+                await guard.judge(known, self._tools.upstream, in_house=bool(choice.whose))
             return known, guard, await _translate(served, known)
         except BaseException:
             self._tools.meter.cancel(ticket)

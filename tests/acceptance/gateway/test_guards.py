@@ -13,143 +13,27 @@ import httpx
 import openai
 import pytest
 
-from tests.acceptance.gateway.conftest import DONE, event, parts, stream
+from tests.acceptance.gateway.guard_scripts import CARD, EMAIL, OTHER, RESTORED, SCRIPTS
 from tests.command import Command
 from tests.postgres import ScratchServer
-from tests.rawprovider import RawProvider, answer, raw_provider
+from tests.rawprovider import RawProvider, raw_provider
 from tests.serving import ONLY_JOBS, Up, eventually, starting
 
-EMAIL, CARD, OTHER = "alice@example.com", "4111 1111 1111 1111", "carol@example.org"
-CHAT_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-SAID = "Dear [EMAIL_1], [CARD_1] was charged."
-RESTORED = f"Dear {EMAIL}, {CARD} was charged."
-LEAKED = f"Ask {OTHER}, her card is 5555-5555-5555-4444."
-ARGUMENTS = '{"to": "[EMAIL_1]", "card": "[CARD_1]"}'
-
-
-def tool(text: str, **more: object) -> dict[str, object]:
-    return {"type": "function", **more, "function": {"name": "pay", "arguments": text}}
-
-
-def chat(content: str) -> bytes:
-    message = {"role": "assistant", "content": content, "tool_calls": [tool(ARGUMENTS, id="t1")]}
-    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
-    told = {
-        "id": "c",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [choice],
-        "usage": CHAT_USAGE,
-    }
-    return json.dumps(told).encode()
-
-
-def message(content: str) -> bytes:
-    blocks = [
-        {"type": "text", "text": content},
-        {"type": "tool_use", "id": "t1", "name": "pay", "input": json.loads(ARGUMENTS)},
-    ]
-    usage = {"input_tokens": 10, "output_tokens": 5}
-    told = {
-        "id": "m",
-        "type": "message",
-        "role": "assistant",
-        "model": "m",
-        "content": blocks,
-        "stop_reason": "tool_use",
-        "usage": usage,
-    }
-    return json.dumps(told).encode()
-
-
-def chunk(finish: str | None = None, **delta: object) -> bytes:
-    choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
-    return event(choices=choices)
-
-
-def chat_events(content: str) -> list[bytes]:
-    """By three characters, so that everything is cut somewhere."""
-    return [
-        *(chunk(content=content[at : at + 3]) for at in range(0, len(content), 3)),
-        chunk(tool_calls=[tool("", id="t1", index=0)]),
-        *(
-            chunk(tool_calls=[{"index": 0, "function": {"arguments": ARGUMENTS[at : at + 3]}}])
-            for at in range(0, len(ARGUMENTS), 3)
-        ),
-        chunk("tool_calls"),
-        event(usage=CHAT_USAGE),
-        DONE,
-    ]
-
-
-def block(kind: str, **more: object) -> bytes:
-    return f"event: {kind}\n".encode() + b"data: " + json.dumps({"type": kind, **more}).encode() + b"\n\n"
-
-
-def message_events(content: str) -> list[bytes]:
-    start = {
-        "id": "m",
-        "type": "message",
-        "role": "assistant",
-        "model": "m",
-        "content": [],
-        "usage": {"input_tokens": 10, "output_tokens": 1},
-    }
-    texts = [{"type": "text_delta", "text": content[at : at + 3]} for at in range(0, len(content), 3)]
-    inputs = [
-        {"type": "input_json_delta", "partial_json": ARGUMENTS[at : at + 3]} for at in range(0, len(ARGUMENTS), 3)
-    ]
-    return [
-        block("message_start", message=start),
-        block("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        *(block("content_block_delta", index=0, delta=delta) for delta in texts),
-        block("content_block_stop", index=0),
-        block(
-            "content_block_start", index=1, content_block={"type": "tool_use", "id": "t1", "name": "pay", "input": {}}
-        ),
-        *(block("content_block_delta", index=1, delta=delta) for delta in inputs),
-        block("content_block_stop", index=1),
-        block("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 5}),
-        block("message_stop"),
-    ]
-
-
-EMBEDDED = json.dumps(
-    {
-        "object": "list",
-        "model": "m",
-        "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
-        "usage": {"prompt_tokens": 1, "total_tokens": 1},
-    }
-).encode()
-COMPLETED = json.dumps(
-    {
-        "id": "c",
-        "object": "text_completion",
-        "created": 1,
-        "model": "m",
-        "choices": [{"index": 0, "text": SAID, "finish_reason": "stop"}],
-        "usage": CHAT_USAGE,
-    }
-).encode()
-SCRIPTS = {
-    "chat": parts(answer(chat(SAID))),
-    "chat-stream": stream(*chat_events(SAID)),
-    "messages": parts(answer(message(SAID))),
-    "messages-stream": stream(*message_events(SAID)),
-    "leak": parts(answer(chat(LEAKED))),
-    "leak-stream": stream(*chat_events(LEAKED)),
-    "leak-messages-stream": stream(*message_events(LEAKED)),
-    "embed": parts(answer(EMBEDDED)),
-    "complete": parts(answer(COMPLETED)),
-}
-GUARDS = {
+GUARDS: dict[str, dict[str, Any]] = {
     "hide": {"kinds": ["email", "card", "credential"], "on": ["request"], "action": "redact"},
     "clean": {"kinds": ["card", "email"], "on": ["answer"], "action": "redact"},
     "stop": {"kinds": ["card"], "on": ["answer"], "action": "block"},
     "watch": {"kinds": ["email", "injection"], "action": "observe"},
     "deny": {"deny": ["Project Hive"], "action": "block", "everywhere": True},
+}
+for judge in ("fine", "flags", "broken", "odd"):
+    for on_failure in ("open", "closed"):
+        asked = {"provider": "chat", "model": f"mod-{judge}", "on_failure": on_failure}
+        GUARDS[f"{judge}-{on_failure}"] = {"moderation": asked, "on": ["request"], "action": "block"}
+GUARDS["flags-watch"] = {
+    "moderation": {"provider": "chat", "model": "mod-flags"},
+    "on": ["request"],
+    "action": "observe",
 }
 PRICE = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2}
 
@@ -183,6 +67,10 @@ def settings(url: str) -> str:
     }
     models["embed"] = {"routes": [{"provider": "chat", "model": "embed"}], "guards": ["hide"]}
     models["complete"] = {"routes": [{"provider": "chat", "model": "complete"}], "guards": ["hide"]}
+    for name, each in GUARDS.items():
+        if "moderation" in each:
+            models[f"judged-{name}"] = {"routes": [{"provider": "chat", "model": "chat"}], "guards": ["hide", name]}
+    models["judged-kept"] = {**models["kept"], "guards": ["hide", "fine-closed"]}
     for model in models.values():
         model["price"] = PRICE
     return json.dumps({"providers": providers, "guards": GUARDS, "models": models, "gateway": {"content": "all"}})
@@ -201,6 +89,10 @@ class Server:
 
     def post(self, path: str, **body: object) -> httpx.Response:
         return self.up.client().post(path, json=body)
+
+    def keeps_answers(self) -> bool:
+        answered = self.post("/v1/chat/completions", model="kept", messages=[{"role": "user", "content": "ready?"}])
+        return "x-skep-cache" in answered.headers
 
     def content(self, call_id: str) -> str:
         """What is kept of a call."""
@@ -224,7 +116,12 @@ def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServ
         skep = Command(folder / "data", folder, url)
         (folder / "skep.yaml").write_text(settings(provider.url))
         with starting(skep.data, SKEP_DATABASE_URL=url, **ONLY_JOBS) as start:
-            yield Server(start("--config", str(folder / "skep.yaml")), provider)
+            server = Server(start("--config", str(folder / "skep.yaml")), provider)
+            # Nothing is kept before the process has read what was cleared.
+            with eventually() as waits:
+                while not server.keeps_answers() and waits():
+                    pass
+            yield server
 
 
 QUESTION: Any = [{"role": "user", "content": f"I am {EMAIL}; pay with {CARD}. My key: sk-abcdefghijklmnopqrst"}]
@@ -441,3 +338,46 @@ def test_an_injection_is_counted(served: Server) -> None:
     answered = served.post("/v1/chat/completions", model="chat", messages=words)
     assert answered.status_code == 200
     assert "watch observe request injection 1" in served.logged(answered.headers["x-skep-call-id"])
+
+
+@pytest.mark.parametrize("name", ["fine-open", "fine-closed", "broken-open", "odd-open", "flags-watch"])
+def test_a_call_that_is_judged_and_passes(served: Server, name: str) -> None:
+    judge = name.partition("-")[0]
+    answered = served.post("/v1/chat/completions", model=f"judged-{name}", messages=QUESTION)
+    assert answered.status_code == 200
+    seen = served.provider.last(f"mod-{judge}")
+    assert seen.path == "/v1/moderations"
+    # Redacted as for anybody else.
+    assert json.loads(seen.body)["input"] == ["I am [EMAIL_1]; pay with [CARD_1]. My key: [CREDENTIAL_1]"]
+    if name == "flags-watch":
+        assert "flags-watch observe request moderation 1" in served.logged(answered.headers["x-skep-call-id"])
+
+
+def test_a_call_that_is_judged_and_blocked(served: Server) -> None:
+    before = len(served.provider.seen)
+    with served.gpt() as client, pytest.raises(openai.BadRequestError) as told:
+        client.chat.completions.create(model="judged-flags-closed", messages=QUESTION)
+    assert told.value.code == "guard_blocked"
+    assert "it has moderation (violence)" in told.value.message
+    assert [seen.path for seen in served.provider.seen[before:]] == ["/v1/moderations"]
+
+
+@pytest.mark.parametrize("judge", ["broken", "odd"])
+def test_without_a_judgement_a_closed_guard_lets_nothing_pass(served: Server, judge: str) -> None:
+    answered = served.post("/v1/chat/completions", model=f"judged-{judge}-closed", messages=QUESTION)
+    assert (answered.status_code, answered.json()["error"]["code"]) == (503, "moderation_failed")
+    assert "on_failure" in answered.json()["error"]["fix"]
+
+
+def test_a_kept_answer_is_not_judged_again(served: Server) -> None:
+    seen = [served.post("/v1/chat/completions", model="judged-kept", messages=QUESTION).headers for _ in range(2)]
+    assert [each["x-skep-cache"] for each in seen] == ["miss", "hit"]
+    judged = [each for each in served.provider.seen if b'"mod-fine"' in each.body]
+    before = len(judged)
+    assert served.post("/v1/chat/completions", model="judged-kept", messages=QUESTION).headers["x-skep-cache"] == "hit"
+    assert len([each for each in served.provider.seen if b'"mod-fine"' in each.body]) == before
+
+
+def test_tokens_cannot_be_judged(served: Server) -> None:
+    answered = served.post("/v1/completions", model="judged-fine-closed", prompt=[1, 2, 3])
+    assert answered.json()["error"]["code"] == "guard_unreadable"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from skep.gateway.caching import seed_of
-from skep.gateway.models import Guard
+from skep.gateway.models import Guard, Moderation
 from skep.settings import InvalidSettingsError
 from tests.unit.gateway.test_configuring import read
 
-PROVIDERS = "providers: {p: {base_url: http://127.0.0.1:1/v1}}\n"
+PROVIDERS = "providers: {p: {base_url: http://127.0.0.1:1/v1}, a: {kind: anthropic, api_key: x}}\n"
 ROUTES = "routes: [{provider: p, model: m}]"
 GOOD = (
     PROVIDERS
@@ -19,10 +19,12 @@ GOOD = (
 guards:
   pii: {{kinds: [email, card], on: [request], action: redact}}
   words: {{deny: ["Project Hive"], action: block, everywhere: true}}
+  judge: {{moderation: {{provider: p, model: mod, on_failure: open, timeout_seconds: 2}}, action: block}}
   watch: {{kinds: [injection, phone], action: observe, countries: [DE], injection_score: 0.5}}
 models:
   a: {{guards: [pii, watch], {ROUTES}}}
   b: {{{ROUTES}}}
+  c: {{guards: [judge], {ROUTES}}}
 """
 )
 
@@ -35,6 +37,14 @@ def test_what_the_section_means(tmp_path: Path) -> None:
         Guard(name="pii", kinds=("email", "card"), on=("request",), action="redact"),
         words,
         Guard(name="watch", kinds=("injection", "phone"), action="observe", countries=("DE",), injection_score=0.5),
+    )
+
+
+def test_a_moderation(tmp_path: Path) -> None:
+    config = read(tmp_path, GOOD)
+    _, judge = config.models["c"].guards
+    assert judge.moderation == Moderation(
+        provider=config.providers["p"], model="mod", passes_on_failure=True, timeout_seconds=2.0
     )
 
 
@@ -56,6 +66,22 @@ def test_other_guards_make_other_questions(tmp_path: Path) -> None:
         ("g: {deny: word, action: block}", "", "guards.g.deny", "expected a list"),
         ("g: {kinds: [email], action: block, onn: [answer]}", "", "guards.g.onn", "no such setting"),
         ("g: {kinds: [email], action: block, everywhere: 1}", "", "guards.g.everywhere", "true or false"),
+        ("g: {moderation: {model: m}, action: block}", "", "guards.g.moderation.provider", "is missing"),
+        ("g: {moderation: {provider: p}, action: block}", "", "guards.g.moderation.model", "is missing"),
+        (
+            "g: {moderation: {provider: p, model: m, on_failure: no}, action: block}",
+            "",
+            "guards.g.moderation.on_failure",
+            "open",
+        ),
+        ("g: {moderation: {provider: p, model: m}, action: redact}", "", "guards.g.action", "as a whole"),
+        (
+            "g: {moderation: {provider: p, model: m}, on: [answer], action: block}",
+            "",
+            "guards.g.moderation",
+            "only requests",
+        ),
+        ("g: {moderation: {provider: a, model: m}, action: block}", "", "guards.g.moderation.provider", "OpenAI's API"),
         ("g: {kinds: [email], action: block}", "guards: [h], ", "models.a.guards.0", "expected g"),
     ],
 )

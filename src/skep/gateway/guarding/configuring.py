@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast, get_args
 
 from skep.gateway.guarding.detectors import COUNTRIES
-from skep.gateway.models import Country, Guard, GuardAction, GuardKind, Side
+from skep.gateway.models import Country, Guard, GuardAction, GuardKind, Moderation, Provider, Side
 from skep.gateway.tables import Table
 
-_KINDS: tuple[GuardKind, ...] = tuple(kind for kind in get_args(GuardKind) if kind != "denied")
+_KINDS: tuple[GuardKind, ...] = tuple(kind for kind in get_args(GuardKind) if kind not in ("denied", "moderation"))
 _SIDES: tuple[Side, ...] = ("request", "answer")
 _MOST_WORDS = 1_000
 _LONGEST_WORD = 200
@@ -40,21 +41,24 @@ class GuardRules:
         )
 
 
-def read_guard(name: str, table: Table) -> Guard | None:
-    """One guard; None when it would do nothing."""
+def read_guard(name: str, table: Table, providers: Mapping[str, Provider | None]) -> Guard | None:
+    """One guard; None when it is wrong. ``providers``: those that there are; None: it is wrong, and that was told."""
     kinds = table.words("kinds", _KINDS, default=())
     deny = table.texts("deny", longest=_LONGEST_WORD, most=_MOST_WORDS)
     on = table.words("on", _SIDES, default=_SIDES)
     action = table.choice("action", get_args(GuardAction))
     countries = table.words("countries", COUNTRIES, default=())
     score = table.number("injection_score", 1.0, least=0.1, most=10.0)
-    if not table.has("kinds") and not table.has("deny"):
-        table.problem("", "it looks for nothing: name kinds, or words to deny")
-    if "injection" in kinds and action == "redact":
-        table.problem(
-            "action",
-            "an injection is a text as a whole: observe or block it, or redact other kinds in a guard of their own",
+    moderation = _read_moderation(table, providers)
+    if not any(table.has(each) for each in ("kinds", "deny", "moderation")):
+        table.problem("", "it looks for nothing: name kinds, words to deny, or a moderation")
+    if action == "redact" and ("injection" in kinds or table.has("moderation")):
+        reason = (
+            "injections and moderations are of texts as a whole: observe or block, and redact kinds in another guard"
         )
+        table.problem("action", reason)
+    if table.has("moderation") and "request" not in on:
+        table.problem("moderation", "only requests are judged; leave out on, or have request in it")
     if action is None or not on:
         return None
     return Guard(
@@ -65,4 +69,24 @@ def read_guard(name: str, table: Table) -> Guard | None:
         action=cast("GuardAction", action),
         countries=cast("tuple[Country, ...]", countries),
         injection_score=score,
+        moderation=moderation,
     )
+
+
+def _read_moderation(table: Table, providers: Mapping[str, Provider | None]) -> Moderation | None:
+    inner = table.table("moderation")
+    if inner is None:
+        return None
+    name = inner.choice("provider", tuple(sorted(providers)))
+    model = inner.text("model", required=True)
+    on_failure = inner.choice("on_failure", ("open", "closed"), default="closed")
+    timeout = inner.seconds("timeout_seconds", 5.0, least=0.05, most=300.0)
+    inner.finish()
+    provider = providers.get(name or "")
+    if provider is None or model is None:
+        return None
+    if "chat.completions" not in provider.profile.paths:
+        inner.problem(
+            "provider", f"the kind {provider.profile.kind} does not speak OpenAI's API, which moderations are part of"
+        )
+    return Moderation(provider=provider, model=model, passes_on_failure=on_failure == "open", timeout_seconds=timeout)

@@ -39,6 +39,8 @@ class Place:
     """The name at the top level."""
     element: int = -1
     """Which element of the list at the top level it is in; -1: there is none."""
+    is_name: bool = False
+    """Whether it is the name of a value itself."""
 
 
 Change = Callable[[str, Place], str]
@@ -104,6 +106,7 @@ def _text(walk: _Walk, body: bytes, start: int, end: int) -> None:
     if end - start >= 1024 and _BASE64.fullmatch(raw) is not None:
         return
     text = decoded(raw)
+    place.is_name = is_key
     if is_key:
         if len(walk.keys) == 1:
             place.top, place.element = text, -1
@@ -131,7 +134,7 @@ def changed_arguments(text: str, change: Change, place: Place | None = None) -> 
         return change(text, place)
 
     def inner(said: str, where: Place) -> str:
-        return change(said, Place(where.key, place.top, place.element))
+        return change(said, Place(place.key, place.top, place.element, where.is_name))
 
     return _walked(_Walk(inner, frozenset(), numbers_from=1), body).decode()
 

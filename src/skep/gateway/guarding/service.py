@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,9 +17,11 @@ from skep.gateway.guarding.injections import is_injection
 from skep.gateway.guarding.interfaces import GuardBlockedError, GuardUnreadableError
 from skep.gateway.guarding.json_texts import Place, changed
 from skep.gateway.guarding.models import Finding
+from skep.gateway.guarding.moderation import judged
 from skep.gateway.guarding.plans import BlockedError, Plan, Sink, plan_of
 from skep.gateway.guarding.restoring import RestoringSend
 from skep.gateway.guarding.vault import Findings, Vault, unnumbered
+from skep.gateway.interfaces import Upstream
 from skep.gateway.large_bodies import Unread
 from skep.gateway.metrics import GUARD_FINDINGS
 from skep.gateway.models import Guard, Side
@@ -36,6 +38,8 @@ _SAID_IN: Mapping[str, frozenset[str]] = {
     "messages": frozenset({"content", "text", "input", "output", "arguments"}),
     "input": frozenset({"input", "content", "text", "output"}),
     "prompt": frozenset({"prompt"}),
+    "query": frozenset({"query"}),
+    "documents": frozenset({"documents", "text"}),
 }
 """Where what people and tools say stands, by the name at the top level: there injections are looked for."""
 
@@ -71,6 +75,8 @@ class CallGuard:
     log: dict[str, object]
     vault: Vault = field(default_factory=Vault)
     noted: dict[str, int] = field(default_factory=dict)
+    judged: set[str] = field(default_factory=set)
+    """The guards whose moderation was asked."""
 
     async def request(self, known: Known) -> Known:
         """The request as others may see it. Raises GuardBlockedError, GuardUnreadableError."""
@@ -95,6 +101,36 @@ class CallGuard:
         try:
             return await self._run(len(known.body), partial(_guarded, known, plan, found))
         except BlockedError as blocked:
+            raise self.refusal(blocked, "request") from None
+        finally:
+            self.note(found)
+
+    async def judge(self, known: Known, upstream: Upstream, *, in_house: bool) -> None:
+        """Have those judge what is said whom the guards name. Raises GuardBlockedError, ModerationFailedError, GuardUnreadableError.
+
+        ``known`` is what `request` returned: they get no value that was redacted.
+        """
+        asked = [
+            guard for guard in self.guards.guards if guard.moderation is not None and guard.name not in self.judged
+        ]
+        if not asked:
+            return
+        if any(guard.action == "block" for guard in asked):
+            _refuse_tokens(known, self.model)
+        texts = await self._run(len(known.body), partial(_said, known.body))
+        for guard in asked:
+            assert guard.moderation is not None, "only those are asked"
+            self.judged.add(guard.name)
+            flagged = await judged(guard.name, guard.moderation, texts, upstream, in_house=in_house)
+            if flagged:
+                self._judge_found(guard, flagged)
+
+    def _judge_found(self, guard: Guard, flagged: Collection[str]) -> None:
+        found = Findings("request", self.vault.name)
+        try:
+            found.count(Finding(0, 0, "moderation", guard))
+        except BlockedError as blocked:
+            blocked.kinds = [f"moderation ({', '.join(flagged)})"]
             raise self.refusal(blocked, "request") from None
         finally:
             self.note(found)
@@ -202,7 +238,7 @@ def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
     heard: list[tuple[int, str]] = []
 
     def change(text: str, place: Place) -> str:
-        if plan.injections and place.key in _SAID_IN.get(place.top, ()):
+        if plan.injections and not place.is_name and place.key in _SAID_IN.get(place.top, ()):
             heard.append((place.element, text))
         return plan.change(text, found)[0]
 
@@ -216,6 +252,20 @@ def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
         return known
     # What was said about the request, and does not stand in it, stays.
     return replace(read_request(known.face, body), asked=known.asked, output_tokens=known.output_tokens)
+
+
+def _said(body: bytes) -> list[str]:
+    """What people and tools say in a request."""
+    heard: list[tuple[int, str]] = []
+
+    def hear(text: str, place: Place) -> str:
+        if not place.is_name and place.key in _SAID_IN.get(place.top, ()):
+            heard.append((place.element, text))
+        return text
+
+    roles: dict[int, str] = {}
+    changed(body, hear, roles=roles)
+    return [text for element, text in heard if roles.get(element) not in _TRUSTED_ROLES]
 
 
 def _guarded_answer(body: bytes, plan: Plan, found: Findings) -> bytes:
