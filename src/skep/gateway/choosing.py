@@ -87,22 +87,22 @@ class Choices:
         if self._has_local and (allowed is None or allows_model(allowed, LOCAL_MODEL)):
             yield LOCAL_MODEL
 
-    def choose(self, known: Known, principal: Principal, headers: Headers) -> Choice:
-        """Who serves a call.
+    def choose(self, known: Known, principal: Principal, ours: Headers, headers: Headers) -> Choice:
+        """Who serves a call. ``ours`` are those of its headers that begin with ``x-skep-``.
 
         Raises ModelNotAllowedError, ModelNotFoundError, TierNotFoundError, LocalOnlyError, RequestInvalidError.
         """
         name = known.model
         steps: tuple[Step, ...] = () if known.asked is None else (Step(known.asked, "role", name),)
-        caller = caller_of(principal, known.user, *told_by_caller(headers))
+        caller = caller_of(principal, known.user, *told_by_caller(ours))
         served: Served | None
         if name.startswith(TIER):
-            whose = local_only(principal, headers)
+            whose = local_only(principal, ours)
             served = self._of_tier(name, known.face, principal, whose)
             steps = (*steps, Step(name, "tier", served.model.name))
         else:
             served = self._named(name, principal)
-            whose = local_only(principal, headers)
+            whose = local_only(principal, ours)
             if served is not None and whose:
                 served = served.in_house
                 if served is None:

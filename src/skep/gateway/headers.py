@@ -63,6 +63,11 @@ def to_provider(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     return passed
 
 
+def said_to_us(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Those of a client's headers that are about its call here; most calls have none, and then nothing more is looked for."""
+    return [pair for pair in headers if pair[0].startswith(b"x-skep-")]
+
+
 def told_by_caller(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, tuple[str, ...]]:
     """The session and the tags that a client names for its call: ``x-skep-session``, and ``x-skep-tags`` with commas between.
 

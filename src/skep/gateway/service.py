@@ -22,7 +22,7 @@ from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.choosing import Choice, Choices, caller_of, local_only
 from skep.gateway.counting import answer_estimate, is_countable
 from skep.gateway.guarding import CallGuard
-from skep.gateway.headers import to_provider, told_by_caller
+from skep.gateway.headers import said_to_us, to_provider, told_by_caller
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
@@ -181,10 +181,11 @@ class Gateway:
             known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
             # Also of calls that are refused; a client may write what it likes.
             notes.log["model"] = known.model[:_LONGEST_NAME]
-            role = role_of(known.model, scope["headers"], self.config.roles)
+            ours = said_to_us(scope["headers"])
+            role = role_of(known.model, ours, self.config.roles)
             if role is not None:
                 known = await self._in_role(known, role)
-            await self._call(known, principal, scope, receive, send, notes, started)
+            await self._call(known, principal, scope, receive, send, notes, started, ours)
         finally:
             self._bodies.leave(len(body))
 
@@ -241,13 +242,14 @@ class Gateway:
         send: Send,
         notes: Notes,
         started: float,
+        ours: Headers,
     ) -> None:
         face, headers = known.face, scope["headers"]
         client = scope.get("client")
         may_call(principal, face=face, address=client[0] if client else "")
-        choice = self._choices.choose(known, principal, headers)
+        choice = self._choices.choose(known, principal, ours, headers)
         served, caller = choice.served, choice.caller
-        stop_when = None if served is None else asked_to_stop(headers, known, served.model.stop_when)
+        stop_when = None if served is None else asked_to_stop(ours, known, served.model.stop_when)
         is_usual = served is not None and stop_when == served.model.stop_when
         guard: CallGuard | None = None
         for each in (served, choice.asked):

@@ -50,7 +50,7 @@ def choose(
     principal = Principal(1, "p", "k", "ci", "member", models=allowed or None)
     body = b'{"model":"%b","messages":[],"input":"x","prompt":"x","max_tokens":5}' % name.encode()
     sent = [(key.encode(), value.encode()) for key, value in (headers or {}).items()]
-    return choices.choose(read_request(face, body), principal, sent)
+    return choices.choose(read_request(face, body), principal, sent, sent)
 
 
 def chosen(name: str, *allowed: str, **more: object) -> str:
