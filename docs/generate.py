@@ -65,11 +65,12 @@ models:
 `skep config check` names every mistake with its line. Clients use `http://127.0.0.1:7117/v1` as OpenAI's base URL, and a Skep key.
 
 **A provider** has `kind` (left out: `openai_compatible`), `base_url`, `api_key`, `headers` (sent with every call), `local` (whether what it gets
-stays in the house; by its address, if not said), `connect_timeout_seconds` (5), and
-`health_check_seconds` (0: never asked; while it does not answer, its routes are closed).
+stays in the house; by its address, if not said), `connect_timeout_seconds` (5), `health_check_seconds` (0: never asked; while it does not
+answer, its routes are closed), and `api_version` (Azure's; said in the query of each address).
 
-**A model** has `routes`, and for all of them `price`, `max_output_tokens`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
-stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)), `retries` (2, on each
+**A model** has `routes`, and for all of them `price`, `max_output_tokens`, `context_window`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
+stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)),
+`stop_when` ([ends streams early](../how-to/end-streams-early.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
 `interrupted`. `apology` is what clients are answered, as an answer with `x-skep-apology: true`, when every route has failed (`"Sorry, nobody answers. {{trace_id}}"`), instead
 of an error; not for what is the request's fault, or a budget's. `tier` says of which tier it is: clients can [ask for `tier:fast`](../how-to/choose-among-routes.md#ask-for-a-tier), whichever of its models
@@ -79,10 +80,15 @@ that is part of Skep.
 **A role** stands in the section `roles`: what is said for clients that name it (`x-skep-role: critic`), where they [say nothing
 themselves](../how-to/say-it-by-role.md). It has `model` (a model, or `tier:NAME`), and may have `temperature`, `top_p`, `max_tokens` and `system`.
 
-**A route** has `provider`, `model` (the provider's name for it), `weight` (1; its share, where routes are taken by weight), `price`, `max_output_tokens`, `timeout_seconds` (600, for one attempt), for streams
+**A route** has `provider`, `model` (the provider's name for it), `listed_as` (its name in the price list, where that is another one), `weight` (1; its share, where
+routes are taken by weight), `price`, `max_output_tokens`, `context_window`, `timeout_seconds` (600, for one attempt), and for streams
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60), and `formats`: in which formats alone chats with it are asked for there, some of `chat`,
 `responses` and `messages` (by default those of the provider's kind, below). So `formats: [responses]` is for models that OpenAI has in its responses only, and
 `formats: [chat, messages]` lets bytes of Anthropic's clients pass as they come to a server of your own that speaks both.
+
+**A context window** is how many tokens the model can have before it, its own included; where neither that nor a price is said, that of the price list counts. A request
+that seems too long for a route (four bytes to a token, and the bound of its output) is tried last there, and when a provider says that it was too long, only routes with larger windows are tried.
+`GET /v1/models` tells clients the largest.
 
 **A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `cache_write_1h_` (input
 that the provider keeps for an hour), `reasoning_`, `input_audio_` and `output_audio_usd_per_mtok`; `request_usd` is added for each call.

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
-from skep.spend import Ledger, Percentiles, Report, ReportBy, ReportLine, parse_since, report_csv
+from skep.spend import Ledger, Percentiles, Report, ReportBy, ReportLine, Savings, parse_since, report_csv
 from skep.terminal import Terminal
 
 _REPORT_EXAMPLES = """\
@@ -20,29 +20,34 @@ Examples:
   skep cost report --by tag --since 2026-11-01 --until 2026-11-08 --format csv
 """
 
+_SAVINGS_EXAMPLES = """\
+\b
+Examples:
+  skep cost savings
+  skep cost savings --since 30d
+"""
+
 cost_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show what calls of models cost.")
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(cost_app, name="cost")
 
 
-@cost_app.callback()
-def _cost() -> None:
-    # With a callback typer keeps the name of a lone command.
-    return
+SinceOption = Annotated[
+    datetime,
+    typer.Option("--since", metavar="WHEN", parser=parse_since, help="A span such as 7d, 24h or 90m, or a date."),
+]
+UntilOption = Annotated[
+    datetime | None,
+    typer.Option("--until", metavar="WHEN", parser=parse_since, help="The same; default: now."),
+]
 
 
 @cost_app.command("report", epilog=_REPORT_EXAMPLES)
 def report(
     context: typer.Context,
     by: Annotated[ReportBy, typer.Option("--by", help="What to add up by.")] = "model",
-    since: Annotated[
-        datetime,
-        typer.Option("--since", metavar="WHEN", parser=parse_since, help="A span such as 7d, 24h or 90m, or a date."),
-    ] = "7d",  # type: ignore[assignment]  # typer parses it
-    until: Annotated[
-        datetime | None,
-        typer.Option("--until", metavar="WHEN", parser=parse_since, help="The same; default: now."),
-    ] = None,
+    since: SinceOption = "7d",  # type: ignore[assignment]  # typer parses it
+    until: UntilOption = None,
     format_: Annotated[
         Literal["table", "csv", "json"], typer.Option("--format", help="How to show it; json is --json.")
     ] = "table",
@@ -59,6 +64,36 @@ def report(
     )
     shown = report_csv(lines).rstrip() if format_ == "csv" else "\n".join(_table(by, lines))
     terminal.result(Report(by, since, until, lines), shown)
+
+
+@cost_app.command("savings", epilog=_SAVINGS_EXAMPLES)
+def savings(
+    context: typer.Context,
+    since: SinceOption = "7d",  # type: ignore[assignment]  # typer parses it
+    until: UntilOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what calls of the project saved: by answers that were kept, and by streams that were ended early."""
+    terminal = Terminal(json=json)
+    found = with_skep(
+        settings_for(context, terminal, config, data_dir),
+        terminal,
+        lambda skep, who: Ledger(skep.database).savings(who, since=since, until=until),
+    )
+    terminal.result(found, "\n".join(_savings_text(found)))
+
+
+def _savings_text(found: Savings) -> Iterator[str]:
+    if not found.lines:
+        yield "nothing was saved in this time"
+        return
+    yield f"{found.saved_usd} USD were saved"
+    for line in found.lines:
+        how = "answered from the cache" if line.by == "cache" else f"ended early ({line.by})"
+        unknown = f"; of {line.unknown} it is not known" if line.unknown else ""
+        yield f"  {line.calls} calls {how}: {'' if line.by == 'cache' else 'about '}{line.saved_usd} USD{unknown}"
 
 
 def _table(by: ReportBy, lines: Sequence[ReportLine]) -> Iterator[str]:

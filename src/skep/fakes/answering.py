@@ -12,6 +12,7 @@ import orjson
 
 from skep.fakes import content, messages_wire, responses_wire, wire
 from skep.fakes.composing import WITHOUT_CONTENT, Reply, compose, compressed
+from skep.fakes.deployments import is_deployment, undeployed
 from skep.fakes.matching import Matcher
 from skep.fakes.models import Answer, Behaviour, Price, Request, Rule, Script, Span, ToolCall, Usage
 
@@ -81,6 +82,8 @@ class Provider:
         number = self._number
         is_anthropics = request.path.startswith(_MESSAGES)
         header = "x-api-key" if is_anthropics else "authorization"
+        if is_deployment(request):
+            header, request = "api-key", undeployed(request)
         key = request.headers.get(header, "").removeprefix("Bearer ")
         if self._script.api_keys and key not in self._script.api_keys:
             made = self._error(number, Behaviour(status=401), is_anthropics=is_anthropics)

@@ -159,6 +159,7 @@ class Request:
     body: bytes
     json: dict[str, Any] | None
     """The body; None when it is no JSON object."""
+    query: str = ""
 
     @property
     def model(self) -> str | None:

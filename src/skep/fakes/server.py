@@ -213,13 +213,14 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        path = self._url.partition(b"?")[0].decode("latin-1")
+        path, _, query = self._url.decode("latin-1").partition("?")
         request = Request(
             method=self._parser.get_method().decode("ascii"),
             path=unquote(path) if "%" in path else path,
             headers=self._headers,
             body=body,
             json=_json_object(body),
+            query=query,
         )
         self._waiting.append((request, self._parser.should_keep_alive()))
         if self._playing is None:

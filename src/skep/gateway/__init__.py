@@ -5,7 +5,7 @@ from __future__ import annotations
 from skep.gateway.board import Board, ProviderView, RouteView
 from skep.gateway.caching import MemoryStore, RedisStore, Store, clear, open_cache
 from skep.gateway.calls import GatewayOptions
-from skep.gateway.configuring import PriceOf, no_price, read_config
+from skep.gateway.configuring import Catalogue, read_config
 from skep.gateway.interfaces import (
     AttemptFailedError,
     BodiesFullError,
@@ -42,6 +42,7 @@ __all__ = [
     "BodiesFullError",
     "BodyTimeoutError",
     "CallStoppedError",
+    "Catalogue",
     "Face",
     "Gateway",
     "GatewayConfig",
@@ -54,7 +55,6 @@ __all__ = [
     "ModelNotFoundError",
     "NoRouteError",
     "OverloadedError",
-    "PriceOf",
     "ProcessStatus",
     "Profile",
     "Provider",
@@ -70,7 +70,6 @@ __all__ = [
     "Store",
     "Upstream",
     "clear",
-    "no_price",
     "open_cache",
     "read_config",
     "shared",

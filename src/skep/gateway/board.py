@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from skep.gateway.breaker import PASSES, Breaker, BreakerView
 from skep.gateway.failures import Failure
 from skep.gateway.interfaces import AttemptFailedError, Upstream
-from skep.gateway.models import GatewayConfig, Provider, Route
+from skep.gateway.models import GatewayConfig, Provider, Route, path_of
 from skep.gateway.strategies import Latency, load_of
 from skep.observe import event
 
@@ -22,6 +22,8 @@ TellStreak = Callable[[str, int, str], None]
 """Tells the other processes how many calls of a route failed here in a row, and why the last; 0 after a success."""
 
 _PROBE_SECONDS = 10.0
+_NEW_SHARE = 0.1
+"""How much the length of one more stream counts in the mean."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +81,8 @@ class _Fare:
     """Attempts that wait for an answer, or for the first event of one."""
     whole: Latency = field(default_factory=Latency)
     first_event: Latency = field(default_factory=Latency)
+    output_tokens: float | None = None
+    """About what streams put out of late that came to their own end; None: there was none."""
 
 
 class Board:
@@ -119,6 +123,16 @@ class Board:
         if fare.breaker.has_streak:
             self.tell_streak(route.name, 0, "")
         fare.breaker.succeeded(self._clock(), permit)
+
+    def wrote(self, route: Route, tokens: int) -> None:
+        """A stream came to its own end, and had so many tokens."""
+        fare = self._fare(route.name)
+        known = fare.output_tokens
+        fare.output_tokens = float(tokens) if known is None else known + _NEW_SHARE * (tokens - known)
+
+    def usual_output(self, route: Route) -> float | None:
+        """About how many tokens a stream of the route has; None when nothing is known."""
+        return self._fare(route.name).output_tokens
 
     def failed(self, route: Route, failure: Failure, permit: int = PASSES) -> None:
         """An attempt failed, by the route's fault or not."""
@@ -186,20 +200,19 @@ class Board:
         """Every route of the configuration, once."""
         now = self._clock()
         views = {}
-        for model in config.models.values():
-            for route in model.routes:
-                fare = self._fare(route.name)
-                views[route.name] = RouteView(
-                    route=route.name,
-                    provider=route.provider.name,
-                    model=route.model,
-                    breaker=fare.breaker.view(now),
-                    calls=fare.calls,
-                    failures=fare.failures,
-                    last_failure=fare.last_failure,
-                    answer_ms=_ms(fare.whole.seconds(now)),
-                    first_event_ms=_ms(fare.first_event.seconds(now)),
-                )
+        for route in config.routes():
+            fare = self._fare(route.name)
+            views[route.name] = RouteView(
+                route=route.name,
+                provider=route.provider.name,
+                model=route.model,
+                breaker=fare.breaker.view(now),
+                calls=fare.calls,
+                failures=fare.failures,
+                last_failure=fare.last_failure,
+                answer_ms=_ms(fare.whole.seconds(now)),
+                first_event_ms=_ms(fare.first_event.seconds(now)),
+            )
         return list(views.values())
 
     def providers(self, config: GatewayConfig) -> list[ProviderView]:
@@ -239,7 +252,9 @@ class Board:
 
     async def _ask(self, provider: Provider, health: Health, upstream: Upstream) -> None:
         try:
-            status = await upstream.probe(provider, provider.profile.health_path, timeout_seconds=_PROBE_SECONDS)
+            status = await upstream.probe(
+                provider, path_of(provider, provider.profile.health_path), timeout_seconds=_PROBE_SECONDS
+            )
         except AttemptFailedError as error:
             health.is_well, health.reason = False, error.failure.reason
         else:

@@ -18,12 +18,13 @@ from skep.gateway.failures import Failure
 from skep.gateway.guarding import CallGuard
 from skep.gateway.headers import dollars, exceeded_headers, limit_headers, to_other_format
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
-from skep.gateway.metrics import count_call
-from skep.gateway.models import Model, Route
+from skep.gateway.metrics import STREAMS_STOPPED, count_call
+from skep.gateway.models import Model, Route, StopWhen
 from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
 from skep.gateway.profiles import MESSAGES_CAP
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
+from skep.gateway.stopping import STOPPABLE, Stopper
 from skep.gateway.translated import Spoken, Translations, why_not
 from skep.gateway.usage import UNBILLED, Billing, counted
 from skep.observe import NO_METRICS, Metrics, Tracer
@@ -135,6 +136,12 @@ class ModelCall:
     """None: it is not recorded."""
     heard: Heard | None = None
     """The answer; None: it is not kept."""
+    window_too_small: int = 0
+    """The largest window, in tokens, that a provider said the request does not fit."""
+    stop_when: StopWhen | None = None
+    """When its stream is ended before the model does; None: never."""
+    stopper: Stopper | None = None
+    """What looks on for that while its stream passes."""
     translations: Translations | None = None
     """The request in the formats of those routes that speak another one than the client; None: all speak the client's."""
     guard: CallGuard | None = None
@@ -157,6 +164,11 @@ class ModelCall:
             if reason is not None:
                 self.steps.append(Step(route.name, "untranslatable", str(reason)))
                 return 0
+        window = route.context_window
+        if window is not None and window <= self.window_too_small:
+            small = f"its window of {window} tokens is no larger than one that was too small"
+            self.steps.append(Step(route.name, "context_too_long", small))
+            return 0
         permit = board.admits(route)
         if not permit:
             self.steps.append(Step(route.name, "breaker_open", board.reasons((route,))))
@@ -218,6 +230,10 @@ class ModelCall:
                 tried=self._tried(outcome, now) if self.steps else (),
                 wasted=tuple(self.wasted),
             )
+            if self.stopper is not None and self.stopper.why and route is not None:
+                settlement.stopped = self.notes.log["stopped"] = self.stopper.why
+                self.tools.metrics.add(STREAMS_STOPPED, (self.stopper.why,))
+                settlement.spared_nusd = self._spared(self.stopper, route, usage, price)
             self.charge = self.tools.meter.settle(self.ticket, settlement)
             self.outcome = outcome
             self._note(outcome, usage)
@@ -246,6 +262,8 @@ class ModelCall:
         step = Step(route.name, failure.kind, failure.reason, _ms(time.monotonic() - self.attempt_began))
         if self.spans is not None:
             self.spans.end_attempt(failure.kind, failure.status)
+        if failure.kind == "context_too_long":
+            self.window_too_small = max(self.window_too_small, route.context_window or 0)
         if failure.may_be_billed:
             usage = failure.usage or self._untold()
             price = self._price(route)
@@ -254,6 +272,28 @@ class ModelCall:
             cost = None if price is None else cost_nusd(price, usage)
             step = replace(step, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost_nusd=cost)
         self.steps.append(step)
+
+    def _spared(self, stopper: Stopper, route: Route, usage: Usage | None, price: Price | None) -> int | None:
+        """What a stream that was ended early would have cost more, had it been as long as others of its route; None when that is not known."""
+        usual = self.tools.board.usual_output(route)
+        if usual is None or usage is None or price is None:
+            return None
+        more = max(0, round(usual) - stopper.output_tokens)
+        longer = cost_nusd(price, replace(usage, output_tokens=(usage.output_tokens or 0) + more))
+        cost = cost_nusd(price, usage)
+        return None if longer is None or cost is None else longer - cost
+
+    def make_stopper(self, route: Route, known: Known) -> None:
+        """Look on while the stream of a route passes, where it may have to be ended early."""
+        when = self.stop_when
+        if when is None or known.face not in STOPPABLE:
+            return
+        price, size = self._price(route), len(known.body)
+
+        def costs(output_bytes: int, pieces: int) -> int | None:
+            return None if price is None else cost_nusd(price, counted(size, output_bytes, pieces))
+
+        self.stopper = Stopper(when, known.face, size, costs)
 
     def _price(self, route: Route | None) -> Price | None:
         """What the call costs by a route; None when that is not known."""

@@ -234,6 +234,7 @@ class Upstream(Protocol):
         headers: Sequence[tuple[bytes, bytes]],
         *,
         timeout_seconds: float,
+        method: str = "POST",
     ) -> Stream:
         """Send, and wait so long for the head of the answer. Raises as `fetch` does."""
 

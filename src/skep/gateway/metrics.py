@@ -51,7 +51,15 @@ GUARD_FINDINGS = Metric(
     labels=("kind", "action", "side"),
 )
 
-GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM, CACHE_LOOKUPS, GUARD_FINDINGS)
+STREAMS_STOPPED = Metric(
+    name="skep_streams_stopped_total",
+    kind="counter",
+    unit="streams",
+    help="Streams that were ended before the model would have ended them, by the condition: json, pattern, cost",
+    labels=("condition",),
+)
+
+GATEWAY_METRICS = (MODEL_CALLS, MODEL_TOKENS, CREDIT_USED, WITHOUT_ROOM, CACHE_LOOKUPS, STREAMS_STOPPED, GUARD_FINDINGS)
 
 
 def count_call(metrics: Metrics, provider: str, outcome: Outcome, usage: Usage | None, cost_nusd: int | None) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 from skep.gateway.profiles import Face, Profile, face_for, paths_by
 from skep.settings import Secret
 from skep.spend import Price
+
+if TYPE_CHECKING:
+    from skep.gateway.services import Service
 
 Strategy = Literal["ordered", "weighted", "lowest_latency", "lowest_cost"]
 """In which order routes are tried. ``ordered``: as they stand in the settings. ``weighted``: by chance, in the shares that their weights say.
@@ -63,6 +67,10 @@ class Provider:
     """Sent with every call; they win over those of the client."""
     is_local: bool = False
     """Whether what is sent to it stays in the house."""
+    allows_private: bool = True
+    """Whether its name may lead to an address of this machine or of a private network."""
+    api_version: str | None = None
+    """Said in the query of every address (Azure); None: it has none."""
     connect_timeout_seconds: float = 5.0
     health_check_seconds: float = 0.0
     """How often it is asked whether it answers; 0: never."""
@@ -89,6 +97,8 @@ class Route:
     search_nusd: int | None = None
     """What a call with ``web_search_options`` costs more; None: unknown."""
 
+    context_window: int | None = None
+    """How many tokens the model can have before it, its own included; None: unknown."""
     weight: float = 1.0
     """Its share among the model's routes, where those are taken by weight."""
 
@@ -97,16 +107,36 @@ class Route:
 
     name: str = field(init=False)
     """For people, and for the breaker: routes to the same model of the same provider are one."""
-    paths: Mapping[Face, str] = field(init=False)
-    """Which faces it has, and where."""
+    paths: Mapping[Face, str] = field(init=False, repr=False)
+    """Which faces it has, and what stands after the provider's address for each."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", f"{self.provider.name}/{self.model}")
-        object.__setattr__(self, "paths", paths_by(self.provider.profile, self.formats))
+        provider = self.provider
+        told = paths_by(provider.profile, self.formats)
+        object.__setattr__(self, "name", f"{provider.name}/{self.model}")
+        object.__setattr__(self, "paths", {face: path_of(provider, path, self.model) for face, path in told.items()})
 
     def face_for(self, face: Face) -> Face | None:
         """See `profiles.face_for`."""
         return face_for(self.paths, face)
+
+
+def path_of(provider: Provider, path: str, model: str = "") -> str:
+    """A path of a profile for a model, with the version of the interface, where the provider wants one."""
+    version = "" if provider.api_version is None else f"?api-version={quote(provider.api_version, safe='')}"
+    return path.replace("{model}", quote(model, safe="")) + version
+
+
+@dataclass(frozen=True, slots=True)
+class StopWhen:
+    """When a stream is ended before the model does. Any of these suffices."""
+
+    json: bool = False
+    """The first JSON object or list in the text is whole."""
+    pattern: str | None = None
+    """The text has what this regular expression (RE2's syntax, whose time is linear) is for."""
+    cost_nusd: int | None = None
+    """The call has cost so much, as far as that can be told before its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +209,8 @@ class Model:
     retries: int = 2
     """Further attempts on one route."""
     strategy: Strategy = "ordered"
+    stop_when: StopWhen | None = None
+    """When its streams are ended before their end, unless the call says otherwise."""
     cache_seconds: int = 0
     """For how long an answer may be given again; 0: not at all."""
     falls_back_on: frozenset[str] = frozenset()
@@ -190,6 +222,19 @@ class Model:
     experiment: Experiment | None = None
     tier: str | None = None
     """What clients ask for as ``tier:NAME``: the first of its models that their key is for, and that has an open route."""
+
+    windows_differ: bool = field(init=False, repr=False)
+    """Whether a long request may fit some of its routes and not others."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows_differ", len({route.context_window for route in self.routes}) > 1)
+
+    @property
+    def context_window(self) -> int | None:
+        """The largest of its routes' windows; None when one is unknown."""
+        windows = [route.context_window for route in self.routes]
+        known = [window for window in windows if window is not None]
+        return max(known) if known and len(known) == len(windows) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +253,16 @@ class Role:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
-    """The providers, models and roles of an installation, by name."""
+    """The providers, models, roles and services of an installation, by name."""
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
     roles: Mapping[str, Role] = field(default_factory=dict)
+    services: Mapping[str, Service] = field(default_factory=dict)
+
+    def routes(self) -> Iterator[Route]:
+        """Every way out of the house, those of services at the end; what several models share comes several times."""
+        for model in self.models.values():
+            yield from model.routes
+        for service in self.services.values():
+            yield service.route

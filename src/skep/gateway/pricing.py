@@ -73,11 +73,11 @@ def price_of_ranking(route: Route, searches: int) -> Price | None:
     return make_price(no_tokens, request_nusd=searches * route.search_nusd, terms=f"{searches} searches")
 
 
-def read_price(table: Table) -> tuple[Price | None, bool]:
-    """The table's ``price``, and whether anything stands there. Input and output must be named, the parts may be."""
+def read_price(table: Table) -> Price | None:
+    """The table's ``price``; None where there is none, or a wrong one. Input and output must be named, the parts may be."""
     inner = table.table("price")
     if inner is None:
-        return None, table.has("price")
+        return None
     entry = inner.money("input_usd_per_mtok", required=True)
     output = inner.money("output_usd_per_mtok", required=True)
     parts = {
@@ -87,6 +87,6 @@ def read_price(table: Table) -> tuple[Price | None, bool]:
     request = inner.money("request_usd")
     inner.finish()
     if entry is None or output is None:
-        return None, True
+        return None
     rates = Rates(input_nusd_per_mtok=entry, output_nusd_per_mtok=output, **parts)
-    return make_price(rates, request_nusd=request or 0), True
+    return make_price(rates, request_nusd=request or 0)

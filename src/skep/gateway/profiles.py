@@ -57,7 +57,9 @@ class Profile:
     key_header: str = "authorization"
     key_prefix: str = "Bearer "
     paths: Mapping[Face, str] = field(default_factory=lambda: _PATHS)
-    """Which faces it has, and where."""
+    """Which faces it has, and where; ``{model}`` stands for the route's model."""
+    api_version: str | None = None
+    """Its version where the settings name none; None: its addresses have none."""
     health_path: str = "/models"
     """What answers a GET quickly, for free."""
     takes_include_usage: bool = True
@@ -67,6 +69,8 @@ class Profile:
     """The fields that bound the output of a chat; the first is the one to set. A field that is not here may be passed over."""
     text_cap_fields: tuple[str, ...] = ("max_tokens",)
     """The same for completions."""
+    content_type: str | None = "application/json"
+    """Of every request; None: what the client says."""
     response_cap_fields: tuple[str, ...] = ("max_output_tokens",)
     """The same for responses."""
     default_headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -147,6 +151,21 @@ PROFILES: tuple[Profile, ...] = (
         trace_name="azure.ai.openai",
         # https://learn.microsoft.com/azure/foundry/openai/how-to/responses
         paths=_WITH_RESPONSES,
+    ),
+    # https://learn.microsoft.com/azure/foundry/openai/reference
+    Profile(
+        kind="azure",
+        summary="Azure OpenAI by deployments, with the address of a resource; a route's `model` is the deployment, `listed_as` what it deploys",
+        base_url=None,
+        key_header="api-key",
+        key_prefix="",
+        paths={face: f"/openai/deployments/{{model}}{path}" for face, path in _PATHS.items()},
+        api_version="2024-10-21",
+        health_path="/openai/models",
+        cap_fields=("max_completion_tokens", "max_tokens"),
+        price_id="azure",
+        service_tiers=(("flex", Decimal("0.5")),),
+        trace_name="azure.ai.openai",
     ),
     Profile(
         kind="gemini",

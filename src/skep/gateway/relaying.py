@@ -6,42 +6,32 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 
 from skep.gateway.apologizing import apologize, owes_apology
-from skep.gateway.calls import NO_USAGE, CallFailedError, ModelCall, attempt_routes
-from skep.gateway.events import EventScanner, EventTooLargeError, data_of
-from skep.gateway.failures import Failure, classify, words_of
-from skep.gateway.guarding import BlockedError, CallGuard, StreamGuard
+from skep.gateway.calls import CallFailedError, ModelCall, attempt_routes
+from skep.gateway.failures import Failure, words_of
+from skep.gateway.fetching import Opened, cut_events, fetch_whole, open_stream
+from skep.gateway.guarding import BlockedError, CallGuard
 from skep.gateway.headers import dollars, header, to_client
 from skep.gateway.interfaces import (
-    Answer,
     AttemptFailedError,
     CallStoppedError,
     NoRouteError,
     RoutesBusyError,
-    Stream,
     failed_error,
 )
-from skep.gateway.models import Route
-from skep.gateway.profiles import Face
-from skep.gateway.ranking import read_ranking
-from skep.gateway.streaming import Tally, error_event, tally_of
-from skep.gateway.translated import Spoken
-from skep.gateway.translating import AnswerStrangeError, Translator
-from skep.gateway.usage import AnswerUnreadableError, Billing, counted, output_bytes, read_answer, read_message
+from skep.gateway.streaming import Tally, error_event
+from skep.gateway.translating import AnswerStrangeError
+from skep.gateway.usage import counted, output_bytes
 from skep.gateway.watching import ClientWatch
-from skep.spend import Outcome, Step, Usage
+from skep.spend import Outcome, Step
 from skep.web import WHOLE_ANSWER
 
 _WATCH_AFTER_SECONDS = 0.1
 """Most whole answers of quick models are there before; whoever waits longer is watched."""
 
-_MAX_EVENT_BYTES = 8_388_608
-"""One event of a stream is a few hundred bytes; with a picture in it, some megabytes."""
-
-_MAX_ERROR_BYTES = 1_048_576
 _LAST_READ_SECONDS = 0.5
 _LAST_WORDS_SECONDS = 1.0
 """A client that is behind when the server stops gets so long to take the last event."""
@@ -108,7 +98,7 @@ async def _answer_stopped(call: ModelCall, watch: ClientWatch) -> None:
 
 async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
     watch.start_later(call.tools.deadlines, _WATCH_AFTER_SECONDS)
-    answer, usage, call.billing = await attempt_routes(call, _fetch_whole)
+    answer, usage, call.billing = await attempt_routes(call, fetch_whole)
     # From here on nothing takes long, and nothing must come between: what is used is charged.
     watch.stop()
     if call.spans is not None:
@@ -139,70 +129,6 @@ async def _guard_whole(call: ModelCall, guard: CallGuard, body: bytes) -> tuple[
     if call.heard is not None:
         call.heard.add(body)
     return body, None
-
-
-async def _fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) -> tuple[Answer, Usage | None, Billing]:
-    provider, spoken = route.provider, call.spoken(route)
-    known = call.known if spoken is None else spoken.known
-    answer = await call.tools.upstream.fetch(
-        provider,
-        route.paths[known.face],
-        call.body(route, known),
-        call.headers_to(route, spoken),
-        timeout_seconds=timeout_seconds,
-    )
-    if call.heard is not None:
-        call.heard.restart()
-        call.heard.add(answer.body)
-    if answer.status != HTTPStatus.OK:
-        raise AttemptFailedError(_classified(answer.status, answer.headers, answer.body))
-    content_type = header(answer.headers, "content-type")
-    if "json" not in content_type:
-        # A page of somebody on the way, most likely: no model has written it.
-        reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
-        raise AttemptFailedError(Failure("malformed", reason, 200, usage=counted(len(call.known.body), 0)))
-    try:
-        usage, error, billing = _READERS.get(known.face, read_answer)(answer.body)
-    except AnswerUnreadableError as unreadable:
-        raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
-    if error:
-        raise AttemptFailedError(_classified(500, answer.headers, answer.body))
-    if known.is_free:
-        usage = NO_USAGE
-    if spoken is not None:
-        answer = _Translated(answer.status, answer.headers, _translated(spoken, answer.body, usage))
-    return answer, usage, billing
-
-
-_READERS = {"messages": read_message, "rerank": read_ranking}
-"""What reads whole answers by the faces that have others than OpenAI's."""
-
-
-@dataclass(slots=True)
-class _Translated:
-    """An answer in the client's format."""
-
-    status: int
-    headers: Sequence[tuple[str, str]]
-    body: bytes
-
-
-def _translated(spoken: Spoken, body: bytes, usage: Usage | None) -> bytes:
-    try:
-        return spoken.answer(body)
-    except AnswerStrangeError as error:
-        reason = f"its answer cannot be said in the client's format: {error}"
-        raise AttemptFailedError(Failure("malformed", reason, 200, usage=usage)) from error
-
-
-def _classified(status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Failure:
-    return classify(
-        status,
-        body,
-        content_type=header(headers, "content-type"),
-        retry_after=header(headers, "retry-after"),
-        now=time.time(),
-    )
 
 
 async def _answer_failure(call: ModelCall, failure: Failure) -> None:
@@ -243,25 +169,9 @@ class _ClientStalledError(Exception):
     """The client took nothing for so long that it counts as gone."""
 
 
-@dataclass(slots=True)
-class _Opened:
-    """A stream whose first event has come."""
-
-    stream: Stream
-    scanner: EventScanner
-    tally: Tally
-    first: list[bytes]
-    face: Face
-    """The provider's."""
-    translator: Translator | None
-    """None: the provider speaks the client's format."""
-    guard: StreamGuard | None
-    """None: nobody looks through it."""
-
-
 async def _relay_stream(call: ModelCall, watch: ClientWatch) -> None:
     watch.start()
-    opened = await attempt_routes(call, _open_stream)
+    opened = await attempt_routes(call, open_stream)
     call.first_byte = time.monotonic()
     if call.spans is not None:
         call.spans.answered(opened.first[0])
@@ -280,77 +190,7 @@ async def _relay_stream(call: ModelCall, watch: ClientWatch) -> None:
         await asyncio.shield(opened.stream.close())
 
 
-async def _open_stream(call: ModelCall, route: Route, timeout_seconds: float) -> _Opened:
-    """Send, and wait for the first event: until it is there, another attempt can take the place of this one."""
-    provider, spoken = route.provider, call.spoken(route)
-    known = call.known if spoken is None else spoken.known
-    until = time.monotonic() + min(timeout_seconds, route.first_byte_timeout_seconds)
-    stream = await call.tools.upstream.stream(
-        provider,
-        route.paths[known.face],
-        call.body(route, known),
-        call.headers_to(route, spoken),
-        timeout_seconds=until - time.monotonic(),
-    )
-    try:
-        if stream.status != HTTPStatus.OK:
-            body = await _read_error(stream, until)
-            if call.heard is not None:
-                call.heard.restart()
-                call.heard.add(body)
-            raise AttemptFailedError(_classified(stream.status, stream.headers, body))
-        content_type = header(stream.headers, "content-type")
-        if not content_type.startswith("text/event-stream"):
-            reason = f"its answer is no stream but {content_type[:80] or 'unnamed'}"
-            raise AttemptFailedError(Failure("malformed", reason, stream.status))
-        hides = provider.profile.takes_include_usage and not call.known.wants_usage and spoken is None
-        tally, translator = tally_of(known.face, hides_usage=hides), None if spoken is None else spoken.stream()
-        guard = None if call.guard is None else call.guard.stream()
-        opened = _Opened(stream, EventScanner(_MAX_EVENT_BYTES), tally, [], known.face, translator, guard)
-        while not opened.first:
-            piece = await _read(stream, until - time.monotonic())
-            if not piece:
-                raise AttemptFailedError(Failure("malformed", "its stream ended before the first event", stream.status))
-            opened.first = _cut(opened.scanner, piece)
-        _refuse_told_error(opened)
-    except BaseException:
-        await asyncio.shield(stream.close())
-        raise
-    return opened
-
-
-def _refuse_told_error(opened: _Opened) -> None:
-    """A stream that begins with an error is a failed attempt."""
-    data = data_of(opened.first[0])
-    if data is not None and b'"error"' in data:
-        probe = tally_of(opened.face, hides_usage=False)
-        probe.passing(opened.first[:1])
-        if probe.failure is not None:
-            kind = "server_error" if probe.failure.kind == "interrupted" else probe.failure.kind
-            raise AttemptFailedError(Failure(kind, probe.failure.reason, opened.stream.status))
-
-
-async def _read_error(stream: Stream, until: float) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while size < _MAX_ERROR_BYTES and (piece := await _read(stream, until - time.monotonic())):
-        parts.append(piece)
-        size += len(piece)
-    return b"".join(parts)
-
-
-async def _read(stream: Stream, seconds: float) -> bytes:
-    return await stream.read(max(0.001, seconds))
-
-
-def _cut(scanner: EventScanner, piece: bytes) -> list[bytes]:
-    try:
-        return scanner.feed(piece)
-    except EventTooLargeError as error:
-        raise AttemptFailedError(Failure("malformed", f"an event has more than {_MAX_EVENT_BYTES} bytes")) from error
-
-
-async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None:
+async def _pass_on(call: ModelCall, opened: Opened, watch: ClientWatch) -> None:
     """Pass events on as they come, until the stream ends in one way or the other."""
     route, tally, stream = call.route, opened.tally, opened.stream
     assert route is not None, "a stream came from a route"
@@ -364,7 +204,7 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
         call.heard.restart()
     drain_until: float | None = None
     while True:
-        passed = tally.passing(events)
+        passed = tally.passing(events if call.stopper is None else call.stopper.passing(events))
         try:
             body = _said(opened, passed)
         except (AnswerStrangeError, BlockedError) as error:
@@ -391,13 +231,13 @@ async def _pass_on(call: ModelCall, opened: _Opened, watch: ClientWatch) -> None
             piece = await stream.read(min(route.idle_timeout_seconds, left))
             if not piece:
                 raise AttemptFailedError(Failure("interrupted", "its stream ended without saying that it is whole"))
-            events = _cut(opened.scanner, piece)
+            events = cut_events(opened.scanner, piece)
         except AttemptFailedError as error:
             await _break_off(call, watch, tally, error.failure)
             return
 
 
-def _said(opened: _Opened, events: Sequence[bytes]) -> bytes:
+def _said(opened: Opened, events: Sequence[bytes]) -> bytes:
     """What the client gets of events. Raises AnswerStrangeError, BlockedError."""
     if not events:
         return b""
@@ -440,7 +280,13 @@ async def _end_blocked(call: ModelCall, watch: ClientWatch, tally: Tally, blocke
     await _to_client(call, watch, {"type": "http.response.body", "body": body})
 
 
-async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> None:
+async def _end_well(call: ModelCall, watch: ClientWatch, opened: Opened) -> None:
+    is_stopped = call.stopper is not None and call.stopper.why != ""
+    if is_stopped:
+        # The model goes on; a closed connection tells it not to.
+        await asyncio.shield(opened.stream.close())
+    elif call.route is not None and opened.tally.usage is not None:
+        call.tools.board.wrote(call.route, opened.tally.usage.output_tokens or 0)
     last, done = b"", opened.tally.done_event or b""
     if opened.translator is not None:
         last, done = opened.translator.end(done)
@@ -456,6 +302,8 @@ async def _end_well(call: ModelCall, watch: ClientWatch, opened: _Opened) -> Non
     if last:
         await _to_client(call, watch, {"type": "http.response.body", "body": last, "more_body": True})
     await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + done})
+    if is_stopped:
+        return
     with suppress(AttemptFailedError):
         # Read to its end, so that the connection can be used again.
         await opened.stream.read(_LAST_READ_SECONDS)
@@ -469,7 +317,8 @@ def _settle_stream(call: ModelCall, tally: Tally, outcome: Outcome) -> None:
         usage = replace(usage, output_tokens=max(output, usage.output_tokens or 0))
         call.settle(outcome, usage=usage, estimated=True, status=HTTPStatus.OK)
     elif usage is not None:
-        call.settle(outcome, usage=usage, status=HTTPStatus.OK)
+        is_ours = call.stopper is not None and call.stopper.why != ""
+        call.settle(outcome, usage=usage, estimated=is_ours, status=HTTPStatus.OK)
     else:
         call.settle_counted(outcome, tally.output_bytes, tally.pieces, HTTPStatus.OK)
 

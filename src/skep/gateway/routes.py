@@ -39,6 +39,7 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.profiles import COUNTING, Face
 from skep.gateway.service import Gateway
+from skep.gateway.services import service_endpoints
 from skep.gateway.spans import refusal_span
 from skep.gateway.statuses import (
     ProcessStatus,
@@ -99,6 +100,8 @@ class ModelObject:
     object: str = "model"
     created: int = 0
     owned_by: str = "skep"
+    context_window: int | None = None
+    """How many tokens it can have before it, by its largest route; null: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +154,13 @@ def gateway_endpoints(
 
     async def models(call: Call) -> ASGIApp:
         names = gateway().model_names(call.principal)
-        return json_answer(ModelList("list", [ModelObject(name) for name in names]))
+        return json_answer(ModelList("list", [_model_object(gateway(), name) for name in names]))
 
     async def model(call: Call) -> ASGIApp:
         name = call.path("model")
         if name not in gateway().model_names(call.principal):
             raise ModelNotFoundError(name=name[:200], param="model")
-        return json_answer(ModelObject(name))
+        return json_answer(_model_object(gateway(), name))
 
     async def status(_: Call) -> ASGIApp:
         return json_answer(await _status(gateway()))
@@ -196,8 +199,14 @@ def gateway_endpoints(
             answer=StatusObject,
         ),
         *cache_endpoints(database),
+        *service_endpoints(gateway),
         *experiment_endpoints(lambda: gateway().config, database),
     )
+
+
+def _model_object(gateway: Gateway, name: str) -> ModelObject:
+    model = gateway.config.models.get(name)
+    return ModelObject(name, context_window=None if model is None else model.context_window)
 
 
 async def _status(gateway: Gateway) -> StatusObject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -19,10 +19,10 @@ from skep.gateway.board import Board
 from skep.gateway.bodies import Bodies
 from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, give_kept
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
-from skep.gateway.choosing import Choice, Choices
+from skep.gateway.choosing import Choice, Choices, caller_of, local_only
 from skep.gateway.counting import answer_estimate, is_countable
 from skep.gateway.guarding import CallGuard
-from skep.gateway.headers import to_provider
+from skep.gateway.headers import to_provider, told_by_caller
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
@@ -37,10 +37,12 @@ from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
 from skep.gateway.requests import Known, read_request
 from skep.gateway.roles import in_role, role_of
+from skep.gateway.services import SERVICES_FACE, ServiceCall, call_service, chosen_service, service_model
 from skep.gateway.serving import Served, make_ask
 from skep.gateway.spans import CallSpans
 from skep.gateway.statuses import GatewayStatus, ProcessStatus
-from skep.gateway.strategies import by_cost, by_load, by_weight
+from skep.gateway.stopping import asked_to_stop
+from skep.gateway.strategies import by_cost, by_load, by_weight, by_window, tokens_needed
 from skep.gateway.translated import Translations, translations
 from skep.gateway.turns import Turns
 from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
@@ -86,7 +88,7 @@ class Gateway:
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="skep-bodies")
-        self._calls: set[ModelCall] = set()
+        self._calls: set[ModelCall | ServiceCall] = set()
         self._checks: list[asyncio.Task[None]] = []
         self.foreign_journals: Callable[[], Mapping[str, int]] = dict
         """Set by whoever opened the meter."""
@@ -118,7 +120,8 @@ class Gateway:
         self._choices = self._choices_of(config)
         self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies.resize(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
-        self._tools.upstream.retire(config.providers.values(), options.max_answer_bytes)
+        called = [*config.providers.values(), *(service.provider for service in config.services.values())]
+        self._tools.upstream.retire(called, options.max_answer_bytes)
         checks, self._checks = self._checks, []
         for check in checks:
             check.cancel()
@@ -148,7 +151,7 @@ class Gateway:
 
     def route_names(self) -> frozenset[str]:
         """Every route, as the board calls it."""
-        return frozenset(route.name for model in self.config.models.values() for route in model.routes)
+        return frozenset(route.name for route in self.config.routes())
 
     def status(self) -> GatewayStatus:
         """How the gateway fares, in this process."""
@@ -185,6 +188,39 @@ class Gateway:
         finally:
             self._bodies.leave(len(body))
 
+    async def call_service(
+        self, name: str, path: str, principal: Principal, scope: Scope, receive: Receive, send: Send, notes: Notes
+    ) -> None:
+        """Make one call of a service and answer it; ``path`` is what stands behind its name, decoded.
+
+        Raises what `may_call` raises, the errors of services, of bodies and of spending.
+        """
+        started, client = time.monotonic(), scope.get("client")
+        address, method, headers = client[0] if client else "", scope["method"], scope["headers"]
+        may_call(principal, model=service_model(name), face=SERVICES_FACE, address=address)
+        whose = local_only(principal, headers)
+        service, target = chosen_service(self.config.services, name, path, method=method, whose=whose)
+        if scope["query_string"]:
+            target = f"{target}?{scope['query_string'].decode('latin-1')}"
+        body = await self._bodies.read(scope, receive)
+        try:
+            if not self._turns.try_take():
+                await self._turns.take()
+            try:
+                caller = caller_of(principal, None, *told_by_caller(headers))
+                call = ServiceCall(
+                    service, caller, method, f"/{path}", target, headers, body, receive, send, notes, started
+                )
+                self._calls.add(call)
+                try:
+                    await call_service(call, self._tools)
+                finally:
+                    self._calls.discard(call)
+            finally:
+                self._turns.leave()
+        finally:
+            self._bodies.leave(len(body))
+
     async def _read_large(self, face: Face, body: bytes) -> Known:
         """Read it in a thread: nobody else should wait."""
         read = partial(read_request, face, body, quick=False)
@@ -211,12 +247,14 @@ class Gateway:
         may_call(principal, face=face, address=client[0] if client else "")
         choice = self._choices.choose(known, principal, headers)
         served, caller = choice.served, choice.caller
+        stop_when = None if served is None else asked_to_stop(headers, known, served.model.stop_when)
+        is_usual = served is not None and stop_when == served.model.stop_when
         guard: CallGuard | None = None
         for each in (served, choice.asked):
             # Of an arm of an experiment, and of the model that has it.
             if each is not None and each.guards is not None:
                 known, guard = await self._guarded(each, known, guard, notes)
-        question, kept = await self._look_up(choice, known, headers)
+        question, kept = await self._look_up(choice, known, headers) if is_usual else (None, None)
         if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
             to_client = _to_client(send, guard)
             here = Here(self._tools, known, caller, to_client, notes, self._spans(headers), started, choice.told)
@@ -248,6 +286,7 @@ class Gateway:
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
             call.steps, call.translations, call.told, call.guard = steps, said, choice.told, guard
+            call.stop_when = stop_when
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
@@ -305,15 +344,17 @@ class Gateway:
 
     def _arranged(self, model: Model, known: Known) -> Model:
         """The model with its routes in the order in which this call shall try them."""
-        if model.strategy == "ordered" or len(model.routes) == 1:
+        if len(model.routes) == 1 or (model.strategy == "ordered" and not model.windows_differ):
             return model
-        routes: Iterable[Route] = model.routes
+        routes: Sequence[Route] = model.routes
         if model.strategy == "weighted":
             routes = by_weight(model.routes, _random.random)
         elif model.strategy == "lowest_cost":
             routes = by_cost(model.routes, known)
-        else:
+        elif model.strategy == "lowest_latency":
             routes = by_load(model.routes, self.board.loads(model.routes, streams=known.stream), _random.random)
+        if model.windows_differ:
+            routes = by_window(routes, tokens_needed(known))
         return replace(model, routes=tuple(routes))
 
     async def _keep(self, question: Question, recorder: Recorder, call: ModelCall) -> None:

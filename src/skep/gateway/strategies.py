@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from skep.gateway.models import Route
-from skep.gateway.requests import Known
+from skep.gateway.requests import TOOLS_TOKENS, Known
 from skep.gateway.usage import counted
 from skep.spend import Usage, cost_nusd
 
@@ -82,6 +82,27 @@ def by_load(routes: Sequence[Route], loads: Sequence[float], chance: Chance) -> 
         first = order.pop(min(one, other))
         order.insert(0, first)
     return [routes[index] for index in order]
+
+
+def tokens_needed(known: Known) -> int | None:
+    """About how many tokens of a window a call takes; None where its bytes do not tell, because pictures, files or sounds are among them."""
+    if known.has_audio or known.input_tokens_at_most > len(known.body) + TOOLS_TOKENS:
+        return None
+    return (counted(len(known.body), 0).input_tokens or 0) + (known.output_tokens or 0) // known.choices
+
+
+def by_window(routes: Sequence[Route], tokens: int | None) -> list[Route]:
+    """Those first, in their order, whose windows hold so many tokens or are unknown, then the others, the largest first.
+
+    None is left out: four bytes to a token is a guess, and a provider that cannot take the request says so for nothing.
+    """
+    if tokens is None:
+        return list(routes)
+    return sorted(routes, key=lambda route: _lacking(route.context_window, tokens))
+
+
+def _lacking(window: int | None, tokens: int) -> int:
+    return 0 if window is None else max(0, tokens - window)
 
 
 def by_cost(routes: Sequence[Route], known: Known) -> list[Route]:

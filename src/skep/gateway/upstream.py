@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from skep.gateway.addresses import public_address
 from skep.gateway.connection import AnswerMalformedError, Connection, ConnectionBrokenError
 from skep.gateway.deadlines import Deadlines
 from skep.gateway.failures import Failure
@@ -103,7 +104,14 @@ class HttpUpstream:
         return answer
 
     async def stream(
-        self, provider: Provider, path: str, body: bytes, headers: Headers, *, timeout_seconds: float
+        self,
+        provider: Provider,
+        path: str,
+        body: bytes,
+        headers: Headers,
+        *,
+        timeout_seconds: float,
+        method: str = "POST",
     ) -> Stream:
         """See `Upstream`."""
         pool = self._pool(provider)
@@ -111,7 +119,7 @@ class HttpUpstream:
         is_open = False
         try:
             connection = await self._ready(pool, timeout_seconds)
-            await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
+            await connection.request(self._head(pool, method.encode("ascii"), path, headers, len(body)), body)
             self.deadlines.discard(connection)
             opened = OpenStream(self, pool, connection, self._max_answer_bytes)
             is_open = True
@@ -209,9 +217,10 @@ class HttpUpstream:
         timeout = asyncio.timeout(limit)
         try:
             async with timeout:
+                allowed = pool.provider.allows_private
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop),
-                    pool.host,
+                    pool.host if allowed else await public_address(pool.host, pool.port),
                     pool.port,
                     ssl=pool.tls,
                     server_hostname=pool.host if pool.tls is not None else None,
@@ -300,10 +309,11 @@ def _make_pool(provider: Provider) -> _Pool:
     headers = {
         "host": parts.netloc,
         "accept-encoding": "identity",
-        "content-type": "application/json",
         "connection": "keep-alive",
         **dict(provider.headers),
     }
+    if provider.profile.content_type is not None:
+        headers.setdefault("content-type", provider.profile.content_type)
     if provider.api_key is not None:
         profile = provider.profile
         headers[profile.key_header] = profile.key_prefix + provider.api_key.reveal()

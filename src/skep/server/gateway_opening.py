@@ -109,7 +109,7 @@ def reconfigure_gateway(gateway: Gateway, settings: Settings) -> None:
 
 def gateway_config(settings: Settings) -> GatewayConfig:
     """The providers and models that the settings name. Raises InvalidSettingsError with everything that is wrong."""
-    return read_config(settings.open_sections, price_of=PriceCatalogue().price)
+    return read_config(settings.open_sections, catalogue=PriceCatalogue())
 
 
 def gateway_options(said: GatewaySettings) -> GatewayOptions:

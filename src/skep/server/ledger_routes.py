@@ -18,6 +18,7 @@ from skep.spend import (
     Ledger,
     Report,
     ReportBy,
+    Savings,
     parse_since,
     report_csv,
 )
@@ -37,6 +38,15 @@ class ReportQuery(BaseModel):
     format: Literal["json", "csv"] = Field("json", description="How to answer.")
 
 
+class SavingsQuery(BaseModel):
+    """Which calls to look at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    since: Moment = Field("7d", validate_default=True, description="A span such as 7d, 24h or 90m, or a date or time.")
+    until: Moment | None = Field(None, description="The same; left out: now.")
+
+
 def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
     """The routes. ``ledger`` may raise an UnavailableError."""
 
@@ -46,6 +56,9 @@ def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
         if query.format == "csv":
             return Response(report_csv(lines), media_type="text/csv")
         return json_answer(Report(query.by, query.since, query.until, lines))
+
+    async def savings(call: Call) -> ASGIApp:
+        return json_answer(await ledger().savings(call.principal, **call.query(SavingsQuery).model_dump()))
 
     async def show(call: Call) -> ASGIApp:
         return json_answer(await ledger().call(call.principal, call.path("call_id")))
@@ -68,6 +81,16 @@ def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
         ),
         Endpoint(
             method="GET",
+            path="/api/v1/cost/savings",
+            caller="reader",
+            handle=savings,
+            summary="What calls of the project saved, by answers that were kept and streams that were ended early",
+            query=SavingsQuery,
+            answer=Savings,
+            answer_example=_SAVINGS,
+        ),
+        Endpoint(
+            method="GET",
             path="/api/v1/calls/{call_id}",
             caller="reader",
             handle=show,
@@ -87,6 +110,15 @@ def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
     )
 
 
+_SAVINGS: dict[str, object] = {
+    "since": "2026-11-13T10:13:00+00:00",
+    "until": None,
+    "saved_usd": "0.4187",
+    "lines": [
+        {"by": "cache", "calls": 310, "saved_nusd": 402_000_000, "saved_usd": "0.402", "unknown": 0},
+        {"by": "json", "calls": 41, "saved_nusd": 16_700_000, "saved_usd": "0.0167", "unknown": 3},
+    ],
+}
 _TIMES = {"p50_ms": 430.54, "p95_ms": 1722.16, "p99_ms": 2896.31}
 _REPORT: dict[str, object] = {
     "by": "model",

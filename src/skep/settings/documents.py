@@ -41,7 +41,8 @@ unset or empty; `$$` is a `$`. Relative paths start from the folder of the file.
 values out of bounds and YAML aliases are errors, told all at once with line and column. The file may have up to
 {MAX_FILE_BYTES // 1024} KiB.
 
-The sections `providers`, `models` and `roles` have a page of their own: [providers and models](providers.md); so has [`guards`](../how-to/guard-calls.md).
+The sections `providers`, `models` and `roles` have a page of their own: [providers and models](providers.md); so have [`guards`](../how-to/guard-calls.md) and
+[`services`](../how-to/call-other-services.md).
 
 Secrets are never printed. Keep them out of the file: `url: ${{PGURL}}`.
 """

@@ -17,7 +17,7 @@ from typing import Literal
 from skep.settings.interfaces import DEFAULT, Origin, Problem
 from skep.settings.vocabulary import FACTS, Facts, OpenSection, Secret, setting
 
-OPEN_SECTIONS: tuple[str, ...] = ("providers", "guards", "models", "roles")
+OPEN_SECTIONS: tuple[str, ...] = ("providers", "guards", "models", "roles", "services")
 """Top-level sections whose content other capabilities check themselves, when they open."""
 
 

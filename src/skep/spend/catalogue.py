@@ -1,4 +1,4 @@
-"""Prices that are known without being told: those that the package genai-prices brings along. The only place that knows it.
+"""Prices and windows that are known without being told: those that the package genai-prices brings along. The only place that knows it.
 
 Nothing is fetched: the package's own updater is never started. Importing it takes 0.3 s and 30 MB, so that happens at the first
 question, and not at all where every model has a price in the settings.
@@ -16,7 +16,7 @@ from skep.spend.models import Price, Rates, Tier
 from skep.spend.prices import make_price
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelPrice, TieredPrices
+    from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
 _NUSD = 1_000_000_000
 
@@ -49,18 +49,23 @@ class PriceCatalogue:
             self._known.clear()
         key = (provider, model)
         if key not in self._known:
-            self._known[key] = _look_up(provider, model, moment)
+            found = _look_up(provider, model)
+            self._known[key] = None if found is None else to_price(found.get_prices(moment))
         return self._known[key]
 
+    def context_window(self, provider: str, model: str) -> int | None:
+        """How many tokens a provider's model can have before it, as the list says; None when that is not known."""
+        found = _look_up(provider, model)
+        return None if found is None or not found.context_window else found.context_window
 
-def _look_up(provider: str, model: str, moment: datetime) -> Price | None:
+
+def _look_up(provider: str, model: str) -> ModelInfo | None:
     from genai_prices.data_snapshot import get_snapshot  # lazy: see the module
 
     try:
-        _, found = get_snapshot().find_provider_model(model, None, provider, None)
+        return get_snapshot().find_provider_model(model, None, provider, None)[1]
     except LookupError:
         return None
-    return to_price(found.get_prices(moment))
 
 
 def to_price(listed: ModelPrice) -> Price | None:

@@ -57,6 +57,8 @@ class CallRow:
     tried: list[dict[str, Any]] | None
     exceeded: list[int] | None
     saved_nusd: int | None
+    stopped: str | None
+    spared_nusd: int | None
     rates: dict[str, Any] | None
 
 
@@ -149,6 +151,10 @@ class Explanation:
     cost: Cost
     saved_usd: str | None
     """Of a call that was answered from the cache: what the call cost that the answer is from. None: a provider was asked."""
+    stopped: str | None
+    """Which condition ended its stream early: ``json``, ``pattern`` or ``cost``. None: none."""
+    spared_usd: str | None
+    """About what it would have cost more then. None: not known."""
     rules: list[RuleCharge]
 
 
@@ -189,6 +195,8 @@ def explain(row: CallRow, rules: Iterable[ChargedRule]) -> Explanation:
         usage=usage,
         cost=_cost(row, usage),
         saved_usd=None if row.saved_nusd is None else usd_text(row.saved_nusd),
+        stopped=row.stopped,
+        spared_usd=None if row.spared_nusd is None else usd_text(row.spared_nusd),
         rules=_charges(row, {rule.window_id: rule for rule in rules}),
     )
 
@@ -258,6 +266,9 @@ def explanation_lines(call: Explanation) -> Iterator[str]:
     yield from _cost_lines(call)
     if call.saved_usd is not None:
         yield f"  saved: {call.saved_usd} USD, by an answer that was kept"
+    if call.stopped is not None:
+        about = "not known how much" if call.spared_usd is None else f"about {call.spared_usd} USD"
+        yield f"  saved: {about}, by ending the stream early ({call.stopped})"
     for rule in call.rules:
         yield f"  counted: {_charge_text(rule)}"
 

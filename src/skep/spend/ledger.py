@@ -28,7 +28,7 @@ from skep.spend.interfaces import (
     ExperimentNotFoundError,
     ProcessNotReleasableError,
 )
-from skep.spend.models import Percentiles, ProcessState, ReportLine
+from skep.spend.models import Percentiles, ProcessState, ReportLine, Savings, SavingsLine
 from skep.spend.money import usd_text
 from skep.store import Database
 
@@ -87,12 +87,25 @@ class Ledger:
                 "until": until or datetime.now(UTC) + _CLOCK_SKEW,
                 "limit": _MOST_LINES,
             },
-            before=(queries["ready_for_report"], None),
+            before=(queries["without_compiling"], None),
+            is_planned_anew=True,
         )
         if by == "project":
             rows = [(principal.project_name, *numbers) for _, *numbers in rows]
         # A thousand lines take some hundredths of a second, in which the loop has calls to serve.
         return await asyncio.to_thread(lambda: [_line(value, numbers) for value, *numbers in rows])
+
+    async def savings(self, principal: Principal, *, since: datetime, until: datetime | None = None) -> Savings:
+        """What calls since then saved by answers that were kept, and by streams that were ended early."""
+        require_role(principal, "reader")
+        bound = {
+            "project_id": principal.project_id,
+            "since": since,
+            "until": until or datetime.now(UTC) + _CLOCK_SKEW,
+        }
+        rows = await self._database.fetch_tuples(queries["report_savings"], bound)
+        lines = [SavingsLine(by, calls, saved, usd_text(saved), unknown) for by, calls, saved, unknown in rows]
+        return Savings(since, until, usd_text(sum(line.saved_nusd for line in lines)), lines)
 
     async def compare(
         self,
@@ -114,8 +127,8 @@ class Ledger:
             "since": since,
             "until": until or datetime.now(UTC) + _CLOCK_SKEW,
         }
-        before = (queries["ready_for_report"], None)
-        found = await self._database.fetch_tuples(queries["compare_arms"], bound, before=before)
+        before = (queries["without_compiling"], None)
+        found = await self._database.fetch_tuples(queries["compare_arms"], bound, before=before, is_planned_anew=True)
         rows = [ArmRow(*row) for row in found]
         if not rows and not arms:
             raise ExperimentNotFoundError(name=experiment)

@@ -53,6 +53,8 @@ COLUMNS = (
     "tried",
     "exceeded",
     "saved_nusd",
+    "stopped",
+    "spared_nusd",
     "holds",
 )
 """In the order of a line; the ledger's staging table has the same."""
@@ -70,6 +72,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\
 _NO_USAGE = Usage()
 _NO_PARTS = f"\t{NULL}\t{NULL}\t"
 _NO_LAST_PARTS = f"\t{NULL}" * 4
+_NO_SAVINGS = f"\t{NULL}" * 3
 _UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 10])
 """From ``provider`` to ``cache_write_1h_tokens``, in a line of a call that has not ended."""
 
@@ -111,7 +114,7 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
     )
     cost = NULL if cost_nusd is None else cost_nusd
     exceeded = _exceeded(ticket.exceeded)
-    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}\t{NULL}\t{{{holds}}}\n"
+    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}{_NO_SAVINGS}\t{{{holds}}}\n"
 
 
 def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
@@ -128,8 +131,15 @@ def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged
         f"\t{settlement.attempts}\t{_us(settlement.ttft_ms)}\t{_us(settlement.duration_ms)}\t{_usage(usage)}"
         f"\t{_number(charge.cost_nusd)}\t{charge.price_version or NULL}\t{'t' if charge.estimated else 'f'}"
         f"\t{settlement.outcome}\t{_tried(settlement.tried)}\t{_exceeded(ticket.exceeded)}"
-        f"\t{_number(settlement.saved_nusd)}\t{{{holds}}}\n"
+        f"{_savings(settlement)}\t{{{holds}}}\n"
     )
+
+
+def _savings(settlement: Settlement) -> str:
+    if settlement.saved_nusd is None and settlement.stopped is None:
+        return _NO_SAVINGS
+    stopped, spared = cell(settlement.stopped), _number(settlement.spared_nusd)
+    return f"\t{_number(settlement.saved_nusd)}\t{stopped}\t{spared}"
 
 
 def _exceeded(rules: Sequence[Exceeded]) -> str:

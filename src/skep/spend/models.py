@@ -234,6 +234,10 @@ class Settlement:
     """Empty when the first route answered at once."""
     saved_nusd: int | None = None
     """Of a call that was answered from the cache: what the call cost that the answer is from. None: a provider was asked."""
+    stopped: str | None = None
+    """Which condition ended its stream early; None: none."""
+    spared_nusd: int | None = None
+    """About what it would have cost more then; None: not known."""
     wasted: tuple[tuple[Usage, Price | None], ...] = ()
     """What attempts took whose answers nobody got, each with the price of its route. Part of what the call is charged."""
 
@@ -375,6 +379,31 @@ class Report:
     until: datetime | None
     """None: until now."""
     lines: list[ReportLine]
+
+
+@dataclass(frozen=True, slots=True)
+class SavingsLine:
+    """What calls saved in one way."""
+
+    by: str
+    """``cache``: the answer was kept; ``json``, ``pattern``, ``cost``: the condition that ended the stream early."""
+    calls: int
+    saved_nusd: int
+    saved_usd: str
+    unknown: int
+    """Calls of which it is not known what they saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """What calls of a span saved. Of the cache it is exact, of streams that were ended early an estimate."""
+
+    since: datetime
+    until: datetime | None
+    """None: until now."""
+    saved_usd: str
+    """All together."""
+    lines: list[SavingsLine]
 
 
 @dataclass(frozen=True, slots=True)

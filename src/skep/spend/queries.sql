@@ -125,7 +125,7 @@ create temporary table if not exists call_stage (
     status integer, attempts integer, ttft_us bigint, duration_us bigint, input_tokens bigint, cached_input_tokens bigint,
     cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, input_audio_tokens bigint,
     output_audio_tokens bigint, cache_write_1h_tokens bigint, cost_nusd bigint, price_version text, estimated boolean,
-    outcome text, tried jsonb, exceeded bigint[], saved_nusd bigint, holds bigint[]
+    outcome text, tried jsonb, exceeded bigint[], saved_nusd bigint, stopped text, spared_nusd bigint, holds bigint[]
 ) on commit delete rows;
 
 -- name: begin_flush
@@ -165,13 +165,13 @@ with fresh as (
         call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
         provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
         output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd,
-        price_version, estimated, outcome, holds, tried, exceeded, saved_nusd
+        price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd
     )
     select
         call_id, timestamptz 'epoch' + started_us * interval '1 microsecond', project_id, key_id, key_name, user_name, session,
         tier, tags, model, face, stream, trace_id, provider, model_used, status, attempts, ttft_us, duration_us, input_tokens,
         cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens,
-        cache_write_1h_tokens, cost_nusd, price_version, estimated, outcome, holds, tried, exceeded, saved_nusd
+        cache_write_1h_tokens, cost_nusd, price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd
     from call_stage
     on conflict do nothing
     returning holds, exceeded
@@ -337,12 +337,13 @@ from rule_window w join rule r using (rule_id)
 where r.project_id = %(project_id)s and w.started_at = period_start(r.period, now())
 order by w.rule_id, w.used desc limit %(limit)s;
 
--- name: ready_for_report
--- Until the end of the transaction statements are planned for their values, and not compiled. A plan for any span reads every call
--- of it; and the report's pieces look dear to PostgreSQL, so that it would compile for longer than they take.
-select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true);
+-- name: without_compiling
+-- Until the end of the transaction statements are not compiled: a report's pieces look dear to PostgreSQL, so that it would compile for
+-- longer than they take. (`force_custom_plan` would be a third dearer: it holds for what functions say inside, at each of their calls.)
+select set_config('jit', 'off', true);
 
 -- name: report_calls
+-- Planned anew each time: a plan for any span would read every call of it.
 -- What calls of the principal's project cost and how long they took, by one of their properties. Whole days and hours that are summed
 -- up are taken from the sums; the others, and the pieces at both ends, from the calls. All are of one moment, so that nothing counts
 -- twice or not at all. Each place is added up by itself: sorted together, a thousand keys would not fit into memory. That a call is
@@ -377,8 +378,8 @@ with span as (
     union all
     select c.value, count(*), coalesce(sum(c.cost_nusd), 0), count(*) filter (where c.cost_nusd is null),
         count(*) filter (where c.estimated), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.cached_input_tokens), 0),
-        coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')), count(c.saved_nusd),
-        coalesce(sum(c.saved_nusd), 0), sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
+        coalesce(sum(c.output_tokens), 0), count(*) filter (where c.outcome not in ('ok', 'cancelled')),
+        nullif(count(c.saved_nusd), 0), sum(c.saved_nusd), sum(latency_unit(c.ttft_us)), sum(latency_unit(c.duration_us))
     from looked_through l, lateral (
         select p.value, call.cost_nusd, call.estimated, call.input_tokens, call.cached_input_tokens, call.output_tokens,
             call.outcome, call.saved_nusd, call.ttft_us, call.duration_us
@@ -391,8 +392,18 @@ with span as (
 select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, sum(unpriced)::bigint as unpriced,
     sum(estimated)::bigint as estimated, sum(input_tokens)::bigint as input_tokens,
     sum(cached_input_tokens)::bigint as cached_input_tokens, sum(output_tokens)::bigint as output_tokens,
-    sum(failed)::bigint as failed, sum(cached)::bigint as cached, sum(saved_nusd)::bigint as saved_nusd, vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
+    sum(failed)::bigint as failed, coalesce(sum(cached), 0)::bigint as cached, coalesce(sum(saved_nusd), 0)::bigint as saved_nusd,
+    vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
 from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
+
+-- name: report_savings
+-- What calls of the principal's project saved, by the way in which they did. Few calls do: an index has them.
+select coalesce(stopped, 'cache') as by, count(*) as calls, coalesce(sum(coalesce(saved_nusd, spared_nusd)), 0)::bigint as saved_nusd,
+    count(*) filter (where saved_nusd is null and spared_nusd is null) as unknown
+from call
+where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
+  and (saved_nusd is not null or stopped is not null)
+group by 1 order by 3 desc, 1;
 
 -- name: compare_arms
 -- How calls fared in the arms of an experiment, which stand in their tags. Answers from the cache are counted by themselves: they cost
@@ -431,7 +442,8 @@ delete from rollup_due where hour = %(hour)s returning hour;
 delete from call_rollup where hour = %(hour)s;
 
 -- name: insert_rollups
--- The sums of an hour. Its calls are read once, whatever they are summed up by.
+-- The sums of an hour. Its calls are read once, whatever they are summed up by. Those of the cache are null where it answered nothing:
+-- reports pass over them.
 insert into call_rollup (
     hour, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed,
     cached, saved_nusd, ttft, duration
@@ -440,7 +452,7 @@ select %(hour)s, (c.call).project_id, d.dimension, p.value, count(*), coalesce(s
     count(*) filter (where (c.call).cost_nusd is null), count(*) filter (where (c.call).estimated),
     coalesce(sum((c.call).input_tokens), 0), coalesce(sum((c.call).cached_input_tokens), 0),
     coalesce(sum((c.call).output_tokens), 0), count(*) filter (where (c.call).outcome not in ('ok', 'cancelled')),
-    count((c.call).saved_nusd), coalesce(sum((c.call).saved_nusd), 0), sum(c.ttft), sum(c.duration)
+    nullif(count((c.call).saved_nusd), 0), sum((c.call).saved_nusd), sum(c.ttft), sum(c.duration)
 from (
     select call, latency_unit(call.ttft_us) as ttft, latency_unit(call.duration_us) as duration from call
     where started_at >= %(hour)s and started_at < %(hour)s::timestamptz + interval '1 hour' offset 0
@@ -494,7 +506,7 @@ select * from unnest(%(versions)s::text[], %(rates)s::jsonb[]) on conflict do no
 select call_id, started_at, key_id, key_name, user_name as user, session, tier, tags, model, face, stream, trace_id, provider,
     model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
     reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd, price_version, estimated,
-    outcome, holds, tried, exceeded, saved_nusd,
+    outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd,
     (select rates from price where version = price_version) as rates
 from call where project_id = %(project_id)s and call_id = %(call_id)s and started_at between %(from)s and %(until)s;
 

@@ -182,13 +182,19 @@ class Database:
         return rows[0] if rows else None
 
     async def fetch_tuples(
-        self, query: bytes, parameters: Parameters = None, *, before: tuple[bytes, Parameters] | None = None
+        self,
+        query: bytes,
+        parameters: Parameters = None,
+        *,
+        before: tuple[bytes, Parameters] | None = None,
+        is_planned_anew: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Every row of a statement as a tuple in column order.
 
-        ``before`` is a statement and its parameters that go before it, sent together and in one transaction with it.
+        ``before`` is a statement and its parameters that go before it, sent together and in one transaction with it. ``is_planned_anew``: the
+        statement is planned for its values each time, and never for any.
         """
-        return await self._fetch(tuple_row, query, parameters, before)
+        return await self._fetch(tuple_row, query, parameters, before, prepare=False if is_planned_anew else None)
 
     async def execute(self, query: bytes, parameters: Parameters = None) -> int:
         """Run one statement that returns nothing; the number of rows it touched."""
@@ -202,9 +208,11 @@ class Database:
         query: bytes,
         parameters: Parameters,
         before: tuple[bytes, Parameters] | None = None,
+        *,
+        prepare: bool | None = None,
     ) -> list[Row]:
         try:
-            return await self._fetch_once(factory, query, parameters, before)
+            return await self._fetch_once(factory, query, parameters, before, prepare=prepare)
         except DatabaseUnavailableError as error:
             # A connection that died while it lay in the pool is only noticed by using it. Where one died, others did:
             # they are looked for, so that whatever comes next, transactions too, gets a living one. Then once more.
@@ -212,7 +220,7 @@ class Database:
             if self._pool is None or isinstance(cause, PoolTimeout) or not isinstance(cause, psycopg.OperationalError):
                 raise
             await self._pool.check()
-            return await self._fetch_once(factory, query, parameters, before)
+            return await self._fetch_once(factory, query, parameters, before, prepare=prepare)
 
     async def _fetch_once(
         self,
@@ -220,15 +228,17 @@ class Database:
         query: bytes,
         parameters: Parameters,
         before: tuple[bytes, Parameters] | None,
+        *,
+        prepare: bool | None,
     ) -> list[Row]:
         async with self.connection() as connection, connection.cursor(row_factory=factory) as cursor:
             if before is None:
-                await cursor.execute(query, parameters)
+                await cursor.execute(query, parameters, prepare=prepare)
                 return await cursor.fetchall()
             # What is between two ends of a pipeline is one transaction, also in autocommit mode.
             async with connection.pipeline():
                 await connection.execute(*before)
-                await cursor.execute(query, parameters)
+                await cursor.execute(query, parameters, prepare=prepare)
             return await cursor.fetchall()
 
     @asynccontextmanager

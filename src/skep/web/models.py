@@ -126,7 +126,7 @@ SocketHandler = Callable[[Call, WebSocket], Awaitable[None]]
 class Endpoint:
     """A route. One that does not say who may call it cannot be written."""
 
-    method: Literal["GET", "POST", "PUT", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     """As Starlette writes it: ``/api/v1/jobs/{job_id}``; ``{path:path}`` takes slashes too."""
     caller: Caller

@@ -118,7 +118,8 @@ def test_a_key_sees_the_models_that_it_may_ask_for(served: Served) -> None:
     some = _key(served, models=["ok", "stream_*", "unheard-of"])
     assert listed(some) == {"ok"} | {name for name in everything if name.startswith("stream_")}
     assert listed(_key(served, models=["unheard-of"])) == set()
-    assert shown(some, "ok").json() == {"id": "ok", "object": "model", "created": 0, "owned_by": "skep"}
+    window = {"context_window": None}
+    assert shown(some, "ok").json() == {"id": "ok", "object": "model", "created": 0, "owned_by": "skep"} | window
     assert shown(served.key, "local").status_code == 200
     # What it may not have it cannot find either.
     for hidden in ("local", "unheard-of", "a/b"):

@@ -89,7 +89,7 @@ class HandUpstream:
         answer: Answer = act()
         return answer
 
-    async def stream(self, *_: object, timeout_seconds: float) -> Stream:
+    async def stream(self, *_: object, timeout_seconds: float, method: str = "POST") -> Stream:
         raise NotImplementedError
 
     async def probe(self, *_: object, timeout_seconds: float) -> int:

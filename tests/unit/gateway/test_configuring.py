@@ -9,8 +9,9 @@ from typing import get_args
 
 import pytest
 
-from skep.gateway.configuring import USUAL_FALLBACKS, read_config, stays_in_the_house
-from skep.gateway.models import GatewayConfig
+from skep.gateway.addresses import stays_in_the_house
+from skep.gateway.configuring import USUAL_FALLBACKS, read_config
+from skep.gateway.models import GatewayConfig, path_of
 from skep.gateway.profiles import PROFILES, Face, Profile, profiles_by_kind
 from skep.settings import InvalidSettingsError, load_settings
 from skep.spend import Price, Rates, make_price
@@ -40,10 +41,14 @@ def read(folder: Path, text: str) -> GatewayConfig:
     settings = load_settings(None, {"KEY": "sk-secret"}, folder)
     listed = {("openai", "gpt-y"): make_price(Rates(7, 8))}
 
-    def price_of(provider: str, model: str) -> Price | None:
-        return listed.get((provider, model))
+    class Listed:
+        def price(self, provider: str, model: str) -> Price | None:
+            return listed.get((provider, model))
 
-    return read_config(settings.open_sections, price_of=price_of)
+        def context_window(self, provider: str, model: str) -> int | None:
+            return 128_000 if (provider, model) in listed else None
+
+    return read_config(settings.open_sections, catalogue=Listed())
 
 
 def test_what_the_sections_mean(tmp_path: Path) -> None:
@@ -69,7 +74,39 @@ def test_what_the_sections_mean(tmp_path: Path) -> None:
 
 def test_a_price_that_is_not_said_comes_from_the_list(tmp_path: Path) -> None:
     text = "providers: {o: {kind: openai, api_key: k}}\nmodels: {m: {routes: [{provider: o, model: gpt-y}]}}\n"
-    assert read(tmp_path, text).models["m"].routes[0].price == make_price(Rates(7, 8))
+    route = read(tmp_path, text).models["m"].routes[0]
+    assert (route.price, route.context_window) == (make_price(Rates(7, 8)), 128_000)
+
+
+def test_a_deployment_is_listed_under_what_it_deploys(tmp_path: Path) -> None:
+    """Azure's addresses name the deployment, and the version of the interface."""
+    text = """
+    providers:
+      here: {kind: azure, base_url: "https://x.openai.azure.com", api_key: k}
+      there: {kind: azure, base_url: "https://y.openai.azure.com/", api_key: k, api_version: 2099-01-01-preview}
+      v1: {kind: openai, api_key: k}
+    models:
+      m:
+        routes:
+          - {provider: here, model: team a/chat}
+          - {provider: there, model: chat, context_window: 7}
+          - {provider: v1, model: mine, listed_as: gpt-y}
+          - {provider: v1, model: mine}
+        context_window: 9
+    """
+    here, there, listed, _ = (config := read(tmp_path, text)).models["m"].routes
+    assert (
+        here.paths["chat.completions"] == "/openai/deployments/team%20a%2Fchat/chat/completions?api-version=2024-10-21"
+    )
+    assert there.paths["embeddings"] == "/openai/deployments/chat/embeddings?api-version=2099-01-01-preview"
+    assert (
+        path_of(there.provider, there.provider.profile.health_path) == "/openai/models?api-version=2099-01-01-preview"
+    )
+    assert listed.paths["chat.completions"] == "/chat/completions"
+    assert [route.context_window for route in config.models["m"].routes] == [9, 7, 9, 9]
+    assert [route.price for route in (here, listed)] == [None, make_price(Rates(7, 8))]
+    assert config.models["m"].context_window == 9
+    assert config.models["m"].windows_differ
 
 
 def test_terms_that_cost_other_than_the_price(tmp_path: Path) -> None:

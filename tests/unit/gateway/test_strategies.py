@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,18 @@ from hypothesis import strategies as st
 
 from skep.gateway.models import Provider, Route
 from skep.gateway.profiles import PROFILES
-from skep.gateway.requests import Known, read_request
-from skep.gateway.strategies import FORGET_SECONDS, LEAST_SECONDS, Latency, by_cost, by_load, by_weight, load_of
+from skep.gateway.requests import TOOLS_TOKENS, Known, read_request
+from skep.gateway.strategies import (
+    FORGET_SECONDS,
+    LEAST_SECONDS,
+    Latency,
+    by_cost,
+    by_load,
+    by_weight,
+    by_window,
+    load_of,
+    tokens_needed,
+)
 from skep.spend import Rates, make_price
 
 
@@ -116,3 +127,36 @@ def test_the_cheapest_depends_on_the_call() -> None:
     # Without a bound some output is reckoned with.
     assert names(by_cost(routes, asked(size=40))) == ["writes", "reads", "unknown"]
     assert names(by_cost([route("a", usd=(1, 1)), route("b", usd=(1, 1))], asked())) == ["a", "b"]
+
+
+def windows(*sizes: int | None) -> list[Route]:
+    return [replace(route(str(size)), context_window=size) for size in sizes]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "order"),
+    [
+        (50, ["100", "None", "1000", "200"]),
+        (100, ["100", "None", "1000", "200"]),
+        (101, ["None", "1000", "200", "100"]),
+        (5000, ["None", "1000", "200", "100"]),
+        (None, ["100", "None", "1000", "200"]),
+    ],
+)
+def test_windows_that_a_request_does_not_seem_to_fit_come_last(tokens: int | None, order: list[str]) -> None:
+    assert names(by_window(windows(100, None, 1000, 200), tokens)) == order
+
+
+def test_a_request_needs_a_token_for_four_bytes_and_its_bound() -> None:
+    known = asked(500, 4000)
+    assert tokens_needed(known) == -(-len(known.body) // 4) + 500
+    tools = read_request("chat.completions", b'{"model":"m","messages":"","tools":[{}]}')
+    assert tools.input_tokens_at_most == len(tools.body) + TOOLS_TOKENS
+    assert tokens_needed(tools) == 10
+    each = read_request("chat.completions", b'{"model":"m","messages":"","n":3,"max_tokens":10}')
+    assert tokens_needed(each) == 13 + 10
+
+
+@pytest.mark.parametrize("part", ['{"image_url":{"url":"data:"}}', '{"input_audio":{"data":""}}', '{"file_id":"f"}'])
+def test_what_has_other_things_than_text_is_not_weighed(part: str) -> None:
+    assert tokens_needed(read_request("chat.completions", f'{{"model":"m","messages":[{part}]}}'.encode())) is None

@@ -305,6 +305,7 @@ def test_no_metric_is_told_apart_by_something_people_named_unless_it_is_read() -
         "direction",
         "percent",
         "mode",
+        "condition",
         "action",
         "side",
     }

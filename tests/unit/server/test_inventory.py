@@ -77,6 +77,8 @@ INVENTORY = {
     "GET /api/v1/gateway/status": "reader",
     "GET /api/v1/gateway/experiments/{name}": "reader",
     "GET /api/v1/cost/report": "reader",
+    "GET /api/v1/cost/savings": "reader",
+    **{f"{method} /services/{{name}}/{{path:path}}": "member" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")},
     "GET /api/v1/rate-limit/status": "reader",
     "GET /api/v1/calls/{call_id}": "reader",
     "GET /api/v1/calls/{call_id}/content": "admin",

@@ -58,6 +58,11 @@ def test_input_that_is_kept_for_an_hour_costs_what_the_package_says() -> None:
 @pytest.mark.parametrize("name", [("openai", "no-such-model"), ("nobody", "gpt-4o"), ("", "")])
 def test_what_is_not_listed_has_no_price(name: tuple[str, str]) -> None:
     assert PriceCatalogue().price(*name) is None
+    assert PriceCatalogue().context_window(*name) is None
+
+
+def test_windows_are_listed() -> None:
+    assert PriceCatalogue().context_window("openai", "gpt-4o-mini-2024-07-18") == 128_000
 
 
 def test_every_listed_price_can_be_read() -> None:

@@ -75,13 +75,13 @@ def read_wish(headers: Iterable[tuple[bytes, bytes]]) -> Wish:
 
 
 def seed_of(model: Model) -> bytes:
-    """What all questions to a model have in common: its name, its routes and its guards, so that other ones have other answers."""
+    """What all questions to a model have in common: its name, its routes, its guards and where its streams end: others have other answers."""
     routes = [
         [route.name, route.provider.base_url, route.provider.profile.kind, *(sorted(route.formats or ()))]
         for route in model.routes
     ]
     guards = [[guard.fingerprint for guard in model.guards]] if model.guards else []
-    return hashlib.sha256(orjson.dumps([_FORM, model.name, routes, *guards])).digest()
+    return hashlib.sha256(orjson.dumps([_FORM, model.name, routes, model.stop_when, *guards])).digest()
 
 
 def question_key(
