@@ -205,6 +205,12 @@ async def test_tokens_are_refused_because_nobody_can_look_into_them(face: Face, 
     assert await watches.request(known) is known
 
 
+async def test_a_request_of_tiny_values_is_refused() -> None:
+    looks, _ = guard("email")
+    with pytest.raises(GuardUnreadableError, match="more than 500000 values"):
+        await looks.request(ask(messages=[{"content": [[0]] * 600_000}]))
+
+
 async def test_embeddings_and_prompts() -> None:
     looks, _ = guard("email")
     assert orjson.loads((await looks.request(ask("embeddings", input=[EMAIL, "x"]))).body)["input"] == [

@@ -335,6 +335,17 @@ def test_events_before_the_one_that_is_blocked_may_leave() -> None:
     assert (blocked.value.guard, blocked.value.kinds) == ("g", ("card",))
 
 
+def test_what_is_only_counted_leaves_as_it_came() -> None:
+    sink = Findings("answer", unnumbered)
+    rewriter = EventRewriter("chat.completions", _Guarded(plan(["email", "card"], "observe", ()), sink))
+    events = [chat(content=text) for text in SAID] + [
+        chat(tool_calls=[{"index": 0, "function": {"arguments": text}}]) for text in ARGUMENTS
+    ]
+    assert [rewriter.feed(event) for event in events] == events
+    assert rewriter.end() == b""
+    assert sink.counts == {("g", "email", "observe"): 2, ("g", "card", "observe"): 2}
+
+
 def test_what_cannot_be_read_does_not_pass_a_guard() -> None:
     assert guarded("chat.completions", [b"data: alice@example.com\n\n", DONE]) == DONE
 

@@ -63,6 +63,8 @@ class Texts(Protocol):
 
     drops_unread: bool
     """Whether what cannot be read must not pass."""
+    only_looks: bool
+    """Whether texts leave as they come: then nothing is held back."""
 
     def begin(self) -> Piecewise:
         """A text that will come in pieces."""
@@ -245,7 +247,8 @@ class EventRewriter:
     def _piece(self, number: int, path: Path, piece: str) -> str:
         text = self._open.get((number, path))
         if text is None:
-            text = Arguments(self._texts) if path[-1] in _JSON_KEYS else self._texts.begin()
+            is_json = path[-1] in _JSON_KEYS and not self._texts.only_looks
+            text = Arguments(self._texts) if is_json else self._texts.begin()
             self._open[number, path] = text
         return text.feed(piece)
 

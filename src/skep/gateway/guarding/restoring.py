@@ -18,6 +18,7 @@ class _Restored:
     """See `Texts`."""
 
     drops_unread = False
+    only_looks = False
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault

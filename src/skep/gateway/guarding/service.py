@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from starlette.types import Send
+from typing_extensions import override
 
 from skep.gateway.guarding.events import EventRewriter
 from skep.gateway.guarding.injections import is_injection
@@ -22,14 +23,18 @@ from skep.gateway.guarding.plans import BlockedError, Plan, Sink, plan_of
 from skep.gateway.guarding.restoring import RestoringSend
 from skep.gateway.guarding.vault import Findings, Vault, unnumbered
 from skep.gateway.interfaces import Upstream
-from skep.gateway.large_bodies import Unread
+from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, values_in
 from skep.gateway.metrics import GUARD_FINDINGS
 from skep.gateway.models import Guard, Side
 from skep.gateway.profiles import Face
 from skep.gateway.requests import Known, read_request
+from skep.gateway.splicing import NestedTooDeepError
 from skep.observe import Metrics
 
 T = TypeVar("T")
+
+MOST_VALUES = 500_000
+"""A request with more is refused. A million tokens of a long conversation have a few thousand."""
 
 _QUICK_BYTES = 8_192
 """Looking through more than that takes milliseconds: a thread does it."""
@@ -96,6 +101,7 @@ class CallGuard:
             return known
         if plan.changes:
             _refuse_tokens(known, self.model)
+        await self._run(len(known.body), partial(_refuse_many, known, self.model))
         found = Findings("request", self.vault.name)
         self.vault.take_none_of(known.body)
         try:
@@ -218,16 +224,33 @@ class _GuardedText:
         return self._plan.change(text, self._sink)[0]
 
 
+class _WatchedText(_GuardedText):
+    """The same where nothing changes: it leaves as it comes, and is looked at behind."""
+
+    __slots__ = ()
+
+    @override
+    def feed(self, piece: str) -> str:
+        super().feed(piece)
+        return piece
+
+    @override
+    def finish(self) -> str:
+        super().finish()
+        return ""
+
+
 class _Guarded:
     """See `Texts`."""
 
     def __init__(self, plan: Plan, sink: Sink) -> None:
         self._plan, self._sink = plan, sink
         self.drops_unread = plan.changes
+        self.only_looks = not plan.changes
 
     def begin(self) -> _GuardedText:
         """See `Texts`."""
-        return _GuardedText(self._plan, self._sink)
+        return (_GuardedText if self._plan.changes else _WatchedText)(self._plan, self._sink)
 
     def whole(self, text: str) -> str:
         """See `Texts`."""
@@ -272,6 +295,18 @@ def _guarded_answer(body: bytes, plan: Plan, found: Findings) -> bytes:
     # What an answer says is said once more in its log probabilities, in pieces too small to find anything in.
     drops = _LOGPROBS if plan.changes else frozenset()
     return changed(body, lambda text, _: plan.change(text, found)[0], drops=drops)
+
+
+def _refuse_many(known: Known, model: str) -> None:
+    """Raises GuardUnreadableError for a body in which nearly everything is brackets and commas: looking at each value takes seconds."""
+    if is_quick(known.body):
+        return
+    try:
+        count = values_in(known.body)
+    except (BodyUnreadableError, NestedTooDeepError) as error:
+        raise GuardUnreadableError(model=model, param="the body", reason=str(error)) from error
+    if count > MOST_VALUES:
+        raise GuardUnreadableError(model=model, param="the body", reason=f"it has more than {MOST_VALUES} values")
 
 
 def _refuse_tokens(known: Known, model: str) -> None:
