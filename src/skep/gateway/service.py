@@ -245,8 +245,7 @@ class Gateway:
         ours: Headers,
     ) -> None:
         face, headers = known.face, scope["headers"]
-        client = scope.get("client")
-        may_call(principal, face=face, address=client[0] if client else "")
+        may_call(principal, face=face, address=(scope.get("client") or ("",))[0])
         choice = self._choices.choose(known, principal, ours, headers)
         served, caller = choice.served, choice.caller
         stop_when = None if served is None else asked_to_stop(ours, known, served.model.stop_when)
@@ -287,8 +286,8 @@ class Gateway:
             send, passed = recorder or send, to_provider(headers)
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
-            call.steps, call.translations, call.told, call.guard = steps, said, choice.told, guard
-            call.stop_when = stop_when
+            call.steps, call.translations, call.told = steps, said, choice.told
+            call.guard, call.stop_when = guard, stop_when
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
