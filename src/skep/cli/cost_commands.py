@@ -9,7 +9,18 @@ from typing import Annotated, Literal
 import typer
 
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
-from skep.spend import Ledger, Percentiles, Report, ReportBy, ReportLine, Savings, parse_since, report_csv
+from skep.spend import (
+    Ledger,
+    Percentiles,
+    Report,
+    ReportBy,
+    ReportLine,
+    Savings,
+    Trend,
+    TrendPer,
+    parse_since,
+    report_csv,
+)
 from skep.terminal import Terminal
 
 _REPORT_EXAMPLES = """\
@@ -18,6 +29,16 @@ Examples:
   skep cost report
   skep cost report --by key --since 30d
   skep cost report --by tag --since 2026-11-01 --until 2026-11-08 --format csv
+"""
+
+_BAR = 40
+"""Characters of the longest bar."""
+
+_TREND_EXAMPLES = """\
+\b
+Examples:
+  skep cost trend
+  skep cost trend --per hour --since 48h
 """
 
 _SAVINGS_EXAMPLES = """\
@@ -64,6 +85,41 @@ def report(
     )
     shown = report_csv(lines).rstrip() if format_ == "csv" else "\n".join(_table(by, lines))
     terminal.result(Report(by, since, until, lines), shown)
+
+
+@cost_app.command("trend", epilog=_TREND_EXAMPLES)
+def trend(
+    context: typer.Context,
+    per: Annotated[TrendPer, typer.Option("--per", help="By hour or day, in UTC.")] = "day",
+    since: SinceOption = "45d",  # type: ignore[assignment]  # typer parses it
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what calls of the project cost by hour or day, at which pace, and where that leads by the end of the month."""
+    terminal = Terminal(json=json)
+    found = with_skep(
+        settings_for(context, terminal, config, data_dir),
+        terminal,
+        lambda skep, who: Ledger(skep.database).trend(who, per=per, since=since),
+    )
+    terminal.result(found, "\n".join(_trend_text(found)))
+
+
+def _trend_text(found: Trend) -> Iterator[str]:
+    if not found.points:
+        yield "no calls in this time"
+        return
+    most = max(point.cost_nusd for point in found.points) or 1
+    width = max(len(point.cost_usd) for point in found.points)
+    for point in found.points:
+        start = f"{point.start:%Y-%m-%d}" if found.per == "day" else f"{point.start:%Y-%m-%d %H:%M}"
+        bar = "#" * round(_BAR * point.cost_nusd / most)
+        yield f"{start}  {point.cost_usd.rjust(width)} USD  {point.calls:>7} calls  {bar}".rstrip()
+    pace = found.pace
+    if pace is not None:
+        before = "" if pace.usd_per_day_before is None else f" ({pace.usd_per_day_before} in the days before)"
+        yield f"{pace.usd_per_day} USD a day of late{before}; {pace.month_usd} USD this month, at this pace {pace.month_end_usd} at its end"
 
 
 @cost_app.command("savings", epilog=_SAVINGS_EXAMPLES)

@@ -10,7 +10,9 @@ from urllib.parse import quote, urlencode
 import typer
 
 from skep.cli.asking import ask_server
+from skep.cli.interfaces import ModelUnknownError
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
+from skep.cli.route_tests import RouteTest, told, try_routes
 from skep.spend import Ledger, explanation_lines, parse_since, usd_text
 from skep.terminal import Terminal
 
@@ -47,6 +49,20 @@ Examples:
   skep gateway clear-cache --tag docs --tag prices
   skep gateway clear-cache --model smart
   skep gateway clear-cache
+"""
+
+_MODELS_EXAMPLES = """\
+\b
+Examples:
+  skep gateway models
+  skep gateway models --json
+"""
+
+_TEST_EXAMPLES = """\
+\b
+Examples:
+  skep gateway test
+  skep gateway test smart
 """
 
 gateway_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at how calls of models fare.")
@@ -146,6 +162,55 @@ def clear_cache(
     settings = settings_for(context, terminal, config, data_dir)
     answer = ask_server(settings, "/api/v1/gateway/cache/clear", method="POST", body=body)
     terminal.result(answer, lambda: f"cleared: {', '.join(answer['cleared'])}")
+
+
+@gateway_app.command("models", epilog=_MODELS_EXAMPLES)
+def models(
+    context: typer.Context, config: ConfigOption = None, data_dir: DataDirOption = None, json: JsonOption = False
+) -> None:
+    """Show what is known of the models and their routes: what they can be asked for, context windows, prices, whether they are local."""
+    terminal = Terminal(json=json)
+    answer = ask_server(settings_for(context, terminal, config, data_dir), "/api/v1/gateway/models")
+    terminal.result(answer, lambda: "\n".join(_facts(answer)))
+
+
+@gateway_app.command("test", epilog=_TEST_EXAMPLES)
+def try_models(
+    context: typer.Context,
+    model: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Which to try; all when left out.")] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Try every route of the models with a tiny call each, which costs what it costs. Exits with 1 when one did not answer."""
+    terminal = Terminal(json=json)
+    settings = settings_for(context, terminal, config, data_dir)
+    known = ask_server(settings, "/api/v1/gateway/models")["models"]
+    missing = [name for name in model or () if name not in [each["name"] for each in known]]
+    if missing:
+        raise ModelUnknownError(name=missing[0], known=", ".join(each["name"] for each in known) or "there are none")
+    found = list[RouteTest]()
+    for each in try_routes(settings, [one for one in known if not model or one["name"] in model]):
+        found.append(each)
+        if not json:
+            terminal.say(told(each))
+    failed = sum(not each.ok for each in found)
+    terminal.result({"tests": found, "failed": failed}, f"{len(found) - failed} of {len(found)} routes answered")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _facts(answer: dict[str, Any]) -> Iterator[str]:
+    for model in answer["models"]:
+        tier = f", tier {model['tier']}" if model["tier"] else ""
+        yield f"{model['name']} ({model['strategy']}{tier})"
+        for route in model["routes"]:
+            window = "window not known" if route["context_window"] is None else f"window {route['context_window']:,}"
+            price = "priced" if route["is_priced"] else "price not known"
+            place = "local" if route["is_local"] else "remote"
+            yield f"  {route['route']} ({route['kind']}, {place}): {window}, {price}; {', '.join(route['faces'])}"
+    if not answer["models"]:
+        yield "no models are configured: see providers and models in the settings"
 
 
 def _compared(answer: dict[str, Any]) -> Iterator[str]:

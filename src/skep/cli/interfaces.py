@@ -1,7 +1,8 @@
 """Errors of the command line itself.
 
 UsageError
-└── CommandUsageError   the words after `skep` make no command
+├── CommandUsageError   the words after `skep` make no command
+└── ModelUnknownError    a command names a model that the settings do not
 UnavailableError
 ├── ServerMissingError   a command asks the running server, and none runs
 └── ServerAnswerError    the server does not answer, or not as it should
@@ -16,6 +17,12 @@ class CommandUsageError(UsageError):
     """The command cannot be understood: {reason}"""
 
     fix = "See `{command} --help`."
+
+
+class ModelUnknownError(UsageError):
+    """There is no model named {name} in the server's settings."""
+
+    fix = "Name one of: {known}."
 
 
 class ServerMissingError(UnavailableError):

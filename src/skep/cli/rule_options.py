@@ -104,8 +104,20 @@ def rule_line(rule: RuleView) -> str:
         f"{rule.name}: {_amount(rule, rule.amount)}{f' per {rule.period}' if rule.period else ''}"
         f" for {' '.join(filter(None, [rule.subject, whom]))} ({rule.mode}), {_amount(rule, used)} used"
         + (" by the one that used most" if len(rule.windows) > 1 else "")
+        + _forecast(rule)
         + _exceeded(rule)
     )
+
+
+def _forecast(rule: RuleView) -> str:
+    """Where the one that used most stands at the end, if it goes on so."""
+    most = max(rule.windows, key=lambda window: window.used, default=None)
+    found = None if most is None else most.forecast
+    if found is None or most is None or most.used >= rule.amount:
+        return ""
+    if found.used_up_at is not None:
+        return f", at this pace used up on {found.used_up_at:%Y-%m-%d %H:%M} UTC"
+    return "" if found.used_at_end is None else f", at this pace {_amount(rule, found.used_at_end)} at its end"
 
 
 def _exceeded(rule: RuleView) -> str:

@@ -6,11 +6,11 @@ import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from skep.access import ModelNotAllowedError, Principal, allows_model, may_call
+from skep.access import ModelNotAllowedError, Principal, allows_model, may_call, require_role
 from skep.errors import SkepError
 from skep.gateway.caching import Headers
 from skep.gateway.experiments import assigned, subject_of
-from skep.gateway.headers import privacy_of, told_by_caller
+from skep.gateway.headers import privacy_of, route_named, told_by_caller
 from skep.gateway.interfaces import LocalOnlyError, ModelNotFoundError, RequestInvalidError, TierNotFoundError
 from skep.gateway.models import LOCAL_MODEL, ROLE, TIER, Arm, Experiment, GatewayConfig, Model, Role, Route
 from skep.gateway.profiles import Face
@@ -90,7 +90,7 @@ class Choices:
     def choose(self, known: Known, principal: Principal, ours: Headers, headers: Headers) -> Choice:
         """Who serves a call. ``ours`` are those of its headers that begin with ``x-skep-``.
 
-        Raises ModelNotAllowedError, ModelNotFoundError, TierNotFoundError, LocalOnlyError, RequestInvalidError.
+        Raises ModelNotAllowedError, ModelNotFoundError, TierNotFoundError, LocalOnlyError, RequestInvalidError, RoleTooLowError.
         """
         name = known.model
         steps: tuple[Step, ...] = () if known.asked is None else (Step(known.asked, "role", name),)
@@ -107,6 +107,10 @@ class Choices:
                 served = served.in_house
                 if served is None:
                     raise LocalOnlyError(model=name, whose=whose, param="model")
+        wanted = route_named(ours)
+        if served is not None and wanted is not None:
+            require_role(principal, "admin")
+            served = by_one_route(served.model, wanted)
         if served is not None:
             caller = asking_for(served.model, caller)
         choice = Choice(served, caller, whose, steps=steps)
@@ -220,6 +224,26 @@ def caller_of(principal: Principal, user: str | None, session: str | None, tags:
         tier=principal.tier,
         tags=tags,
     )
+
+
+def by_one_route(model: Model, name: str) -> Served:
+    """A model as it is asked by one of its routes alone, once, for whoever tries whether that works. Raises RequestInvalidError."""
+    for route in model.routes:
+        if route.name == name:
+            return serve(
+                replace(
+                    model,
+                    routes=(route,),
+                    strategy="ordered",
+                    retries=0,
+                    cache_seconds=0,
+                    stop_when=None,
+                    apology=None,
+                    experiment=None,
+                )
+            )
+    routes = ", ".join(route.name for route in model.routes)
+    raise RequestInvalidError(reason=f"{model.name} has no route {name[:200]}; it has {routes}", param=None)
 
 
 def local_only(principal: Principal, headers: Headers) -> str:

@@ -93,6 +93,14 @@ def privacy_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
+def route_named(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """By which route alone a call shall be made, as ``x-skep-route`` says; None when it says nothing."""
+    for name, value in headers:
+        if name == b"x-skep-route":
+            return value.decode("latin-1").encode("latin-1").decode("utf-8", "replace").strip()
+    return None
+
+
 def to_client(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """A provider's headers that the client gets; names are in lower case."""
     named = {each.strip() for name, value in headers if name == "connection" for each in value.lower().split(",")}

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Literal
+from typing import Literal, get_args
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,6 +18,7 @@ from skep.errors import SkepError, UnavailableError
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.caching import cache_endpoints
 from skep.gateway.experiment_routes import experiment_endpoints
+from skep.gateway.facts import ModelFactsList, facts_of
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
@@ -162,9 +163,6 @@ def gateway_endpoints(
             raise ModelNotFoundError(name=name[:200], param="model")
         return json_answer(_model_object(gateway(), name))
 
-    async def status(_: Call) -> ASGIApp:
-        return json_answer(await _status(gateway()))
-
     return (
         *_faces(gateway, tracer),
         *(_not_kept(method) for method in ("GET", "POST", "DELETE")),
@@ -190,6 +188,32 @@ def gateway_endpoints(
             answer_example=asdict(ModelObject("smart")),
             errors=(ModelNotFoundError, AddressLimitError, MeterUnavailableError),
         ),
+        *_showing(gateway),
+        *cache_endpoints(database),
+        *service_endpoints(gateway),
+        *experiment_endpoints(lambda: gateway().config, database),
+    )
+
+
+def _showing(gateway: Callable[[], Gateway]) -> tuple[Endpoint, ...]:
+    """What is known of the gateway, and how it fares."""
+
+    async def facts(_: Call) -> ASGIApp:
+        return json_answer(facts_of(gateway().config, get_args(Face)))
+
+    async def status(_: Call) -> ASGIApp:
+        return json_answer(await _status(gateway()))
+
+    return (
+        Endpoint(
+            method="GET",
+            path="/api/v1/gateway/models",
+            caller="reader",
+            handle=facts,
+            summary="What is known of the models and their routes: what they can be asked for, windows, prices",
+            answer=ModelFactsList,
+            answer_example=_FACTS,
+        ),
         Endpoint(
             method="GET",
             path="/api/v1/gateway/status",
@@ -198,10 +222,31 @@ def gateway_endpoints(
             summary="How the providers and routes fare, in every process: breakers, failures, health checks, calls under way",
             answer=StatusObject,
         ),
-        *cache_endpoints(database),
-        *service_endpoints(gateway),
-        *experiment_endpoints(lambda: gateway().config, database),
     )
+
+
+_FACTS: dict[str, object] = {
+    "models": [
+        {
+            "name": "smart",
+            "tier": None,
+            "strategy": "ordered",
+            "routes": [
+                {
+                    "route": "openai/gpt-x",
+                    "provider": "openai",
+                    "kind": "openai",
+                    "model": "gpt-x",
+                    "faces": ["chat.completions", "messages", "responses"],
+                    "context_window": 128_000,
+                    "max_output_tokens": None,
+                    "is_priced": True,
+                    "is_local": False,
+                }
+            ],
+        }
+    ]
+}
 
 
 def _model_object(gateway: Gateway, name: str) -> ModelObject:

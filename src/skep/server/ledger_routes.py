@@ -19,6 +19,8 @@ from skep.spend import (
     Report,
     ReportBy,
     Savings,
+    Trend,
+    TrendPer,
     parse_since,
     report_csv,
 )
@@ -36,6 +38,15 @@ class ReportQuery(BaseModel):
     since: Moment = Field("7d", validate_default=True, description="A span such as 7d, 24h or 90m, or a date or time.")
     until: Moment | None = Field(None, description="The same; left out: now.")
     format: Literal["json", "csv"] = Field("json", description="How to answer.")
+
+
+class TrendQuery(BaseModel):
+    """Which calls to look at, and by what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    per: TrendPer = Field("day", description="By hour or day, in UTC.")
+    since: Moment = Field("45d", validate_default=True, description="A span such as 7d, 24h or 90m, or a date or time.")
 
 
 class SavingsQuery(BaseModel):
@@ -57,9 +68,6 @@ def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
             return Response(report_csv(lines), media_type="text/csv")
         return json_answer(Report(query.by, query.since, query.until, lines))
 
-    async def savings(call: Call) -> ASGIApp:
-        return json_answer(await ledger().savings(call.principal, **call.query(SavingsQuery).model_dump()))
-
     async def show(call: Call) -> ASGIApp:
         return json_answer(await ledger().call(call.principal, call.path("call_id")))
 
@@ -79,16 +87,7 @@ def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
             other_media_types=("text/csv",),
             answer_example=_REPORT,
         ),
-        Endpoint(
-            method="GET",
-            path="/api/v1/cost/savings",
-            caller="reader",
-            handle=savings,
-            summary="What calls of the project saved, by answers that were kept and streams that were ended early",
-            query=SavingsQuery,
-            answer=Savings,
-            answer_example=_SAVINGS,
-        ),
+        *_over_time(ledger),
         Endpoint(
             method="GET",
             path="/api/v1/calls/{call_id}",
@@ -110,6 +109,54 @@ def ledger_endpoints(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
     )
 
 
+def _over_time(ledger: Callable[[], Ledger]) -> tuple[Endpoint, ...]:
+    async def trend(call: Call) -> ASGIApp:
+        return json_answer(await ledger().trend(call.principal, **call.query(TrendQuery).model_dump()))
+
+    async def savings(call: Call) -> ASGIApp:
+        return json_answer(await ledger().savings(call.principal, **call.query(SavingsQuery).model_dump()))
+
+    return (
+        Endpoint(
+            method="GET",
+            path="/api/v1/cost/trend",
+            caller="reader",
+            handle=trend,
+            summary="What calls of the project cost by hour or day, at which pace, and where that leads by the end of the month",
+            query=TrendQuery,
+            answer=Trend,
+            answer_example=_TREND,
+        ),
+        Endpoint(
+            method="GET",
+            path="/api/v1/cost/savings",
+            caller="reader",
+            handle=savings,
+            summary="What calls of the project saved, by answers that were kept and streams that were ended early",
+            query=SavingsQuery,
+            answer=Savings,
+            answer_example=_SAVINGS,
+        ),
+    )
+
+
+_TREND: dict[str, object] = {
+    "per": "day",
+    "since": "2026-10-01T00:00:00+00:00",
+    "points": [
+        {
+            "start": "2026-11-19T00:00:00+00:00",
+            "calls": 1840,
+            "cost_nusd": 2_311_500_000,
+            "cost_usd": "2.3115",
+            "unpriced": 0,
+            "failed": 2,
+            "input_tokens": 1_912_000,
+            "output_tokens": 402_100,
+        }
+    ],
+    "pace": {"usd_per_day": "2.21", "usd_per_day_before": "1.87", "month_usd": "38.02", "month_end_usd": "62.33"},
+}
 _SAVINGS: dict[str, object] = {
     "since": "2026-11-13T10:13:00+00:00",
     "until": None,

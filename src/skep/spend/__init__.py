@@ -9,6 +9,7 @@ from skep.spend.comparing import EXPERIMENT_TAGS, Comparison, experiment_tag
 from skep.spend.contents import CallContent, ContentKeeper, Heard, KeepsContent, Said, keeping_contents, keeps
 from skep.spend.explaining import Explanation, explanation_lines
 from skep.spend.feeding import SpendOptions
+from skep.spend.forecasting import Forecast
 from skep.spend.interfaces import (
     AddressLimitError,
     BudgetExceededError,
@@ -28,7 +29,7 @@ from skep.spend.interfaces import (
     UnpricedError,
 )
 from skep.spend.key_rules import KeyLimits, MeteredKeys
-from skep.spend.ledger import Ledger, ReportBy, report_csv
+from skep.spend.ledger import Ledger, ReportBy, Trend, TrendPer, report_csv
 from skep.spend.limiting import LimitState, Room
 from skep.spend.memory import MemoryMeter
 from skep.spend.meter import MeterOptions
@@ -96,6 +97,7 @@ __all__ = [
     "Exceeded",
     "ExperimentNotFoundError",
     "Explanation",
+    "Forecast",
     "ForeignDatabaseError",
     "Heard",
     "IssuedKey",
@@ -144,6 +146,8 @@ __all__ = [
     "Subject",
     "Ticket",
     "Tier",
+    "Trend",
+    "TrendPer",
     "UnpricedError",
     "Usage",
     "Webhook",

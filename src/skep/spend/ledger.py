@@ -12,6 +12,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -22,16 +23,18 @@ from skep.spend.comparing import ArmRow, Comparison, compared, experiment_tag
 from skep.spend.contents import CallContent
 from skep.spend.database_bank import queries
 from skep.spend.explaining import CallRow, ChargedRule, Explanation, explain
+from skep.spend.forecasting import Pace, pace_of
 from skep.spend.interfaces import (
     CallNotFoundError,
     ContentNotKeptError,
     ExperimentNotFoundError,
     ProcessNotReleasableError,
 )
-from skep.spend.models import Percentiles, ProcessState, ReportLine, Savings, SavingsLine
+from skep.spend.models import Percentiles, ProcessState, ReportLine, Savings, SavingsLine, TrendPoint
 from skep.spend.money import usd_text
 from skep.store import Database
 
+TrendPer = Literal["hour", "day"]
 ReportBy = Literal["project", "model", "key", "user", "tier", "provider", "outcome", "tag"]
 DIMENSIONS: tuple[ReportBy, ...] = ("project", "model", "key", "user", "tier", "provider", "outcome", "tag")
 
@@ -60,6 +63,18 @@ _CLOCK_SKEW = timedelta(minutes=10)
 _UUID7_VERSION = 7
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """What calls cost over time."""
+
+    per: str
+    since: datetime
+    points: list[TrendPoint]
+    """Those with calls, in their order; ``start`` is in UTC."""
+    pace: Pace | None
+    """None where not a whole day, or not the whole month, is looked at."""
 
 
 class Ledger:
@@ -94,6 +109,19 @@ class Ledger:
             rows = [(principal.project_name, *numbers) for _, *numbers in rows]
         # A thousand lines take some hundredths of a second, in which the loop has calls to serve.
         return await asyncio.to_thread(lambda: [_line(value, numbers) for value, *numbers in rows])
+
+    async def trend(self, principal: Principal, *, per: TrendPer, since: datetime) -> Trend:
+        """What calls cost by hour or day, from the beginning of the one that ``since`` is in until now, and at which pace."""
+        require_role(principal, "reader")
+        now = datetime.now(UTC)
+        begins = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        begins = begins.replace(hour=0) if per == "day" else begins
+        bound = {"project_id": principal.project_id, "per": per, "since": begins, "until": now + _CLOCK_SKEW}
+        rows = await self._database.fetch_tuples(
+            queries["report_trend"], bound, before=(queries["without_compiling"], None), is_planned_anew=True
+        )
+        points = [TrendPoint(start, calls, cost, usd_text(cost), *counts) for start, calls, cost, *counts in rows]
+        return Trend(per, begins, points, pace_of(points, begins, now))
 
     async def savings(self, principal: Principal, *, since: datetime, until: datetime | None = None) -> Savings:
         """What calls since then saved by answers that were kept, and by streams that were ended early."""

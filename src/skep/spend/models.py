@@ -382,6 +382,21 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """What the calls of an hour or a day cost."""
+
+    start: datetime
+    calls: int
+    cost_nusd: int
+    """Of the calls whose cost is known."""
+    cost_usd: str
+    unpriced: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class SavingsLine:
     """What calls saved in one way."""
 

@@ -396,6 +396,29 @@ select value, sum(calls)::bigint as calls, sum(cost_nusd)::bigint as cost_nusd, 
     vector_send(sum(ttft)) as ttft, vector_send(sum(duration)) as duration
 from parts group by value order by 3 desc, 2 desc, 1 limit %(limit)s;
 
+-- name: report_trend
+-- What calls of the principal's project cost, by hour or day. Hours that are summed up are taken from the sums, the others from the calls.
+with parts as (
+    select hour, calls, cost_nusd, unpriced, failed, input_tokens, output_tokens
+    from call_rollup
+    where project_id = %(project_id)s and dimension = 'project' and hour >= %(since)s and hour < %(until)s
+      and hour not in (select hour from rollup_due)
+    union all
+    select d.hour, c.calls, c.cost_nusd, c.unpriced, c.failed, c.input_tokens, c.output_tokens
+    from rollup_due d, lateral (
+        select count(*) as calls, coalesce(sum(cost_nusd), 0) as cost_nusd, count(*) filter (where cost_nusd is null) as unpriced,
+            count(*) filter (where outcome not in ('ok', 'cancelled')) as failed, coalesce(sum(input_tokens), 0) as input_tokens,
+            coalesce(sum(output_tokens), 0) as output_tokens
+        from call
+        where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
+          and started_at >= d.hour and started_at < d.hour + interval '1 hour'
+    ) c
+    where d.hour >= %(since)s and d.hour < %(until)s and c.calls > 0
+)
+select date_trunc(%(per)s, hour, 'UTC') as start, sum(calls)::bigint, sum(cost_nusd)::bigint, sum(unpriced)::bigint, sum(failed)::bigint,
+    sum(input_tokens)::bigint, sum(output_tokens)::bigint
+from parts group by 1 order by 1;
+
 -- name: report_savings
 -- What calls of the principal's project saved, by the way in which they did. Few calls do: an index has them.
 select coalesce(stopped, 'cache') as by, count(*) as calls, coalesce(sum(coalesce(saved_nusd, spared_nusd)), 0)::bigint as saved_nusd,

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Any
 
 from skep.access import Key, NewKey
+from skep.spend.forecasting import Forecast, forecast_of
 from skep.spend.models import Metric, Mode, Period, Rule, Subject, WindowState
 from skep.spend.money import usd_text
+
+
+@dataclass(frozen=True, slots=True)
+class ShownWindow(WindowState):
+    """The same, and where it stands at its end."""
+
+    forecast: Forecast | None
+    """None: nothing can be said of it yet, or it is too short for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class RuleView:
     alert_percents: tuple[int, ...]
     fallback_model: str | None
     allow_unpriced: bool
-    windows: tuple[WindowState, ...]
+    windows: tuple[ShownWindow, ...]
     """The present ones; none before the first call that it counts."""
 
 
@@ -50,6 +60,7 @@ class IssuedKey(MeteredKey):
 
 def view_of(rule: Rule, windows: Sequence[WindowState] = ()) -> RuleView:
     """What is shown of a rule; ``windows`` may be those of all."""
+    now = datetime.now(UTC)
     return RuleView(
         name=rule.name,
         metric=rule.metric,
@@ -62,8 +73,13 @@ def view_of(rule: Rule, windows: Sequence[WindowState] = ()) -> RuleView:
         alert_percents=rule.alert_percents,
         fallback_model=rule.fallback_model,
         allow_unpriced=rule.allow_unpriced,
-        windows=tuple(window for window in windows if window.rule_id == rule.rule_id),
+        windows=tuple(_shown(rule, window, now) for window in windows if window.rule_id == rule.rule_id),
     )
+
+
+def _shown(rule: Rule, window: WindowState, now: datetime) -> ShownWindow:
+    told = {field.name: getattr(window, field.name) for field in fields(WindowState)}
+    return ShownWindow(**told, forecast=forecast_of(rule.metric, rule.amount, window, now))
 
 
 def metered(key: Key, rules: Sequence[RuleView]) -> MeteredKey:

@@ -264,6 +264,22 @@ async def agree(ledger: Ledger, connection: Connection, who: Principal, since: d
             assert float(row[1]) <= told.p95_ms <= float(row[1]) * 1.2 + 0.1
 
 
+TREND = """
+select date_trunc(%s, started_at, 'UTC') as start, count(*), coalesce(sum(cost_nusd), 0)::bigint, count(*) filter (where cost_nusd is null)
+from call group by 1 order by 1
+"""
+
+
+async def agree_over_time(ledger: Ledger, connection: Connection, who: Principal) -> None:
+    """So does what they cost by hour and day."""
+    per: Any
+    for per in ("hour", "day"):
+        trend = await ledger.trend(who, per=per, since=FIRST)
+        found = [(point.start, point.calls, point.cost_nusd, point.unpriced) for point in trend.points]
+        assert found == connection.execute(TREND.encode(), [per]).fetchall()
+        assert found
+
+
 @pytest.mark.parametrize("rolled", [False, True])
 async def test_sums_say_what_the_calls_say(database: Database, database_url: str, who: Principal, rolled: bool) -> None:
     """Whichever hours and days are summed up, wherever the span begins and ends, and also when calls come late."""
@@ -282,7 +298,9 @@ async def test_sums_say_what_the_calls_say(database: Database, database_url: str
                 since = FIRST + timedelta(minutes=chance.choice([30, 0, 95, 690, -630]))
                 until = since + timedelta(minutes=chance.choice([10, 30, 60, 120, 700, 1440, 2000, 4320]))
                 await agree(ledger, connection, who, since, until)
+            await agree_over_time(ledger, connection, who)
         assert await ledger.roll_up() > 0
+        await agree_over_time(ledger, connection, who)
         await agree(ledger, connection, who, FIRST, FIRST + timedelta(days=4))
         assert await ledger.roll_up() == 0
 

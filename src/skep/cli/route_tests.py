@@ -1,0 +1,84 @@
+"""Tries routes of models with a tiny call each, through the running server like anybody's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from skep.cli.asking import Called, call_model
+from skep.settings import Settings
+
+_SECONDS = 60.0
+_BODIES: Mapping[str, dict[str, object]] = {
+    "chat.completions": {"messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 16},
+    "embeddings": {"input": "OK"},
+}
+_CHATS = ("chat.completions", "messages", "responses")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTest:
+    """How one route answered."""
+
+    model: str
+    route: str
+    face: str
+    """How it was asked."""
+    ok: bool
+    status: int
+    ms: float
+    cost_usd: str | None
+    """None: not known."""
+    call_id: str | None
+    reason: str
+    """Why it did not answer; empty when it did."""
+
+
+def try_routes(settings: Settings, models: Sequence[dict[str, Any]]) -> Iterator[RouteTest]:
+    """Each route of the models (`ModelFacts`), one after the other, as soon as it has answered.
+
+    Raises ServerMissingError, ServerAnswerError, and what `read_key_file` raises.
+    """
+    for model in models:
+        for route in model["routes"]:
+            face = "chat.completions" if any(each in route["faces"] for each in _CHATS) else "embeddings"
+            if face == "embeddings" and face not in route["faces"]:
+                yield RouteTest(
+                    model["name"], route["route"], "", False, 0, 0.0, None, None, "it has neither chats nor embeddings"
+                )
+                continue
+            yield _test(settings, model["name"], route["route"], face)
+
+
+def _test(settings: Settings, model: str, route: str, face: str) -> RouteTest:
+    path, body = f"/v1/{face.replace('.', '/')}", _BODIES[face] | {"model": model}
+    began = time.monotonic()
+    answer = call_model(settings, path, body, {"x-skep-route": route}, seconds=_SECONDS)
+    return RouteTest(
+        model=model,
+        route=route,
+        face=face,
+        ok=answer.status == HTTPStatus.OK,
+        status=answer.status,
+        ms=round((time.monotonic() - began) * 1000, 1),
+        cost_usd=answer.headers.get("x-skep-cost-usd"),
+        call_id=answer.headers.get("x-skep-call-id"),
+        reason="" if answer.status == HTTPStatus.OK else _reason(answer),
+    )
+
+
+def _reason(answer: Called) -> str:
+    error = answer.body.get("error")
+    message = error.get("message") if isinstance(error, dict) else answer.body.get("detail")
+    return str(message or f"it answered {answer.status}")
+
+
+def told(test: RouteTest) -> str:
+    """A test in a line."""
+    if test.ok:
+        cost = "" if test.cost_usd is None else f", {test.cost_usd} USD"
+        return f"ok      {test.model}: {test.route} answered after {test.ms:.0f} ms{cost}"
+    return f"failed  {test.model}: {test.route}: {test.reason}"

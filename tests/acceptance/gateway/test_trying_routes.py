@@ -1,0 +1,113 @@
+"""`skep gateway test` and `models`: each route by itself, with what it says, costs and does wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.gateway.test_exact_budget import server
+from tests.command import Command
+from tests.postgres import ScratchServer
+from tests.scripted import Scripted, scripted
+
+SCRIPT = """\
+rules:
+  - {when: {models: [wrong]}, then: {status: 404, error_message: "The model wrong does not exist"}}
+otherwise: {text: OK, usage: {input_tokens: 10, output_tokens: 1}}
+"""
+SETTINGS = """\
+providers:
+  chat: {{kind: openai_compatible, base_url: "{url}"}}
+  messages: {{kind: anthropic, base_url: "{url}", api_key: k}}
+  gone: {{kind: openai_compatible, base_url: "http://127.0.0.1:1/v1"}}
+models:
+  good:
+    tier: fast
+    context_window: 8000
+    price: {{input_usd_per_mtok: 1, output_usd_per_mtok: 2}}
+    cache_seconds: 60
+    routes: [{{provider: chat, model: one}}, {{provider: messages, model: two}}]
+  bad:
+    retries: 5
+    apology: Sorry.
+    routes: [{{provider: chat, model: wrong}}, {{provider: gone, model: three}}]
+"""
+
+
+@dataclass
+class Server:
+    skep: Command
+    provider: Scripted
+    client: httpx.Client
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServer) -> Iterator[Server]:
+    folder: Path = tmp_path_factory.mktemp("trying")
+    with scripted(folder / "provider", SCRIPT, "--no-fsync") as provider, scratch_server.database() as url:
+        skep = Command(folder / "data", folder, url)
+        (folder / "skep.yaml").write_text(SETTINGS.format(url=provider.url))
+        key = skep("key", "create", "--name", "ci", "--json").answer["key"]
+        headers = {"authorization": f"Bearer {key}"}
+        with (
+            server(skep, folder / "skep.yaml", workers=1) as address,
+            httpx.Client(base_url=address, headers=headers, timeout=30) as client,
+        ):
+            yield Server(skep, provider, client)
+
+
+def test_every_route_is_tried_by_itself(served: Server) -> None:
+    before = len(served.provider.truth())
+    done = served.skep("gateway", "test", "--json", code=1)
+    found = {(each["model"], each["route"]): each for each in done.answer["tests"]}
+    assert {route: each["ok"] for route, each in found.items()} == {
+        ("good", "chat/one"): True,
+        ("good", "messages/two"): True,
+        ("bad", "chat/wrong"): False,
+        ("bad", "gone/three"): False,
+    }
+    assert done.answer["failed"] == 2
+    assert found["good", "chat/one"]["cost_usd"] == found["good", "messages/two"]["cost_usd"] == "0.000012"
+    assert "does not exist" in found["bad", "chat/wrong"]["reason"]
+    assert "no connection" in found["bad", "gone/three"]["reason"]
+    # Neither tried again nor given from the cache, and no apology hides what is wrong.
+    assert [call["model"] for call in served.provider.truth()[before:]] == ["one", "two", "wrong"]
+    assert served.skep("gateway", "test", "good", "--json").answer["failed"] == 0
+    assert [call["model"] for call in served.provider.truth()[before + 3 :]] == ["one", "two"]
+
+
+def test_people_read_a_line_for_each(served: Server) -> None:
+    done = served.skep("gateway", "test", "bad", code=1)
+    told = done.out + done.err
+    assert "failed  bad: chat/wrong: The model wrong does not exist" in told
+    assert "0 of 2 routes answered" in told
+
+
+def test_a_model_that_is_not_there_is_named(served: Server) -> None:
+    done = served.skep("gateway", "test", "other", code=2)
+    assert "no model named other" in done.err
+    assert "good, bad" in done.err
+
+
+def test_what_is_known_of_models_is_shown(served: Server) -> None:
+    (good, bad) = served.skep("gateway", "models", "--json").answer["models"]
+    assert (good["name"], good["tier"], bad["tier"]) == ("good", "fast", None)
+    chat, messages = good["routes"]
+    assert (chat["context_window"], chat["is_priced"], chat["is_local"]) == (8000, True, True)
+    assert {"chat.completions", "messages", "embeddings"} <= set(chat["faces"])
+    assert "embeddings" not in messages["faces"]
+    assert [route["is_priced"] for route in bad["routes"]] == [False, False]
+    told = served.skep("gateway", "models").out
+    assert "chat/one (openai_compatible, local): window 8,000, priced; chat.completions" in told
+
+
+def test_only_an_admin_chooses_a_route(served: Server) -> None:
+    body = json.dumps({"model": "good", "messages": [{"role": "user", "content": "?"}]})
+    refused = served.client.post("/v1/chat/completions", content=body, headers={"x-skep-route": "messages/two"})
+    assert refused.status_code == 403
+    assert refused.json()["error"]["code"] == "role_too_low"
