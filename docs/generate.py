@@ -35,8 +35,8 @@ _WIDTH = "100"
 _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
-    "gateway": ("status", "explain", "experiment", "reload", "clear-cache"),
-    "cost": ("report",),
+    "gateway": ("status", "models", "test", "explain", "experiment", "reload", "clear-cache"),
+    "cost": ("report", "trend", "savings"),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
     "limit": (*_RULES, "status"),
@@ -66,7 +66,7 @@ models:
 
 **A provider** has `kind` (left out: `openai_compatible`), `base_url`, `api_key`, `headers` (sent with every call), `local` (whether what it gets
 stays in the house; by its address, if not said), `connect_timeout_seconds` (5), `health_check_seconds` (0: never asked; while it does not
-answer, its routes are closed), and `api_version` (Azure's; said in the query of each address).
+answer, its routes are left alone), and `api_version` (Azure's; said in the query of each address).
 
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `context_window`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
 stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)),

@@ -86,6 +86,7 @@ def _way(settings: Settings) -> tuple[str, urllib.request.OpenerDirector, dict[s
 
 def _reason(error: urllib.error.HTTPError) -> str:
     try:
-        return str(json.load(error)["detail"])
+        told = json.load(error)
+        return f"{told['detail']} {told['fix']}" if told.get("fix") else str(told["detail"])
     except (OSError, ValueError, KeyError, TypeError):
         return f"it answered {error.code}"

@@ -111,7 +111,7 @@ def explain(
 def reload(
     context: typer.Context, config: ConfigOption = None, data_dir: DataDirOption = None, json: JsonOption = False
 ) -> None:
-    """Have the running server read its settings again: providers, models, gateway.* and log.level count at once."""
+    """Have the running server read its settings again: providers, models, guards, roles, services, gateway.* and log.level count at once."""
     terminal = Terminal(json=json)
     answer = ask_server(settings_for(context, terminal, config, data_dir), "/api/v1/gateway/reload", method="POST")
     terminal.result(answer, lambda: "\n".join(_reloaded(answer)))
@@ -271,7 +271,7 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
             closed = sum(_is_closed(process, route["route"]) for process in processes)
             state += f" in {len(processes) - closed} of {len(processes)} processes"
         failure = f"; last failure: {route['last_failure']}" if route["last_failure"] else ""
-        yield f"route {route['route']}: {state}, {route['failures']} of {route['calls']} attempts failed{failure}"
+        yield f"route {route['route']}: breaker {state}, {route['failures']} of {route['calls']} attempts failed{failure}"
     for journal, size in answer["foreign_journals"].items():
         yield f"journal {journal}: {size} bytes of calls that belong to another database or version, left alone"
     if not answer["routes"]:

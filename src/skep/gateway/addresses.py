@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from skep.gateway.tables import Table
 
 _OUR_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
+
+
+_INSIDE = tuple(map(IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48")))
+"""IPv4 addresses in forms that are given up (RFC 4291), of translators (RFC 2765), and of one's own translator (RFC 8215)."""
+
+_PROTOCOLS = IPv4Network("192.0.0.0/24")
+"""For protocols themselves (RFC 6890)."""
 
 
 class PrivateAddressError(OSError):
@@ -36,7 +43,9 @@ def is_public(address: str) -> bool:
         inner = found.ipv4_mapped or found.sixtofour or _translated(found)
         if inner is not None:
             found = inner
-    return found.is_global and not found.is_multicast
+    if isinstance(found, IPv6Address) and (found.is_site_local or any(found in network for network in _INSIDE)):
+        return False
+    return found.is_global and not (found.is_multicast or found.is_reserved or found in _PROTOCOLS)
 
 
 def _translated(address: IPv6Address) -> IPv4Address | None:

@@ -82,7 +82,9 @@ class _Fare:
     whole: Latency = field(default_factory=Latency)
     first_event: Latency = field(default_factory=Latency)
     output_tokens: float | None = None
-    """About what streams put out of late that came to their own end; None: there was none."""
+    """About what streams put out of late that came to their own end, as far as it can be seen; None: there was none."""
+    hidden_tokens: float = 0.0
+    """About what they put out besides (thoughts that are not shown)."""
 
 
 class Board:
@@ -124,14 +126,22 @@ class Board:
             self.tell_streak(route.name, 0, "")
         fare.breaker.succeeded(self._clock(), permit)
 
-    def wrote(self, route: Route, tokens: int) -> None:
-        """A stream came to its own end, and had so many tokens."""
+    def wrote(self, route: Route, seen: int, told: int) -> None:
+        """A stream came to its own end: so many tokens could be seen, and the provider told so many."""
         fare = self._fare(route.name)
-        known = fare.output_tokens
-        fare.output_tokens = float(tokens) if known is None else known + _NEW_SHARE * (tokens - known)
+        known, hidden = fare.output_tokens, max(0, told - seen)
+        if known is None:
+            fare.output_tokens, fare.hidden_tokens = float(seen), float(hidden)
+        else:
+            fare.output_tokens = known + _NEW_SHARE * (seen - known)
+            fare.hidden_tokens += _NEW_SHARE * (hidden - fare.hidden_tokens)
+
+    def usual_hidden(self, route: Route) -> int:
+        """About how many tokens of a stream of the route are not seen."""
+        return round(self._fare(route.name).hidden_tokens)
 
     def usual_output(self, route: Route) -> float | None:
-        """About how many tokens a stream of the route has; None when nothing is known."""
+        """About how many tokens of a stream of the route are seen; None when nothing is known."""
         return self._fare(route.name).output_tokens
 
     def failed(self, route: Route, failure: Failure, permit: int = PASSES) -> None:

@@ -247,7 +247,7 @@ class ModelCall:
 
     def settle_counted(self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None) -> Charge:
         """Charge what can be told without the provider's own count."""
-        usage = counted(len(self.known.body), output_bytes, pieces)
+        usage = replace(counted(0, output_bytes, pieces), input_tokens=self.known.input_tokens_reckoned)
         return self.settle(outcome, usage=usage, estimated=True, status=status)
 
     def settle_left(self, outcome: Outcome) -> Charge:
@@ -285,15 +285,18 @@ class ModelCall:
 
     def make_stopper(self, route: Route, known: Known) -> None:
         """Look on while the stream of a route passes, where it may have to be ended early."""
-        when = self.stop_when
+        when, self.stopper = self.stop_when, None
         if when is None or known.face not in STOPPABLE:
             return
-        price, size = self._price(route), len(known.body)
+        price, entry = self._price(route), self.known.input_tokens_reckoned
+        hidden = self.tools.board.usual_hidden(route)
 
-        def costs(output_bytes: int, pieces: int) -> int | None:
-            return None if price is None else cost_nusd(price, counted(size, output_bytes, pieces))
+        def costs(output_tokens: int) -> int | None:
+            usage = Usage(input_tokens=entry, output_tokens=output_tokens + hidden)
+            return None if price is None else cost_nusd(price, usage)
 
-        self.stopper = Stopper(when, known.face, size, costs)
+        tells_usage = self.known.wants_usage or route.provider.profile.takes_include_usage
+        self.stopper = Stopper(when, known.face, entry, costs, tells_usage=tells_usage)
 
     def _price(self, route: Route | None) -> Price | None:
         """What the call costs by a route; None when that is not known."""
@@ -313,7 +316,7 @@ class ModelCall:
         """What an attempt is reckoned to have used of which nothing came. A stream is written while we look on; of a whole answer
         the provider may have written all that the reservation has room for.
         """
-        usage = counted(len(self.known.body), 0)
+        usage = Usage(input_tokens=self.known.input_tokens_reckoned, output_tokens=0)
         return usage if self.known.stream else replace(usage, output_tokens=self.ticket.output_tokens_reckoned)
 
     def headers(self) -> list[tuple[bytes, bytes]]:

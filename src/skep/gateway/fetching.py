@@ -20,7 +20,7 @@ from skep.gateway.ranking import read_ranking
 from skep.gateway.streaming import Tally, tally_of
 from skep.gateway.translated import Spoken
 from skep.gateway.translating import AnswerStrangeError, Translator
-from skep.gateway.usage import AnswerUnreadableError, Billing, counted, read_answer, read_message
+from skep.gateway.usage import AnswerUnreadableError, Billing, read_answer, read_message
 from skep.spend import Usage
 
 _MAX_EVENT_BYTES = 8_388_608
@@ -42,14 +42,18 @@ async def fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) -> 
     )
     if call.heard is not None:
         call.heard.restart()
-        call.heard.add(answer.body)
+        if call.guard is None or answer.status != HTTPStatus.OK:
+            # What a guard looks through is kept as it leaves it; see `_relay_whole`.
+            call.heard.add(answer.body)
     if answer.status != HTTPStatus.OK:
         raise AttemptFailedError(_classified(answer.status, answer.headers, answer.body))
     content_type = header(answer.headers, "content-type")
     if "json" not in content_type:
         # A page of somebody on the way, most likely: no model has written it.
         reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
-        raise AttemptFailedError(Failure("malformed", reason, 200, usage=counted(len(call.known.body), 0)))
+        raise AttemptFailedError(
+            Failure("malformed", reason, 200, usage=Usage(call.known.input_tokens_reckoned, output_tokens=0))
+        )
     try:
         usage, error, billing = _READERS.get(known.face, read_answer)(answer.body)
     except AnswerUnreadableError as unreadable:

@@ -63,6 +63,20 @@ def to_provider(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     return passed
 
 
+_ANOTHER_WAY = (b"x-original-", b"x-rewrite-", b"x-http-method", b"x-method-override")
+"""By these some servers go to another path, or do something else, than the request says."""
+
+
+def to_service(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The client's headers that a service gets: what a provider gets, and what its body is.
+
+    A name with an underscore is to some servers that of a header with a hyphen, which may be the service's own credential.
+    """
+    headers = list(headers)
+    passed = [pair for pair in to_provider(headers) if b"_" not in pair[0] and not pair[0].startswith(_ANOTHER_WAY)]
+    return [*passed, *(pair for pair in headers if pair[0] == b"content-type")]
+
+
 def said_to_us(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Those of a client's headers that are about its call here; most calls have none, and then nothing more is looked for."""
     return [pair for pair in headers if pair[0].startswith(b"x-skep-")]

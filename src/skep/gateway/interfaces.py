@@ -38,7 +38,10 @@ class RequestInvalidError(UsageError):
     """The request is not what this address takes: {reason}"""
 
     http_status = 400
-    fix = "See OpenAI's reference for this address; what Skep does not know passes through untouched."
+    fix = (
+        "See the reference of the API whose address this is; headers and names of Skep's own stand in docs/reference/headers.md."
+        " What Skep does not know passes through untouched."
+    )
 
 
 class RequestUntranslatableError(UsageError):
@@ -108,7 +111,7 @@ class CallStoppedError(UnavailableError):
 class NoRouteError(UnavailableError):
     """No provider can be asked for {model} now: {reason}"""
 
-    fix = "Try again after Retry-After; `skep gateway status` shows which routes are closed and why."
+    fix = "Try again after Retry-After; `skep gateway status` shows whose breakers are open and why."
 
 
 class RoutesBusyError(NoRouteError):

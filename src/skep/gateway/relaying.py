@@ -286,7 +286,8 @@ async def _end_well(call: ModelCall, watch: ClientWatch, opened: Opened) -> None
         # The model goes on; a closed connection tells it not to.
         await asyncio.shield(opened.stream.close())
     elif call.route is not None and opened.tally.usage is not None:
-        call.tools.board.wrote(call.route, opened.tally.usage.output_tokens or 0)
+        seen = counted(0, opened.tally.output_bytes, opened.tally.pieces).output_tokens or 0
+        call.tools.board.wrote(call.route, seen, opened.tally.usage.output_tokens or 0)
     last, done = b"", opened.tally.done_event or b""
     if opened.translator is not None:
         last, done = opened.translator.end(done)
@@ -318,6 +319,9 @@ def _settle_stream(call: ModelCall, tally: Tally, outcome: Outcome) -> None:
         call.settle(outcome, usage=usage, estimated=True, status=HTTPStatus.OK)
     elif usage is not None:
         is_ours = call.stopper is not None and call.stopper.why != ""
+        if is_ours and call.route is not None:
+            # What was thought before it was said is paid, too.
+            usage = replace(usage, output_tokens=(usage.output_tokens or 0) + call.tools.board.usual_hidden(call.route))
         call.settle(outcome, usage=usage, estimated=is_ours, status=HTTPStatus.OK)
     else:
         call.settle_counted(outcome, tally.output_bytes, tally.pieces, HTTPStatus.OK)

@@ -16,6 +16,7 @@ from skep.gateway.profiles import COUNTING, Face
 from skep.gateway.ranking import ranking_bounds
 from skep.gateway.response_requests import PLAIN, RESPONSE_KEYS, STORED_TOKENS, response_terms, response_user
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
+from skep.gateway.usage import counted
 
 PICTURE_TOKENS = 20_000
 """A picture that is only named (by its address) has more tokens than bytes; no provider counts more for one."""
@@ -37,6 +38,9 @@ _COUNTED: Mapping[Face, tuple[str, ...]] = {"embeddings": ("input",), "rerank": 
 _MOST_TOKENS = 1 << 40
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
 """What some provider takes as the bound of its output (``n_predict``: llama.cpp, where it counts more than ``max_tokens``)."""
+
+_UNBOUNDED = (-1, -2)
+"""What llama.cpp takes for no bound in ``n_predict``."""
 
 _OTHER_MODELS = ("models", "fallbacks")
 """Lets a provider choose other models than the one that is asked for, allowed and priced (OpenRouter, LiteLLM)."""
@@ -102,6 +106,12 @@ class Known:
     """Where values stand, as far as that was found out."""
     asked: str | None = None
     """The model that the client named, where a role put another one in its place."""
+
+    @property
+    def input_tokens_reckoned(self) -> int:
+        """About what goes in, where no provider says it: a token for four bytes, and what is only named as the most that it may be."""
+        named = self.input_tokens_at_most - len(self.body) - (TOOLS_TOKENS if self.values.get("tools") else 0)
+        return (counted(len(self.body), 0).input_tokens or 0) + max(0, named)
 
     @property
     def is_free(self) -> bool:
@@ -209,11 +219,9 @@ def _bound(known: Known, cap_fields: Sequence[str], cap: int | None, changes: di
     """See that the provider knows the bound that was reserved for."""
     values = known.values
     named = [name for name in _BOUNDS if name in values and (cap is not None or values[name] is not None)]
-    if cap is not None:
-        bound = max(1, cap // known.choices)
-        changes.update((name, b"%d" % bound) for name in named)
-    else:
-        bound = (known.output_tokens or 0) // known.choices
+    bound = max(1, cap // known.choices) if cap is not None else (known.output_tokens or 0) // known.choices
+    # Where the bound is a role's, a word of the client's for no bound (llama.cpp) must not stay.
+    changes.update((name, b"%d" % bound) for name in named if cap is not None or values[name] in _UNBOUNDED)
     if not any(name in cap_fields for name in named):
         changes[cap_fields[0]] = b"%d" % bound
 
@@ -303,7 +311,7 @@ def _output(face: Face, values: Mapping[str, Any]) -> tuple[int, int | None]:
 
 def _bound_of(values: Mapping[str, Any], name: str) -> int | None:
     """A bound that the client named; None for llama.cpp's word for no bound. What is 0 here counts as absent there."""
-    if name == "n_predict" and values[name] in (-1, -2):
+    if name == "n_predict" and values[name] in _UNBOUNDED:
         return None
     bound = _whole(values, name)
     if not bound:

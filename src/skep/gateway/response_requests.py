@@ -62,7 +62,7 @@ def response_terms(values: Mapping[str, Any], body: bytes, plain: bytes, names: 
     dear = _dear_field(values, body, names)
     if dear is None and names.count(b'"12h"') and _stands_in(plain, 0, len(plain), _LONG_CACHE):
         dear = "prompt_cache_options.ttl"
-    return ResponseTerms(dear, _stored_field(values, body))
+    return ResponseTerms(dear, stored_field(values, body))
 
 
 def response_user(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,8 +107,12 @@ def _is_free(tool: object) -> bool:
     if not isinstance(tool, dict):
         return False
     if tool.get("type") == "namespace":
-        return all(isinstance(each, dict) and each.get("type") in _FREE_TOOLS for each in _list(tool.get("tools")))
-    return tool.get("type") in _FREE_TOOLS
+        return all(isinstance(each, dict) and _is_free_kind(each.get("type")) for each in _list(tool.get("tools")))
+    return _is_free_kind(tool.get("type"))
+
+
+def _is_free_kind(kind: object) -> bool:
+    return isinstance(kind, str) and kind in _FREE_TOOLS
 
 
 def _list(value: object) -> Iterable[object]:
@@ -128,7 +132,8 @@ def _is_dear_item(item: object) -> bool:
     return kind == "compaction_trigger" or (kind == "additional_tools" and not _are_free(item.get("tools")))
 
 
-def _stored_field(values: Mapping[str, Any], body: bytes) -> str | None:
+def stored_field(values: Mapping[str, Any], body: bytes) -> str | None:
+    """The field that makes a request go on from what the provider has stored; None: nothing does."""
     for name in ("previous_response_id", "conversation"):
         if values.get(name) is not None:
             return name

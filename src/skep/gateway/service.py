@@ -210,7 +210,17 @@ class Gateway:
             try:
                 caller = caller_of(principal, None, *told_by_caller(headers))
                 call = ServiceCall(
-                    service, caller, method, f"/{path}", target, headers, body, receive, send, notes, started
+                    service,
+                    caller,
+                    method,
+                    "/" + path.lstrip("/"),
+                    target,
+                    headers,
+                    body,
+                    receive,
+                    send,
+                    notes,
+                    started,
                 )
                 self._calls.add(call)
                 try:
@@ -249,7 +259,7 @@ class Gateway:
         choice = self._choices.choose(known, principal, ours, headers)
         served, caller = choice.served, choice.caller
         stop_when = None if served is None else asked_to_stop(ours, known, served.model.stop_when)
-        is_usual = served is not None and stop_when == served.model.stop_when
+        is_usual = served is not None and stop_when in (None, served.model.stop_when)
         guard: CallGuard | None = None
         for each in (served, choice.asked):
             # Of an arm of an experiment, and of the model that has it.
@@ -271,14 +281,14 @@ class Gateway:
                 metrics, spans = self._tools.metrics, self._spans(headers)
                 await answer_locally(self._local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
-            if guard is not None:
-                await guard.judge(known, self._tools.upstream, in_house=bool(choice.whose))
             asked = served
             choice, served, said = await _spoken(choice, served, known)
             steps, chosen = list(choice.steps), served
             served, ticket = await self._admit(served, choice, principal, known, steps, notes)
             if served is not chosen:
                 known, guard, said = await self._told_another(served, choice, known, guard, ticket, notes)
+            elif guard is not None:
+                await self._judged(guard, known, choice, ticket)
             self._tools.meter.begin(ticket)
             send = _to_client(send, guard)
             # What another model answers in its stead is not its answer.
@@ -306,6 +316,14 @@ class Gateway:
             )
             return await guard.request(known), guard
         return await guard.request_too(known, served.guards), guard
+
+    async def _judged(self, guard: CallGuard, known: Known, choice: Choice, ticket: Ticket) -> None:
+        """Have those judge the request whom guards name. Gives the ticket back where they forbid it."""
+        try:
+            await guard.judge(known, self._tools.upstream, in_house=bool(choice.whose))
+        except BaseException:
+            self._tools.meter.cancel(ticket)
+            raise
 
     async def _told_another(
         self, served: Served, choice: Choice, known: Known, guard: CallGuard | None, ticket: Ticket, notes: Notes

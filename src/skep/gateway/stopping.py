@@ -25,8 +25,10 @@ TAIL_CHARACTERS = 1000
 """A pattern finds what is no longer than this."""
 
 _LONGEST_PATTERN = 500
-_MOST_PATTERN_BYTES = 1 << 20
-"""What an automaton may take; nobody's pattern holds up the others."""
+_MOST_PATTERN_BYTES = 1 << 18
+_MOST_STEPS = 300
+"""How large a pattern's program may be, and what its automaton may take: the text's end is looked through anew with each event, and
+nobody's pattern may hold up the others. Usual ones have under a hundred."""
 
 _MOST_USD = 1_000_000
 _HEADER = b"x-skep-stop-when"
@@ -42,6 +44,10 @@ def pattern_problem(pattern: str) -> str:
         compiled = _compiled(pattern)
     except ValueError as error:
         return str(error)
+    if compiled.programsize > _MOST_STEPS:
+        return (
+            f"it says more than can be looked for with each word: {compiled.programsize} steps, at most {_MOST_STEPS}"
+        )
     return "it is found in an empty text, and would end every stream" if compiled.search("") else ""
 
 
@@ -147,16 +153,21 @@ class PatternEnd:
         return None
 
 
-Costs = Callable[[int, int], int | None]
-"""What a call costs in nano-dollars that has put out so many bytes in so many pieces; None when that is not known."""
+Costs = Callable[[int], int | None]
+"""What a call costs in nano-dollars whose text has so many tokens; None when that is not known."""
 
 
 class Stopper:
-    """Looks on while a stream passes, and ends it. ``costs`` reckons what it has cost, ``input_bytes`` is the size of the request."""
+    """Looks on while a stream passes, and ends it. ``costs`` reckons what it has cost.
 
-    __slots__ = ("_bytes", "_costs", "_enders", "_face", "_input_bytes", "_limit", "_pieces", "why")
+    ``tells_usage``: whether an event with a usage and nothing else is one that the client, or we, asked for.
+    """
 
-    def __init__(self, when: StopWhen, face: Face, input_bytes: int, costs: Costs) -> None:
+    __slots__ = ("_bytes", "_costs", "_enders", "_face", "_input_tokens", "_limit", "_pieces", "_tells_usage", "why")
+
+    def __init__(
+        self, when: StopWhen, face: Face, input_tokens: int, costs: Costs, *, tells_usage: bool = True
+    ) -> None:
         self._enders: dict[str, JsonEnd | PatternEnd] = {}
         if when.json:
             self._enders["json"] = JsonEnd()
@@ -164,7 +175,8 @@ class Stopper:
             self._enders["pattern"] = PatternEnd(when.pattern)
         self._limit = when.cost_nusd
         self._face = face
-        self._input_bytes = input_bytes
+        self._input_tokens = input_tokens
+        self._tells_usage = tells_usage
         self._costs = costs
         self._bytes = 0
         self._pieces = 0
@@ -207,7 +219,7 @@ class Stopper:
                 place[_TEXT_NAMES[self._face]] = text[:end]
                 return self._ending(values, event if end == len(text) else None)
         if self._limit is not None:
-            cost = self._costs(self._bytes, self._pieces)
+            cost = self._costs(self.output_tokens)
             if cost is not None and cost >= self._limit:
                 self.why = "cost"
                 return self._ending(values, event)
@@ -220,8 +232,10 @@ class Stopper:
         if self._face == "messages":
             reason = "max_tokens" if is_cut else "end_turn"
             return _messages_ending(values, event, reason, self.output_tokens)
-        usage = counted(self._input_bytes, self._bytes, self._pieces)
-        return _chat_ending(values, event, "length" if is_cut else "stop", usage)
+        usage = Usage(input_tokens=self._input_tokens, output_tokens=self.output_tokens)
+        # A provider that tells it with each event knows better.
+        told = usage if self._tells_usage and not values.get("usage") else None
+        return _chat_ending(values, event, "length" if is_cut else "stop", told)
 
 
 _TEXT_NAMES: Mapping[Face, str] = {"chat.completions": "content", "messages": "text"}
@@ -239,17 +253,18 @@ def _place_of(values: object, face: Face) -> dict[str, Any] | None:
     return delta if isinstance(delta, dict) and isinstance(delta.get(_TEXT_NAMES[face]), str) else None
 
 
-def _chat_ending(values: dict[str, Any], event: bytes | None, reason: str, usage: Usage) -> list[bytes]:
+def _chat_ending(values: dict[str, Any], event: bytes | None, reason: str, usage: Usage | None) -> list[bytes]:
     head = {name: value for name, value in values.items() if name not in ("choices", "usage")}
-    entry, output = usage.input_tokens or 0, usage.output_tokens or 0
-    told = {"prompt_tokens": entry, "completion_tokens": output, "total_tokens": entry + output}
     finish = {"index": 0, "delta": {}, "finish_reason": reason}
-    return [
+    ending = [
         b"data: " + orjson.dumps(values) + b"\n\n" if event is None else event,
         b"data: " + orjson.dumps({**head, "choices": [finish]}) + b"\n\n",
-        b"data: " + orjson.dumps({**head, "choices": [], "usage": told}) + b"\n\n",
-        b"data: [DONE]\n\n",
     ]
+    if usage is not None:
+        entry, output = usage.input_tokens or 0, usage.output_tokens or 0
+        told = {"prompt_tokens": entry, "completion_tokens": output, "total_tokens": entry + output}
+        ending.append(b"data: " + orjson.dumps({**head, "choices": [], "usage": told}) + b"\n\n")
+    return [*ending, b"data: [DONE]\n\n"]
 
 
 def _messages_ending(values: dict[str, Any], event: bytes | None, reason: str, output_tokens: int) -> list[bytes]:

@@ -66,7 +66,10 @@ class Table:
             return str(value)
         nearest = nearest_word(value, choices) if isinstance(value, str) else ""
         said = repr(value[:40]) if isinstance(value, str) else "something else"
-        self.problem(name, f"expected {_listed(choices)}, got {said}", nearest)
+        if choices:
+            self.problem(name, f"expected {_listed(choices)}, got {said}", nearest)
+        else:
+            self.problem(name, f"{said} is not in the settings, nor is any other; add it there")
         return None
 
     def words(self, name: str, choices: Sequence[str], *, default: Sequence[str]) -> tuple[str, ...]:

@@ -289,6 +289,8 @@ class OpenStream:
                 part = piece if self._unpacker is None else self._unpacker.feed(piece)
                 if part:
                     return part
+            if self._unpacker is not None and not self._unpacker.is_whole:
+                raise UnpackError("it is cut off")
         except _FAILURES as error:
             raise AttemptFailedError(_failure(error, self._connection, is_stream=True)) from error
         finally:

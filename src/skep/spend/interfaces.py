@@ -56,7 +56,7 @@ class UnpricedError(RefusedError):
     """The model {model} has no known price, and the budget {rule} ({whose}) counts money."""
 
     http_status = 402
-    fix = "Set models.{model}.price in the settings, or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
+    fix = "Set models.{model}.price in the settings (of a service its cost_usd), or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
 
 
 class DearFieldError(UnpricedError):

@@ -148,7 +148,14 @@ def test_what_is_sent_passes_with_the_services_own_credentials(served: Server, m
         method,
         "/services/data/things/a%20b?x=1&y=%2F",
         content=b"\x00\xff not JSON",
-        headers={"content-type": "application/octet-stream", "x-mine": "2", "cookie": "c=1", "x-account": "mine"},
+        headers={
+            "content-type": "application/octet-stream",
+            "x-mine": "2",
+            "cookie": "c=1",
+            "x-account": "mine",
+            "x_account": "mine",
+            "x-original-url": "/",
+        },
     )
     assert answer.status_code == 200
     assert answer.json() == {"got": 11}
@@ -158,7 +165,7 @@ def test_what_is_sent_passes_with_the_services_own_credentials(served: Server, m
     headers = heard["headers"]
     assert (headers["authorization"], headers["x-account"]) == ("Bearer sk-of-the-service", "7")
     assert (headers["content-type"], headers["x-mine"]) == ("application/octet-stream", "2")
-    assert "cookie" not in headers
+    assert not {"cookie", "x_account", "x-original-url"} & headers.keys()
     assert not [name for name in headers if name.startswith("x-skep")]
     assert (answer.headers["x-own"], answer.headers["x-skep-service"]) == ("1", "data")
     assert "set-cookie" not in answer.headers
@@ -189,6 +196,11 @@ def test_what_was_refused_or_failed_costs_nothing(served: Server) -> None:
     failed = served.client.get("/services/data/failing")
     assert (failed.status_code, failed.text) == (500, "boom")
     assert [served.explained(each)["outcome"] for each in (missing, failed)] == ["client_error", "server_error"]
+
+
+def test_a_second_slash_does_not_pass_a_cost_by(served: Server) -> None:
+    answer = served.client.post("/services/data//runs")
+    assert (served.heard.last()["path"], answer.headers["x-skep-cost-usd"]) == ("/api/runs", "0.01")
 
 
 def test_a_service_without_a_price_is_refused_by_a_money_budget(served: Server) -> None:

@@ -28,7 +28,7 @@ def test_it_shows_how_routes_fare(served: Served) -> None:
     code, out, err = run(served.data, "status")
     assert (code, err) == (0, "")
     assert "provider raw (openai_compatible, http://127.0.0.1:" in out
-    assert "route raw/cut_off: closed, " in out
+    assert "route raw/cut_off: breaker closed, " in out
     assert "last failure: malformed: its answer broke off" in out
     code, out, _ = run(served.data, "status", "--json")
     routes = {route["route"]: route for route in json.loads(out)["routes"]}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skep.gateway.guarding import CallGuard, GuardBlockedError, GuardUnreadableError, guards_of
-from skep.gateway.guarding.json_texts import changed
+from skep.gateway.guarding.json_texts import Roles, changed
 from skep.gateway.models import Guard, GuardAction, GuardKind
 from skep.gateway.profiles import Face
 from skep.gateway.requests import Known, read_request
@@ -64,7 +64,7 @@ def test_what_need_not_change_stays_as_it_came() -> None:
 
 def test_where_texts_stand() -> None:
     body = b'{"messages":[{"role":"system","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]}],"user":"c"}'
-    seen, roles = [], dict[int, str]()
+    seen, roles = [], Roles()
 
     def note(text: str, place: Any) -> str:
         if text in ("a", "b", "c"):
@@ -73,7 +73,7 @@ def test_where_texts_stand() -> None:
 
     changed(body, note, roles=roles)
     assert seen == [("a", "content", "messages", 0), ("b", "text", "messages", 1), ("c", "user", "user", -1)]
-    assert roles == {0: "system", 1: "user"}
+    assert roles == {("messages", 0): "system", ("messages", 1): "user"}
 
 
 EMAIL, CARD = "alice@example.com", "4111 1111 1111 1111"

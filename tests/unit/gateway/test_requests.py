@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -250,3 +251,20 @@ def test_what_a_provider_gets(sent: str, change: dict[str, Any], expected: str) 
 def test_a_request_that_needs_no_change_is_the_same_object() -> None:
     known = read_request(CHAT, body(messages=[]))
     assert adapted(known, model="smart", include_usage=True, cap_fields=("max_tokens",), cap=None) is known.body
+
+
+@pytest.mark.parametrize("said", [-1, -2])
+def test_no_bound_of_the_clients_does_not_take_the_place_of_a_roles(said: int) -> None:
+    """llama.cpp's word for it stands in the request, and the role's bound beside it."""
+    known = replace(read_request(CHAT, body(n_predict=said)), output_tokens=10)
+    sent = adapted(known, model="m", include_usage=False, cap_fields=("max_tokens", "n_predict"), cap=None)
+    assert orjson.loads(sent)["n_predict"] == 10
+
+
+def test_what_is_only_named_is_reckoned_as_the_most_that_it_may_be() -> None:
+    text = read_request(CHAT, body(messages="x" * 400, tools=[{}]))
+    assert text.input_tokens_reckoned == -(-len(text.body) // 4)
+    picture = read_request(CHAT, body(messages=[{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]))
+    assert picture.input_tokens_reckoned >= PICTURE_TOKENS
+    file = read_request(CHAT, body(messages=[{"file": {"file_id": "f"}}]))
+    assert file.input_tokens_reckoned >= FILE_TOKENS

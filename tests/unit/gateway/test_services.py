@@ -117,6 +117,8 @@ def test_paths_that_pass(path: str, sent: str) -> None:
         "%252e%252e/x",
         "a\\..\\x",
         "..;/x",
+        "..%3Fx",
+        "..%23x",
         "a/..%2fx",
         "x\r\nHost: y",
         "\0",
@@ -157,6 +159,12 @@ def test_no_path_leaves_the_service(path: str) -> None:
         ("2002:7f00:1::", False),
         ("64:ff9b::a00:1", False),
         ("64:ff9b::808:808", True),
+        ("fec0::1", False),
+        ("::7f00:1", False),
+        ("::ffff:0:7f00:1", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("192.0.0.8", False),
+        ("240.0.0.1", False),
     ],
 )
 def test_addresses_of_the_public_internet(address: str, public: bool) -> None:

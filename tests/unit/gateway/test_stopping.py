@@ -74,7 +74,14 @@ def test_a_pattern_sees_what_is_near_its_end() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "problem"),
-    [("(", "missing"), ("(a)\\1", "escape"), ("a*", "empty text"), ("a" * 501, "500"), ("a+", "")],
+    [
+        ("(", "missing"),
+        ("(a)\\1", "escape"),
+        ("a*", "empty text"),
+        ("a" * 501, "500"),
+        ("a{200}b{200}", "steps"),
+        ("a+", ""),
+    ],
 )
 def test_patterns_that_cannot_be_are_explained(pattern: str, problem: str) -> None:
     assert problem in pattern_problem(pattern)
@@ -143,12 +150,12 @@ def values_of(events: list[bytes]) -> list[dict[str, Any]]:
     return [orjson.loads(data) for event in events if (data := data_of(event)) and data != b"[DONE]"]
 
 
-def no_cost(_bytes: int, _pieces: int) -> None:
+def no_cost(_tokens: int) -> None:
     return None
 
 
 def test_a_chat_ends_as_its_provider_would_have_ended_it() -> None:
-    stopper = Stopper(StopWhen(json=True), "chat.completions", 40, no_cost)
+    stopper = Stopper(StopWhen(json=True), "chat.completions", 10, no_cost)
     first = [b": ping\n\n", chat('{"a":')]
     assert stopper.passing(first) is first
     passed = stopper.passing([chat("[1]"), chat("}, as"), chat(" you asked")])
@@ -166,7 +173,7 @@ def test_a_chat_ends_as_its_provider_would_have_ended_it() -> None:
 
 
 def test_messages_end_with_the_block_that_is_open() -> None:
-    stopper = Stopper(StopWhen(pattern="END"), "messages", 40, no_cost)
+    stopper = Stopper(StopWhen(pattern="END"), "messages", 10, no_cost)
     thought = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"END"}}\n\n'
     assert stopper.passing([thought]) == [thought]
     passed = stopper.passing([message("so EN"), message("D.")])
@@ -182,7 +189,7 @@ def test_messages_end_with_the_block_that_is_open() -> None:
 
 @pytest.mark.parametrize(("face", "event"), [("chat.completions", chat("four")), ("messages", message("four"))])
 def test_what_cost_enough_is_cut_not_ended(face: Face, event: bytes) -> None:
-    stopper = Stopper(StopWhen(cost_nusd=30), face, 0, lambda _bytes, pieces: 10 * pieces)
+    stopper = Stopper(StopWhen(cost_nusd=30), face, 0, lambda tokens: 10 * tokens)
     assert stopper.passing([event, event]) == [event, event]
     passed = stopper.passing([event, event])
     assert passed[0] == event
@@ -200,3 +207,16 @@ def test_arguments_of_tools_are_no_text() -> None:
     stopper = Stopper(StopWhen(json=True), "chat.completions", 0, no_cost)
     assert stopper.passing([call]) == [call]
     assert not stopper.why
+
+
+def test_a_usage_that_nobody_asked_for_is_not_told() -> None:
+    quiet = Stopper(StopWhen(json=True), "chat.completions", 10, no_cost, tells_usage=False)
+    assert [each["choices"] for each in values_of(quiet.passing([chat("{}")]))][1:] == [
+        [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+    ]
+    told = chat("{}").replace(b'"id":"c"', b'"id":"c","usage":{"prompt_tokens":70000,"completion_tokens":1}')
+    knows_better = Stopper(StopWhen(json=True), "chat.completions", 10, no_cost)
+    assert [each.get("usage", {}).get("prompt_tokens") for each in values_of(knows_better.passing([told]))] == [
+        70000,
+        None,
+    ]

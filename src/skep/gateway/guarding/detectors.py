@@ -144,17 +144,18 @@ _AMERICAN = re.compile(r"(?:\+?1[ .\-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .\-\u2010-
 """How numbers of North America are written: the groups alone tell them."""
 
 
-def _phones(countries: Sequence[Country], text: str) -> Iterator[Place]:
+def _phones(countries: tuple[Country, ...], text: str) -> Iterator[Place]:
     for run in _PHONE_RUN.finditer(text):
         yield from _windows(_groups(_PHONE_GROUP, run), partial(_phone, countries, text))
 
 
-def _phone(countries: Sequence[Country], text: str, start: int, end: int) -> Place | None:
+def _phone(countries: tuple[Country, ...], text: str, start: int, end: int) -> Place | None:
     said = text[start:end]
     return (start, end) if 7 <= sum(map(str.isdigit, said)) <= 17 and _is_phone(countries, said) else None
 
 
-def _is_phone(countries: Sequence[Country], said: str) -> bool:
+@lru_cache(maxsize=8192)
+def _is_phone(countries: tuple[Country, ...], said: str) -> bool:
     if _AMERICAN.fullmatch(said):
         return True
     names_country = said.lstrip("(").startswith(("+", "00"))

@@ -16,7 +16,7 @@ class GuardBlockedError(UsageError):
     """The guard {guard} blocks this {side}: it has {kinds}."""
 
     http_status = 400
-    fix = "Leave it out, or ask an administrator, who sets what {guard} does under guards: in the settings."
+    fix = "Leave it out of the request; where it was the answer, ask for something else. What {guard} does stands under guards: in the settings."
 
 
 class GuardUnreadableError(UsageError):

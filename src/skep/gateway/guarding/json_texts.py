@@ -44,6 +44,8 @@ class Place:
 
 
 Change = Callable[[str, Place], str]
+Roles = dict[tuple[str, int], str]
+"""By the name at the top level and the element of its list."""
 
 
 @dataclass(slots=True)
@@ -56,9 +58,11 @@ class _Walk:
     place: Place = field(default_factory=Place)
     dropped_depth: int | None = None
     dropped_at: int = 0
-    roles: dict[int, str] = field(default_factory=dict)
+    roles: Roles = field(default_factory=dict)
     numbers_from: int = 2
     """How deep numbers are looked at: at the top of a request they are settings of the call."""
+    is_arguments: bool = False
+    """Whether it is what a tool is called with: there no name is the format's own."""
 
     def bracket(self, body: bytes, start: int) -> None:
         if body[start] in b"{[":
@@ -78,9 +82,7 @@ class _Walk:
         self.at = end
 
 
-def changed(
-    body: bytes, change: Change, *, drops: frozenset[str] = frozenset(), roles: dict[int, str] | None = None
-) -> bytes:
+def changed(body: bytes, change: Change, *, drops: frozenset[str] = frozenset(), roles: Roles | None = None) -> bytes:
     """The JSON with its texts changed, names and long numbers among them; the same bytes where nothing changes.
 
     Objects and lists under names of ``drops`` become null. ``roles`` takes those of the elements of lists at the top level. What
@@ -112,9 +114,9 @@ def _text(walk: _Walk, body: bytes, start: int, end: int) -> None:
             place.top, place.element = text, -1
         place.key = text
         new = walk.change(text, place)
-    elif place.key in _NOT_TEXTS:
+    elif place.key in _NOT_TEXTS and not walk.is_arguments:
         if place.key == "role" and len(walk.keys) == 3:
-            walk.roles[place.element] = text
+            walk.roles[place.top, place.element] = text
         return
     elif place.key in _JSON_IN_TEXT and text.lstrip()[:1] in ("{", "["):
         new = changed_arguments(text, walk.change, place)
@@ -136,7 +138,7 @@ def changed_arguments(text: str, change: Change, place: Place | None = None) -> 
     def inner(said: str, where: Place) -> str:
         return change(said, Place(place.key, place.top, place.element, where.is_name))
 
-    return _walked(_Walk(inner, frozenset(), numbers_from=1), body).decode()
+    return _walked(_Walk(inner, frozenset(), numbers_from=1, is_arguments=True), body).decode()
 
 
 def decoded(raw: bytes) -> str:

@@ -28,6 +28,7 @@ _INSIDE = (
 )
 """What words and numbers consist of, and what may stand in them. Letters of scripts that put no space between words are lumps of their own."""
 
+_RUN = re.compile(f"[{_INSIDE}]++")
 _FIRST_OF_NEXT = r"[0-9A-Z+(]"
 
 _NUMBERED: frozenset[GuardKind] = frozenset({"phone", "card", "iban", "national_id", "address", "credential"})
@@ -45,6 +46,7 @@ class Phrases:
     pattern: re.Pattern[str] = field(init=False)
     _beginnings: frozenset[str] = field(init=False)
     _longest: int = field(init=False)
+    _most_words: int = field(init=False)
 
     def __post_init__(self) -> None:
         plain = [_plain(word) for word in self.words]
@@ -53,18 +55,26 @@ class Phrases:
         beginnings = {word[:length] for word in plain for length in range(1, len(word))}
         object.__setattr__(self, "_beginnings", frozenset(beginnings))
         object.__setattr__(self, "_longest", max(map(len, beginnings), default=0))
+        object.__setattr__(self, "_most_words", max((len(word.split()) for word in plain), default=0))
 
     def may_go_on(self, text: str) -> bool:
         """Whether a phrase may have begun at the end of a text."""
         if not self._beginnings:
             return False
-        plain = _plain(text, ends=False)
+        # No more words than a phrase has: this is asked again with each word of a lump.
+        plain = _plain(" ".join(text.rsplit(None, self._most_words)[-self._most_words :]))
+        if text[-1:].isspace():
+            plain += " "
         return any(plain[-length:] in self._beginnings for length in range(1, min(len(plain), self._longest) + 1))
 
 
-def _plain(text: str, *, ends: bool = True) -> str:
-    plain = re.sub(r"\s+", " ", text.casefold())
-    return plain.strip() if ends else plain
+def longest_run(text: str) -> int:
+    """How many characters follow each other in a text without a space or another mark between words."""
+    return max((match.end() - match.start() for match in _RUN.finditer(text)), default=0)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text.casefold()).strip()
 
 
 def _bounded(word: str) -> str:

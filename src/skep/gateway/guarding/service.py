@@ -16,7 +16,8 @@ from typing_extensions import override
 from skep.gateway.guarding.events import EventRewriter
 from skep.gateway.guarding.injections import is_injection
 from skep.gateway.guarding.interfaces import GuardBlockedError, GuardUnreadableError
-from skep.gateway.guarding.json_texts import Place, changed
+from skep.gateway.guarding.json_texts import Place, Roles, changed
+from skep.gateway.guarding.lumps import longest_run
 from skep.gateway.guarding.models import Finding
 from skep.gateway.guarding.moderation import judged
 from skep.gateway.guarding.plans import BlockedError, Plan, Sink, plan_of
@@ -28,6 +29,7 @@ from skep.gateway.metrics import GUARD_FINDINGS
 from skep.gateway.models import Guard, Side
 from skep.gateway.profiles import Face
 from skep.gateway.requests import Known, read_request
+from skep.gateway.response_requests import stored_field
 from skep.gateway.splicing import NestedTooDeepError
 from skep.observe import Metrics
 
@@ -36,7 +38,11 @@ T = TypeVar("T")
 MOST_VALUES = 500_000
 """A request with more is refused. A million tokens of a long conversation have a few thousand."""
 
-_QUICK_BYTES = 8_192
+MOST_RUN = 131_072
+"""A text with more characters without a space is refused: the time to look through one grows with the square of it. Pictures and files in
+base64 are not looked through."""
+
+_QUICK_BYTES = 1_024
 """Looking through more than that takes milliseconds: a thread does it."""
 
 _SAID_IN: Mapping[str, frozenset[str]] = {
@@ -101,6 +107,7 @@ class CallGuard:
             return known
         if plan.changes:
             _refuse_tokens(known, self.model)
+            _refuse_stored(known, self.model)
         await self._run(len(known.body), partial(_refuse_many, known, self.model))
         found = Findings("request", self.vault.name)
         self.vault.take_none_of(known.body)
@@ -258,18 +265,21 @@ class _Guarded:
 
 
 def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
-    heard: list[tuple[int, str]] = []
+    heard: list[tuple[tuple[str, int], str]] = []
 
     def change(text: str, place: Place) -> str:
+        if len(text) > MOST_RUN and longest_run(text) > MOST_RUN:
+            reason = f"a text in it has more than {MOST_RUN} characters without a space"
+            raise GuardUnreadableError(model=known.model, param=place.top or "the body", reason=reason)
         if plan.injections and not place.is_name and place.key in _SAID_IN.get(place.top, ()):
-            heard.append((place.element, text))
+            heard.append(((place.top, place.element), text))
         return plan.change(text, found)[0]
 
-    roles: dict[int, str] = {}
+    roles: Roles = {}
     body = changed(known.body, change, roles=roles)
     for guard in plan.injections:
-        for element, text in heard:
-            if roles.get(element) not in _TRUSTED_ROLES and is_injection(guard, text):
+        for place, text in heard:
+            if roles.get(place) not in _TRUSTED_ROLES and is_injection(guard, text):
                 found.count(Finding(0, len(text), "injection", guard))
     if body is known.body:
         return known
@@ -279,16 +289,16 @@ def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
 
 def _said(body: bytes) -> list[str]:
     """What people and tools say in a request."""
-    heard: list[tuple[int, str]] = []
+    heard: list[tuple[tuple[str, int], str]] = []
 
     def hear(text: str, place: Place) -> str:
         if not place.is_name and place.key in _SAID_IN.get(place.top, ()):
-            heard.append((place.element, text))
+            heard.append(((place.top, place.element), text))
         return text
 
-    roles: dict[int, str] = {}
+    roles: Roles = {}
     changed(body, hear, roles=roles)
-    return [text for element, text in heard if roles.get(element) not in _TRUSTED_ROLES]
+    return [text for place, text in heard if roles.get(place) not in _TRUSTED_ROLES]
 
 
 def _guarded_answer(body: bytes, plan: Plan, found: Findings) -> bytes:
@@ -307,6 +317,14 @@ def _refuse_many(known: Known, model: str) -> None:
         raise GuardUnreadableError(model=model, param="the body", reason=str(error)) from error
     if count > MOST_VALUES:
         raise GuardUnreadableError(model=model, param="the body", reason=f"it has more than {MOST_VALUES} values")
+
+
+def _refuse_stored(known: Known, model: str) -> None:
+    """Raises GuardUnreadableError where a provider adds what it has stored: its placeholders are of other calls, and stand for others' values."""
+    name = stored_field(known.values, known.body) if known.face == "responses" else None
+    if name is not None:
+        reason = "values that were redacted in an earlier call cannot be told from this one's"
+        raise GuardUnreadableError(model=model, param=name, reason=reason)
 
 
 def _refuse_tokens(known: Known, model: str) -> None:

@@ -13,7 +13,7 @@ from starlette.types import Receive, Send
 from skep.gateway.admitting import admit
 from skep.gateway.calls import NO_USAGE, Tools
 from skep.gateway.failures import Failure, retry_after_seconds
-from skep.gateway.headers import dollars, exceeded_headers, header, limit_headers, to_client, to_provider
+from skep.gateway.headers import dollars, exceeded_headers, header, limit_headers, to_client, to_service
 from skep.gateway.interfaces import AttemptFailedError, CallStoppedError, CancelledUnsentError, Stream
 from skep.gateway.metrics import count_call
 from skep.gateway.models import Route
@@ -69,12 +69,14 @@ async def call_service(call: ServiceCall, tools: Tools) -> None:
         reason = tools.board.reasons((service.route,))
         raise ServiceClosedError(service=service.name, reason=reason, retry_after_seconds=left)
     try:
+        if call.is_stopped:
+            raise CallStoppedError(model=service.provider.name)
         ask = Ask(call.caller, service.provider.name, 0, 0, price, face=SERVICES_FACE)
         ticket = await admit(tools.meter, ask, tools.metrics, call.notes)
+        tools.meter.begin(ticket)
     except BaseException:
         tools.board.abandoned(service.route, permit)
         raise
-    tools.meter.begin(ticket)
     await _Run(call, tools, ticket, permit, price).go()
 
 
@@ -88,6 +90,7 @@ class _Run:
         self._permit = permit
         self._price = price
         self._is_settled = False
+        self._is_judged = False
         self._first_byte: float | None = None
         self._steps: tuple[Step, ...] = ()
 
@@ -117,10 +120,7 @@ class _Run:
 
     async def _pass(self) -> None:
         call, service = self._call, self._call.service
-        passed = [
-            *to_provider(call.headers),
-            *((name, value) for name, value in call.headers if name == b"content-type"),
-        ]
+        passed = to_service(call.headers)
         try:
             stream = await self._tools.upstream.stream(
                 service.provider,
@@ -145,26 +145,40 @@ class _Run:
             await asyncio.shield(stream.close())
 
     async def _relay(self, stream: Stream) -> None:
-        call, status = self._call, stream.status
+        status = stream.status
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST and header(stream.headers, "location"):
             reason = f"it answered {status} and sends elsewhere, where nobody here has allowed to go"
             failure = Failure("malformed", reason, status)
             self._fail(failure)
             raise self._shown(failure)
-        self._judge(stream)
         is_good = status < HTTPStatus.BAD_REQUEST
         cost = self._settle(
             "ok" if is_good else "client_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error",
             is_charged=is_good,
             status=status,
         )
-        await self._send({"type": "http.response.start", "status": status, "headers": self._headers(stream, cost)})
+        try:
+            await self._pass_on(stream, self._headers(stream, cost))
+        except BaseException:
+            # Whoever went away says nothing of the service; one that broke off was told of already.
+            if not self._is_judged:
+                self._tools.board.abandoned(self._route, self._permit)
+            raise
+        self._judge(stream)
+
+    async def _pass_on(self, stream: Stream, headers: list[tuple[bytes, bytes]]) -> None:
+        call = self._call
+        await self._send({"type": "http.response.start", "status": stream.status, "headers": headers})
         left = most = self._tools.options.max_answer_bytes
         piece = b"\0"
         while piece:
             try:
                 piece = await stream.read(call.service.idle_timeout_seconds)
             except AttemptFailedError as error:
+                # It is charged, and stands in the ledger as answered: that was before it broke off.
+                self._is_judged = True
+                self._tools.board.failed(self._route, error.failure, self._permit)
+                call.notes.log["failures"] = f"{error.failure.kind}: {error.failure.reason}"
                 raise self._shown(error.failure) from error
             left -= len(piece)
             if left < 0:

@@ -47,7 +47,7 @@ class ServiceLeavesError(RefusedError):
 class ServiceClosedError(UnavailableError):
     """The service {service} is not asked for now: {reason}"""
 
-    fix = "Try again after Retry-After; `skep gateway status` shows which are closed and why."
+    fix = "Try again after Retry-After; `skep gateway status` shows whose breakers are open and why."
 
 
 class ServiceFailedError(UnavailableError):

@@ -28,7 +28,7 @@ SERVICE_PROFILE = Profile(
 
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~-._"
 _MOST_UNQUOTES = 3
-_STEP = re.compile(r"(?:^|[/\\])\.{1,2}(?:[/\\;]|$)")
+_STEP = re.compile(r"(?:^|[/\\])\.{1,2}(?:[/\\;?#]|$)")
 
 
 def service_model(name: str) -> str:

@@ -74,7 +74,10 @@ def translate_answer(body: bytes, source: FormatName, target: FormatName, wanted
         raise AnswerStrangeError("it is no JSON") from error
     if not isinstance(values, dict):
         raise AnswerStrangeError("it is no JSON object")
-    return orjson.dumps(FORMATS[target].write_answer(FORMATS[source].read_answer(values), wanted))
+    try:
+        return orjson.dumps(FORMATS[target].write_answer(FORMATS[source].read_answer(values), wanted))
+    except (AttributeError, TypeError, KeyError) as error:
+        raise AnswerStrangeError("it is not what its format says") from error
 
 
 def translate_error(target: FormatName, status: int, message: str, kind: str) -> bytes:

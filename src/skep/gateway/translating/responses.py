@@ -258,7 +258,7 @@ def _tool_choice(fields: Fields) -> ToolChoice:
     parallel = fields.get("parallel_tool_calls", bool)
     if not isinstance(choice := fields.any("tool_choice"), dict):
         modes: Mapping[object, Any] = {None: None, "auto": "auto", "none": "none", "required": "any"}
-        if choice not in modes:
+        if not isinstance(choice, str | None) or choice not in modes:
             raise fields.refuse("tool_choice", "must be auto, none, required or a function")
         return ToolChoice(modes[choice], None, parallel)
     inner = Fields(choice, "tool_choice")
