@@ -112,7 +112,7 @@ def test_a_storm_in_one_process_closes_the_route_in_both(two: Server) -> None:
     (route,) = [each for each in two.status()["routes"] if each["route"] == "fake/mending"]
     assert (route["breaker"]["state"], route["calls"], route["failures"]) == ("open", before, before)
     out = two.skep("gateway", "status").out
-    assert "route fake/mending: open for another " in out
+    assert "route fake/mending: breaker open for another " in out
     assert " in 2 of 2 processes, " in out
     if by_level(default=False, full=True):
         # Its time over, a probe finds out that it works again, in each process for itself: calls go on until both had one.
