@@ -23,12 +23,11 @@ from skep.gateway.translating.models import (
     Text,
     Thinking,
     Tool,
-    ToolChoice,
     ToolResult,
     ToolUse,
     Turn,
 )
-from skep.gateway.translating.reading import Fields
+from skep.gateway.translating.reading import Fields, read_tool_choice
 from skep.gateway.translating.sharing import said_in_chat
 from skep.gateway.usage import usage_of
 from skep.spend import Usage
@@ -95,7 +94,7 @@ def read_request(values: Mapping[str, Any]) -> Conversation:
         model=fields.need("model", str),
         turns=tuple(_turn(each) for each in fields.objects("messages")),
         tools=tuple(_tool(each) for each in fields.objects("tools")),
-        tool_choice=_tool_choice(fields),
+        tool_choice=read_tool_choice(fields, _chosen_function),
         shape=_shape(fields),
         reasoning=Reasoning() if effort is None else _reasoning(effort),
         max_tokens=next((bound for bound in bounds if bound is not None), None),
@@ -262,22 +261,12 @@ def _tool(fields: Fields) -> Tool:
     return tool
 
 
-def _tool_choice(fields: Fields) -> ToolChoice:
-    parallel = fields.get("parallel_tool_calls", bool)
-    if not isinstance(choice := fields.any("tool_choice"), dict):
-        modes: Mapping[object, Any] = {None: None, "auto": "auto", "none": "none", "required": "any"}
-        if not isinstance(choice, str | None) or choice not in modes:
-            raise fields.refuse("tool_choice", "must be auto, none, required or a function")
-        return ToolChoice(modes[choice], None, parallel)
-    inner = Fields(choice, "tool_choice")
-    if inner.any("type") != "function":
-        raise inner.refuse("type", "only a function can be said in the format of the provider")
-    function = inner.inner("function")
+def _chosen_function(choice: Fields) -> str:
+    function = choice.inner("function")
     name = None if function is None else function.get("name", str)
     if name is None:
-        raise inner.refuse("function.name", "is missing")
-    inner.finish()
-    return ToolChoice("one", name, parallel)
+        raise choice.refuse("function.name", "is missing")
+    return name
 
 
 def _shape(fields: Fields) -> Shape | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from skep.gateway.translating.interfaces import UntranslatableError
+from skep.gateway.translating.models import ToolChoice
 
 T = TypeVar("T")
 
@@ -87,3 +88,22 @@ class Fields:
     def refuse(self, name: str, reason: str = "cannot be said in the format of the provider") -> UntranslatableError:
         """The error for one of its fields."""
         return UntranslatableError(self.at(name), reason)
+
+
+def read_tool_choice(fields: Fields, name_of: Callable[[Fields], str]) -> ToolChoice:
+    """What OpenAI's formats say of which tool is to be called. ``name_of`` reads the name of a chosen function, which each keeps elsewhere.
+
+    Raises UntranslatableError.
+    """
+    parallel = fields.get("parallel_tool_calls", bool)
+    if not isinstance(choice := fields.any("tool_choice"), dict):
+        modes: Mapping[object, Any] = {None: None, "auto": "auto", "none": "none", "required": "any"}
+        if not isinstance(choice, str | None) or choice not in modes:
+            raise fields.refuse("tool_choice", "must be auto, none, required or a function")
+        return ToolChoice(modes[choice], None, parallel)
+    inner = Fields(choice, "tool_choice")
+    if inner.any("type") != "function":
+        raise inner.refuse("type", "only a function can be said in the format of the provider")
+    name = name_of(inner)
+    inner.finish()
+    return ToolChoice("one", name, parallel)

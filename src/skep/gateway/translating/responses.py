@@ -20,12 +20,11 @@ from skep.gateway.translating.models import (
     Text,
     Thinking,
     Tool,
-    ToolChoice,
     ToolResult,
     ToolUse,
     Turn,
 )
-from skep.gateway.translating.reading import Fields
+from skep.gateway.translating.reading import Fields, read_tool_choice
 from skep.gateway.translating.sharing import said_in_responses
 
 HINTS: Mapping[str, str] = {
@@ -69,7 +68,7 @@ def read_request(values: Mapping[str, Any]) -> Conversation:
         model=fields.need("model", str),
         turns=(*([Turn("system", (Text(instructions),))] if instructions else []), *_turns(fields)),
         tools=tuple(_tool(each) for each in fields.objects("tools")),
-        tool_choice=_tool_choice(fields),
+        tool_choice=read_tool_choice(fields, lambda choice: choice.need("name", str)),
         shape=shape,
         reasoning=_reasoning(fields),
         max_tokens=fields.get("max_output_tokens", int),
@@ -252,21 +251,6 @@ def _tool(fields: Fields) -> Tool:
     )
     fields.finish()
     return tool
-
-
-def _tool_choice(fields: Fields) -> ToolChoice:
-    parallel = fields.get("parallel_tool_calls", bool)
-    if not isinstance(choice := fields.any("tool_choice"), dict):
-        modes: Mapping[object, Any] = {None: None, "auto": "auto", "none": "none", "required": "any"}
-        if not isinstance(choice, str | None) or choice not in modes:
-            raise fields.refuse("tool_choice", "must be auto, none, required or a function")
-        return ToolChoice(modes[choice], None, parallel)
-    inner = Fields(choice, "tool_choice")
-    if inner.any("type") != "function":
-        raise inner.refuse("type", "only a function can be said in the format of the provider")
-    name = inner.need("name", str)
-    inner.finish()
-    return ToolChoice("one", name, parallel)
 
 
 def write_request(conversation: Conversation) -> Values:
