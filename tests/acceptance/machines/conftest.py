@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,8 @@ class Two:
     site: Site
     one: Running
     other: Running
+    began_with: int
+    """So many requests the provider had seen before."""
 
     @property
     def hosts(self) -> tuple[Host, Host]:
@@ -72,6 +75,10 @@ class Two:
     def admin_key(self) -> str:
         """The administrator's."""
         return (self.hosts[0].skep.data / "admin.key").read_text().strip()
+
+    def provided(self) -> list[dict[str, Any]]:
+        """What the provider charged for since these servers run."""
+        return [entry for entry in self.site.provider.truth()[self.began_with :] if entry["cost_nusd"] is not None]
 
     def make_key(self, name: str, *options: str) -> str:
         """A key, made on the first machine."""
@@ -96,4 +103,4 @@ def two(network: Site) -> Iterator[Two]:
             second.skep.data.mkdir()
             shutil.copy2(first.skep.data / "admin.key", second.skep.data)
             with second.up() as other:
-                yield Two(made, one, other)
+                yield Two(made, one, other, len(made.provider.truth()))
