@@ -30,8 +30,10 @@ from skep.gateway.interfaces import (
     RequestUntranslatableError,
     Upstream,
 )
-from skep.gateway.large_bodies import is_quick, prepare
+from skep.gateway.large_bodies import QUICK_BYTES, is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
+from skep.gateway.media import MEDIA
+from skep.gateway.media_requests import read_media
 from skep.gateway.models import GatewayConfig, Model, Role, Route
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
@@ -178,7 +180,7 @@ class Gateway:
             notes.headers.append((b"connection", b"close"))
             raise
         try:
-            known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
+            known = await self._read(face, body, scope["headers"])
             # Also of calls that are refused; a client may write what it likes.
             notes.log["model"] = known.model[:_LONGEST_NAME]
             ours = said_to_us(scope["headers"])
@@ -232,9 +234,17 @@ class Gateway:
         finally:
             self._bodies.leave(len(body))
 
-    async def _read_large(self, face: Face, body: bytes) -> Known:
-        """Read it in a thread: nobody else should wait."""
-        read = partial(read_request, face, body, quick=False)
+    async def _read(self, face: Face, body: bytes, headers: Headers) -> Known:
+        """Read it; a large one in a thread: nobody else should wait."""
+        if face in MEDIA:
+            kind = next((value for name, value in headers if name == b"content-type"), b"")
+            read = partial(read_media, face, body, kind)
+            if len(body) <= QUICK_BYTES:
+                return read()
+        elif is_quick(body):
+            return read_request(face, body, quick=True)
+        else:
+            read = partial(read_request, face, body, quick=False)
         return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     async def _in_role(self, known: Known, role: Role) -> Known:
@@ -293,7 +303,7 @@ class Gateway:
             send = _to_client(send, guard)
             # What another model answers in its stead is not its answer.
             recorder = Recorder(send) if question is not None and served is asked else None
-            send, passed = recorder or send, to_provider(headers)
+            send, passed = recorder or send, to_provider(headers, known.form_type)
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
             call.steps, call.translations, call.told = steps, said, choice.told
@@ -341,7 +351,7 @@ class Gateway:
     async def _look_up(self, choice: Choice, known: Known, headers: Headers) -> tuple[Question | None, Entry | None]:
         """What to keep the call's answer for, and the answer that is kept already."""
         served = choice.served
-        if served is None or not served.model.cache_seconds or self.cache is None:
+        if served is None or not served.model.cache_seconds or self.cache is None or known.media is not None:
             return None, None
         # The bound of a role does not stand in the body.
         seed = b"%b/%d" % (choice.seed, known.output_tokens or 0)

@@ -34,6 +34,12 @@ _OPERATIONS: dict[Face, str] = {
     "responses": "chat",
     "moderations": "moderation",
     "rerank": "rerank",
+    "images.generations": "generate_content",
+    "images.edits": "generate_content",
+    "images.variations": "generate_content",
+    "audio.speech": "generate_content",
+    "audio.transcriptions": "transcription",
+    "audio.translations": "translation",
 }
 
 _PORTS = {"http": 80, "https": 443}
