@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from skep.store.migrations import run_sql
 
-revision = "0016"
-down_revision = "0015"
+revision = "0018"
+down_revision = "0017"
 
 
 def upgrade() -> None:
     """Add it."""
-    run_sql("0016_media.sql")
+    run_sql("0018_media.sql")
