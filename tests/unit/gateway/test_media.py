@@ -182,10 +182,8 @@ def test_a_stream_of_pictures_is_whole_once_one_is() -> None:
     partial = event(type="image_generation.partial_image", b64_json="x" * 9000)
     usage = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
     last = event(type="image_generation.completed", b64_json="x" * 9000, size="1x1", quality="low", usage=usage)
-    assert tally.passing([partial]) == [partial]
-    assert not tally.may_end
-    assert tally.passing([last, last]) == [last, last]
-    assert tally.may_end
+    assert (tally.passing([partial]), tally.may_end) == ([partial], False)
+    assert (tally.passing([last, last]), tally.may_end) == ([last, last], True)
     assert tally.usage is not None
     assert tally.usage.output_tokens == 4
     assert tally.billing.images == ImagesMade(2, "low", "1x1")
