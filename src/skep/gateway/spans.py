@@ -32,6 +32,7 @@ _OPERATIONS: dict[Face, str] = {
     "messages": "chat",
     "messages.count_tokens": "count_tokens",
     "responses": "chat",
+    "generate_content": "generate_content",
     "moderations": "moderation",
     "rerank": "rerank",
     "images.generations": "generate_content",
@@ -43,7 +44,7 @@ _OPERATIONS: dict[Face, str] = {
 }
 
 _PORTS = {"http": 80, "https": 443}
-_MODEL = re.compile(rb'"model"[ ]?:[ ]?"([^"\\]{1,200})"')
+_MODEL = re.compile(rb'"model(?:Version)?"[ ]?:[ ]?"([^"\\]{1,200})"')
 _LOOKED_AT_BYTES = 65_536
 """Where an answer names its model, it does so before what the model said or right after."""
 

@@ -146,10 +146,11 @@ def test_formats_of_a_route_are_those_that_chats_are_asked_in(tmp_path: Path) ->
     assert usual.paths == usual.provider.profile.paths
     others = [face for face in get_args(Face) if face not in MEDIA]
     assert [usual.face_for(face) for face in others] == [
-        *("chat.completions", "completions", "embeddings", "chat.completions", None, "responses", "moderations", None)
+        *("chat.completions", "completions", "embeddings", "chat.completions", None, "responses", "chat.completions"),
+        *("moderations", None),
     ]
     assert [responses.face_for(face) for face in others] == [
-        *("responses", "completions", "embeddings", "responses", None, "responses", "moderations", None)
+        *("responses", "completions", "embeddings", "responses", None, "responses", "responses", "moderations", None)
     ]
     assert all(usual.face_for(face) == responses.face_for(face) == face for face in MEDIA)
     assert (both.face_for("messages"), both.paths["messages"]) == ("messages", "/messages")
@@ -262,7 +263,7 @@ _MORE = {
     "openai": {"responses", "moderations", *_ALL_MEDIA},
     "azure_openai": {"responses", *_MEDIA},
     "azure": _MEDIA,
-    "gemini": {"images.generations"},
+    "gemini_openai": {"images.generations"},
     "groq": {"responses", "audio.speech", *_LISTENING},
     "mistral": {"moderations", "audio.transcriptions"},
     "xai": {"responses", "images.generations", "images.edits"},
@@ -273,6 +274,7 @@ _MORE = {
 }
 _FACES = {
     "anthropic": {"messages", "messages.count_tokens"},
+    "gemini": {"generate_content"},
     "gpt4all": {"chat.completions", "completions"},
     "cohere": {"rerank"},
     "jina": {"embeddings", "rerank"},
