@@ -225,6 +225,8 @@ def _compared(answer: dict[str, Any]) -> Iterator[str]:
         for what, times in (("until the first token", arm["ttft"]), ("in all", arm["duration"])):
             if times is not None:
                 yield f"  {what}: {times['p50_ms']:.0f} ms in the middle, {times['p95_ms']:.0f} ms at 95 %"
+        if arm["mean_duration_ms"] is not None:
+            yield f"  in all, on average: {_ms(arm['mean_duration_ms'])}"
         yield f"  tokens put out: {arm['output_tokens']}, {arm['output_tokens'] / arm['calls']:.0f} a call"
     for each in answer["differences"]:
         yield f"{each['arm']} and {each['to']}: {each['words']}"
@@ -232,11 +234,18 @@ def _compared(answer: dict[str, Any]) -> Iterator[str]:
             yield f"  failures: {_share(each['failure_rate'], sign='+')}"
         if each["mean_cost_nusd"] is not None:
             yield f"  cost of a call: {_usd(each['mean_cost_nusd'])}"
+        if each["mean_duration_ms"] is not None:
+            yield f"  in all: {_ms(each['mean_duration_ms'], sign='+')}"
 
 
 def _share(found: dict[str, float], sign: str = "") -> str:
     value, low, high = (f"{100 * found[name]:{sign}.2f}" for name in ("value", "low", "high"))
     return f"{value} % ({low} to {high})"
+
+
+def _ms(found: dict[str, float], sign: str = "") -> str:
+    value, low, high = (f"{found[name]:{sign}.0f}" for name in ("value", "low", "high"))
+    return f"{value} ms ({low} to {high})"
 
 
 def _usd(found: dict[str, float]) -> str:

@@ -73,8 +73,10 @@ _COMPARISON: dict[str, object] = {
             "priced": 1900,
             "mean_cost_nusd": {"value": 1_200_000.0, "low": 1_150_000.0, "high": 1_250_000.0},
             "output_tokens": 402_100,
-            "duration": {"p50_ms": 812.5, "p95_ms": 2210.0},
-            "ttft": {"p50_ms": 310.2, "p95_ms": 702.8},
+            "mean_duration_ms": {"value": 941.2, "low": 902.8, "high": 979.6},
+            "mean_ttft_ms": {"value": 331.0, "low": 318.4, "high": 343.6},
+            "duration": {"p50_ms": 861.08, "p95_ms": 2435.5, "p99_ms": 2896.31},
+            "ttft": {"p50_ms": 304.44, "p95_ms": 724.08, "p99_ms": 861.08},
         }
     ],
     "differences": [
@@ -83,6 +85,8 @@ _COMPARISON: dict[str, object] = {
             "to": "control",
             "failure_rate": {"value": 0.002, "low": -0.011, "high": 0.038},
             "mean_cost_nusd": {"value": -700_000.0, "low": -790_000.0, "high": -610_000.0},
+            "mean_duration_ms": {"value": -310.5, "low": -402.1, "high": -218.9},
+            "mean_ttft_ms": {"value": -40.2, "low": -61.0, "high": -19.4},
             "words": "no difference in failures can be seen, costs less",
         }
     ],

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from skep.spend.models import Percentiles
+
 EXPERIMENT_TAGS = "experiment:"
 """Begins the tag of a call that is in an experiment. Clients cannot set it."""
 
@@ -40,30 +42,41 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Moments:
+    """What is left of many whole numbers when their mean and deviation shall still be told exactly: sums, which add up."""
+
+    count: int = 0
+    total: int = 0
+    squares: int = 0
+    """The sum of their squares."""
+
+    @property
+    def mean(self) -> Estimate | None:
+        """With its interval; None for fewer than two."""
+        if self.count < 2:
+            return None
+        # In whole numbers, so that nothing is lost where the squares are large and their difference is small.
+        scatter = self.count * self.squares - self.total * self.total
+        half = Z * math.sqrt(scatter / (self.count * self.count * (self.count - 1)))
+        value = self.total / self.count
+        return Estimate(value, value - half, value + half)
+
+
+@dataclass(frozen=True, slots=True)
 class ArmRow:
     """What the ledger has of an arm. Only calls that a provider was asked for; those answered from the cache are counted by themselves."""
 
     arm: str
-    calls: int
-    keys: int
-    cached: int
-    failed: int
-    priced: int
-    mean_nusd: float | None
-    deviation_nusd: float | None
-    """Of a sample; None for fewer than two."""
-    output_tokens: int
-    durations_us: list[float] | None
-    """Median and 95th percentile."""
-    ttfts_us: list[float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """How long calls took: exact."""
-
-    p50_ms: float
-    p95_ms: float
+    calls: int = 0
+    keys: int = 0
+    cached: int = 0
+    failed: int = 0
+    output_tokens: int = 0
+    cost_nusd: Moments = Moments()
+    duration_us: Moments = Moments()
+    ttft_us: Moments = Moments()
+    durations: Percentiles | None = None
+    ttfts: Percentiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +98,12 @@ class ArmFigures:
     mean_cost_nusd: Estimate | None
     """Of those; None when there are fewer than two."""
     output_tokens: int
-    duration: Times | None
-    ttft: Times | None
-    """Until the first token of streams."""
+    mean_duration_ms: Estimate | None
+    """None when there are fewer than two."""
+    mean_ttft_ms: Estimate | None
+    """Until the first token of streams; the same."""
+    duration: Percentiles | None
+    ttft: Percentiles | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,8 @@ class Difference:
     failure_rate: Estimate | None
     """By Newcombe's interval."""
     mean_cost_nusd: Estimate | None
+    mean_duration_ms: Estimate | None
+    mean_ttft_ms: Estimate | None
     words: str
     """What can be said."""
 
@@ -120,7 +138,7 @@ def compared(rows: Iterable[ArmRow], order: Sequence[str]) -> tuple[list[ArmFigu
     """The figures of every arm, those of ``order`` first, and what they differ in from the first one."""
     by_name = {row.arm: row for row in rows}
     names = [*order, *sorted(by_name.keys() - set(order))]
-    told = [by_name.get(name) or ArmRow(name, 0, 0, 0, 0, 0, None, None, 0, None, None) for name in names]
+    told = [by_name.get(name) or ArmRow(name) for name in names]
     return [_figures(row) for row in told], [_difference(row, told[0]) for row in told[1:]]
 
 
@@ -143,11 +161,12 @@ def newcombe(one: Estimate, other: Estimate) -> Estimate:
     return Estimate(difference, difference - below, difference + above)
 
 
-def _mean(row: ArmRow) -> Estimate | None:
-    if row.mean_nusd is None or row.deviation_nusd is None:
+def less(one: Estimate | None, other: Estimate | None) -> Estimate | None:
+    """One mean less another: the variances of independent means add up (Welch)."""
+    if one is None or other is None:
         return None
-    half = Z * row.deviation_nusd / math.sqrt(row.priced)
-    return Estimate(row.mean_nusd, row.mean_nusd - half, row.mean_nusd + half)
+    value, half = one.value - other.value, math.hypot(one.high - one.value, other.high - other.value)
+    return Estimate(value, value - half, value + half)
 
 
 def _figures(row: ArmRow) -> ArmFigures:
@@ -158,29 +177,27 @@ def _figures(row: ArmRow) -> ArmFigures:
         cached=row.cached,
         failed=row.failed,
         failure_rate=wilson(row.failed, row.calls),
-        priced=row.priced,
-        mean_cost_nusd=_mean(row),
+        priced=row.cost_nusd.count,
+        mean_cost_nusd=row.cost_nusd.mean,
         output_tokens=row.output_tokens,
-        duration=_times(row.durations_us),
-        ttft=_times(row.ttfts_us),
+        mean_duration_ms=_in_ms(row.duration_us.mean),
+        mean_ttft_ms=_in_ms(row.ttft_us.mean),
+        duration=row.durations,
+        ttft=row.ttfts,
     )
 
 
-def _times(us: list[float] | None) -> Times | None:
-    return None if us is None else Times(*(round(each / 1000, 3) for each in us))
+def _in_ms(us: Estimate | None) -> Estimate | None:
+    return None if us is None else Estimate(*(round(each / 1000, 3) for each in (us.value, us.low, us.high)))
 
 
 def _difference(row: ArmRow, first: ArmRow) -> Difference:
-    rate = cost = None
     rates = wilson(row.failed, row.calls), wilson(first.failed, first.calls)
-    if rates[0] is not None and rates[1] is not None:
-        rate = newcombe(rates[0], rates[1])
-    means = _mean(row), _mean(first)
-    if means[0] is not None and means[1] is not None:
-        # The variances of independent means add up (Welch).
-        value, half = means[0].value - means[1].value, math.hypot(*(mean.high - mean.value for mean in means if mean))
-        cost = Estimate(value, value - half, value + half)
-    return Difference(row.arm, first.arm, rate, cost, ", ".join(_words(row, first, rate, cost)))
+    rate = None if rates[0] is None or rates[1] is None else newcombe(rates[0], rates[1])
+    cost = less(row.cost_nusd.mean, first.cost_nusd.mean)
+    duration, ttft = less(row.duration_us.mean, first.duration_us.mean), less(row.ttft_us.mean, first.ttft_us.mean)
+    words = ", ".join(_words(row, first, rate, cost))
+    return Difference(row.arm, first.arm, rate, cost, _in_ms(duration), _in_ms(ttft), words)
 
 
 def _words(row: ArmRow, first: ArmRow, rate: Estimate | None, cost: Estimate | None) -> Iterator[str]:
@@ -188,7 +205,7 @@ def _words(row: ArmRow, first: ArmRow, rate: Estimate | None, cost: Estimate | N
         yield f"too few calls to say anything: {row.calls} and {first.calls}, and each arm needs {LEAST_CALLS}"
         return
     yield _clearly(rate, "fails less often", "fails more often", "no difference in failures can be seen")
-    if cost is None or min(row.priced, first.priced) < LEAST_CALLS:
+    if cost is None or min(row.cost_nusd.count, first.cost_nusd.count) < LEAST_CALLS:
         yield "the cost is known of too few calls"
     else:
         yield _clearly(cost, "costs less", "costs more", "no difference in cost can be seen")

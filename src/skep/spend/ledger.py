@@ -19,7 +19,7 @@ from uuid import UUID
 
 from skep.access import Principal, require_role
 from skep.observe import event
-from skep.spend.comparing import ArmRow, Comparison, compared, experiment_tag
+from skep.spend.comparing import EXPERIMENT_TAGS, ArmRow, Comparison, Moments, compared, experiment_tag
 from skep.spend.contents import CallContent
 from skep.spend.database_bank import queries
 from skep.spend.explaining import CallRow, ChargedRule, Explanation, explain
@@ -157,7 +157,7 @@ class Ledger:
         }
         before = (queries["without_compiling"], None)
         found = await self._database.fetch_tuples(queries["compare_arms"], bound, before=before, is_planned_anew=True)
-        rows = [ArmRow(*row) for row in found]
+        rows = [_arm(row) for row in found]
         if not rows and not arms:
             raise ExperimentNotFoundError(name=experiment)
         return Comparison(experiment, since, until, *compared(rows, arms))
@@ -177,7 +177,7 @@ class Ledger:
         async with self._database.transaction() as connection:
             if await (await connection.execute(queries["close_day"], {"day": day})).fetchone() is None:
                 return
-            for statement in ("delete_day_rollups", "insert_day_rollups"):
+            for statement in ("delete_day_rollups", "insert_day_rollups", "delete_day_arms", "insert_day_arms"):
                 await connection.execute(queries[statement], {"day": day})
 
     async def _roll_up_hour(self, hour: datetime) -> None:
@@ -185,9 +185,10 @@ class Ledger:
             await connection.execute(queries["stop_flushes"])
             if await (await connection.execute(queries["delete_due"], {"hour": hour})).fetchone() is None:
                 return
-            for statement in ("reopen_day", "delete_rollups"):
+            for statement in ("reopen_day", "delete_rollups", "delete_arms"):
                 await connection.execute(queries[statement], {"hour": hour})
             await connection.execute(queries["insert_rollups"], {"hour": hour, "dimensions": list(DIMENSIONS)})
+            await connection.execute(queries["insert_arms"], {"hour": hour, "prefix": EXPERIMENT_TAGS})
 
     async def call(self, principal: Principal, call_id: str) -> Explanation:
         """One call with everything that the ledger knows of it. Raises CallNotFoundError."""
@@ -249,6 +250,13 @@ def _line(value: str | None, row: Sequence[Any]) -> ReportLine:
     calls, cost, *numbers, saved, ttft, duration = row
     times = percentiles(ttft), percentiles(duration)
     return ReportLine(*(value, calls, cost, usd_text(cost), *numbers, saved, usd_text(saved), *times))
+
+
+def _arm(row: Sequence[Any]) -> ArmRow:
+    """A row of the comparison, in the order of its statement."""
+    arm, *counts = row[:6]
+    moments = [Moments(*(int(each) for each in row[first : first + 3])) for first in (6, 9, 12)]
+    return ArmRow(arm, *counts, *moments, *(percentiles(histogram) for histogram in row[15:]))
 
 
 def report_csv(lines: Iterable[ReportLine]) -> str:

@@ -429,24 +429,41 @@ where project_id = %(project_id)s and started_at >= %(since)s and started_at < %
 group by 1 order by 3 desc, 1;
 
 -- name: compare_arms
--- How calls fared in the arms of an experiment, which stand in their tags. Answers from the cache are counted by themselves: they cost
--- nothing and take no time, and an arm with few calls has fewer of them. Counts of tokens are no answers.
-select c.arm, count(*) filter (where c.was_asked) as calls, count(distinct c.key_id) as keys,
-    count(*) filter (where not c.was_asked) as cached,
-    count(*) filter (where c.was_asked and c.outcome not in ('ok', 'cancelled')) as failed,
-    count(c.cost_nusd) filter (where c.was_asked) as priced, avg(c.cost_nusd) filter (where c.was_asked)::float8 as mean_nusd,
-    stddev_samp(c.cost_nusd) filter (where c.was_asked)::float8 as deviation_nusd,
-    coalesce(sum(c.output_tokens) filter (where c.was_asked), 0)::bigint as output_tokens,
-    percentile_cont(array[0.5, 0.95]) within group (order by c.duration_us) filter (where c.was_asked) as durations_us,
-    percentile_cont(array[0.5, 0.95]) within group (order by c.ttft_us) filter (where c.was_asked) as ttfts_us
-from (
-    select substr(tag, length(%(prefix)s::text) + 1) as arm, call.saved_nusd is null as was_asked, call.key_id, call.outcome, call.cost_nusd,
-        call.output_tokens, call.duration_us, call.ttft_us
-    from call, unnest(call.tags) tag
-    where call.project_id = %(project_id)s and call.started_at >= %(since)s and call.started_at < %(until)s
-      and call.face <> 'messages.count_tokens' and starts_with(tag, %(prefix)s::text)
-) c
-group by c.arm order by c.arm limit 100;
+-- How calls fared in the arms of an experiment, which stand in their tags: sums, sums of squares and histograms. Answers from the cache are
+-- counted by themselves: they cost nothing and take no time, and an arm with few calls has fewer of them. Counts of tokens are no answers.
+with cover as materialized (
+    select * from report_cover(%(since)s, %(until)s)
+), parts as materialized (
+    select r.* from cover c join call_arm_day r on r.day = c.starts_at
+    where c.grain = 'day' and r.project_id = %(project_id)s and starts_with(r.tag, %(prefix)s::text)
+    union all
+    select r.* from cover c join call_arm r on r.hour = c.starts_at
+    where c.grain = 'hour' and r.project_id = %(project_id)s and starts_with(r.tag, %(prefix)s::text)
+    union all
+    select min(c.starts_at), min(project_id), tag, array_agg(distinct key_id),
+        count(*) filter (where was_asked), count(*) filter (where not was_asked),
+        count(*) filter (where was_asked and outcome not in ('ok', 'cancelled')), coalesce(sum(output_tokens), 0),
+        count(cost_nusd), coalesce(sum(cost_nusd), 0), coalesce(sum(cost_nusd::numeric * cost_nusd), 0),
+        count(duration_us), coalesce(sum(duration_us), 0), coalesce(sum(duration_us::numeric * duration_us), 0),
+        count(ttft_us), coalesce(sum(ttft_us), 0), coalesce(sum(ttft_us::numeric * ttft_us), 0),
+        sum(latency_unit(duration_us)), sum(latency_unit(ttft_us))
+    from cover c, lateral (
+        select project_id, key_id, outcome, saved_nusd is null as was_asked, case when saved_nusd is null then output_tokens end as output_tokens,
+            case when saved_nusd is null then cost_nusd end as cost_nusd, case when saved_nusd is null then duration_us end as duration_us,
+            case when saved_nusd is null then ttft_us end as ttft_us, tag
+        from call, unnest(tags) tag
+        where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
+            and started_at >= c.starts_at and started_at < c.ends_at
+            and face <> 'messages.count_tokens' and starts_with(tag, %(prefix)s::text) offset 0
+    ) s
+    where c.grain = 'calls' group by tag
+), keys as (
+    select tag, count(*) as keys from (select distinct tag, key_id from parts, unnest(key_ids) key_id) k group by tag
+)
+select substr(tag, length(%(prefix)s::text) + 1) as arm, sum(calls)::bigint, min(keys), sum(cached)::bigint, sum(failed)::bigint,
+    sum(output_tokens)::bigint, sum(priced)::bigint, sum(cost_nusd), sum(cost_squares), sum(timed)::bigint, sum(duration_us),
+    sum(duration_squares), sum(begun)::bigint, sum(ttft_us), sum(ttft_squares), vector_send(sum(duration)), vector_send(sum(ttft))
+from parts join keys using (tag) group by tag order by tag limit 100;
 
 -- name: fetch_due_hours
 -- Hours that have ended and are to be summed up.
@@ -482,6 +499,33 @@ from (
 ) c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c.call, d.dimension) p(value)
 group by (c.call).project_id, d.dimension, p.value;
 
+-- name: delete_arms
+-- What was summed up before.
+delete from call_arm where hour = %(hour)s;
+
+-- name: insert_arms
+-- The sums of an hour by experiments' arms.
+insert into call_arm (
+    hour, project_id, tag, key_ids, calls, cached, failed, output_tokens, priced, cost_nusd, cost_squares, timed, duration_us, duration_squares, begun, ttft_us, ttft_squares,
+    duration, ttft
+)
+select %(hour)s, project_id, tag, array_agg(distinct key_id),
+    count(*) filter (where was_asked), count(*) filter (where not was_asked),
+    count(*) filter (where was_asked and outcome not in ('ok', 'cancelled')), coalesce(sum(output_tokens), 0),
+    count(cost_nusd), coalesce(sum(cost_nusd), 0), coalesce(sum(cost_nusd::numeric * cost_nusd), 0),
+    count(duration_us), coalesce(sum(duration_us), 0), coalesce(sum(duration_us::numeric * duration_us), 0),
+    count(ttft_us), coalesce(sum(ttft_us), 0), coalesce(sum(ttft_us::numeric * ttft_us), 0),
+    sum(latency_unit(duration_us)), sum(latency_unit(ttft_us))
+from (
+    select project_id, key_id, outcome, saved_nusd is null as was_asked, case when saved_nusd is null then output_tokens end as output_tokens,
+        case when saved_nusd is null then cost_nusd end as cost_nusd, case when saved_nusd is null then duration_us end as duration_us,
+        case when saved_nusd is null then ttft_us end as ttft_us, tag
+    from call, unnest(tags) tag
+    where started_at >= %(hour)s and started_at < %(hour)s::timestamptz + interval '1 hour'
+      and face <> 'messages.count_tokens' and starts_with(tag, %(prefix)s::text)
+) s
+group by project_id, tag;
+
 -- name: reopen_day
 -- An hour is summed up anew: its day must be, too. Whoever sums up the day waits here.
 insert into rolled_day (day, is_done) values (date_trunc('day', %(hour)s::timestamptz, 'UTC'), false)
@@ -513,10 +557,32 @@ select %(day)s, project_id, dimension, value, sum(calls), sum(cost_nusd), sum(un
 from call_rollup where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
 group by project_id, dimension, value;
 
+-- name: delete_day_arms
+-- What was summed up of the day before.
+delete from call_arm_day where day = %(day)s;
+
+-- name: insert_day_arms
+-- The sums of a day by experiments' arms, from those of its hours.
+insert into call_arm_day (
+    day, project_id, tag, key_ids, calls, cached, failed, output_tokens, priced, cost_nusd, cost_squares, timed, duration_us, duration_squares, begun, ttft_us, ttft_squares,
+    duration, ttft
+)
+select %(day)s, a.project_id, a.tag,
+    (
+        select array_agg(distinct k) from call_arm b, unnest(b.key_ids) k
+        where b.hour >= %(day)s and b.hour < %(day)s::timestamptz + interval '1 day' and b.project_id = a.project_id and b.tag = a.tag
+    ),
+    sum(calls), sum(cached), sum(failed), sum(output_tokens), sum(priced), sum(cost_nusd), sum(cost_squares), sum(timed), sum(duration_us),
+    sum(duration_squares), sum(begun), sum(ttft_us), sum(ttft_squares), sum(duration), sum(ttft)
+from call_arm a where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
+group by a.project_id, a.tag;
+
 -- name: delete_old_rollups
 -- Sums that are older than is to be kept.
 with old_hours as (delete from call_rollup where hour < now() - make_interval(days => %(days)s)),
-    old_days as (delete from call_rollup_day where day < now() - make_interval(days => %(days)s))
+    old_days as (delete from call_rollup_day where day < now() - make_interval(days => %(days)s)),
+    old_arms as (delete from call_arm where hour < now() - make_interval(days => %(days)s)),
+    old_arm_days as (delete from call_arm_day where day < now() - make_interval(days => %(days)s))
 delete from rolled_day where day < now() - make_interval(days => %(days)s);
 
 -- name: note_prices

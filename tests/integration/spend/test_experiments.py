@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ insert into call (call_id, started_at, project_id, key_id, key_name, tags, model
 values (gen_random_uuid(), %(at)s, %(project)s, %(key)s, 'k', %(tags)s, 'm', %(face)s, false, '', 1, false, %(outcome)s, '{}',
     %(cost)s, 1, %(output)s, %(ttft)s, %(duration)s, %(saved)s)
 """
+DUE = b"insert into rollup_due values (date_trunc('hour', %(at)s::timestamptz, 'UTC')) on conflict do nothing"
 FIRST = datetime(2026, 3, 1, 10, 30, tzinfo=UTC)
 
 
@@ -57,9 +59,10 @@ def a_call(who: Principal, arm: str | None, chance: random.Random, **more: Any) 
 
 def insert(url: str, calls: list[dict[str, Any]]) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("select open_call_day(date '2026-03-01' + d) from generate_series(-1, 1) d")
+        connection.execute("select open_call_day(date '2026-03-01' + d) from generate_series(-2, 2) d")
         for each in calls:
             connection.execute(CALL, each)
+            connection.execute(DUE, each)
 
 
 async def test_every_number_is_that_of_the_arms_calls(database: Database, database_url: str, who: Principal) -> None:
@@ -90,12 +93,19 @@ async def test_every_number_is_that_of_the_arms_calls(database: Database, databa
         assert arm.mean_cost_nusd.value == pytest.approx(statistics.mean(costs))
         half = 1.96 * statistics.stdev(costs) / len(costs) ** 0.5
         assert arm.mean_cost_nusd.high - arm.mean_cost_nusd.value == pytest.approx(half, rel=1e-4)
-        for told, measure in ((arm.duration, "duration"), (arm.ttft, "ttft")):
-            times = [each[measure] / 1000 for each in calls if each[measure] is not None]
+        for told, mean, measure in (
+            (arm.duration, arm.mean_duration_ms, "duration"),
+            (arm.ttft, arm.mean_ttft_ms, "ttft"),
+        ):
+            times = sorted(each[measure] / 1000 for each in calls if each[measure] is not None)
             assert told is not None
-            assert told.p50_ms == pytest.approx(statistics.median(times), abs=0.001)
-            cuts = statistics.quantiles(times, n=20, method="inclusive")
-            assert told.p95_ms == pytest.approx(cuts[18], abs=0.001)
+            assert mean is not None
+            assert mean.value == pytest.approx(statistics.mean(times), abs=0.001)
+            half = 1.959964 * statistics.stdev(times) / len(times) ** 0.5
+            assert mean.high - mean.value == pytest.approx(half, abs=0.002)
+            for percentile, share in ((told.p50_ms, 0.5), (told.p95_ms, 0.95)):
+                exact = times[math.ceil(share * len(times)) - 1]
+                assert exact <= percentile <= 1.19 * exact + 0.11
     assert [(each.arm, each.to) for each in found.differences] == [("canary", "control")]
 
 
@@ -109,3 +119,38 @@ async def test_a_project_sees_its_own(database: Database, database_url: str, who
     assert (arm.arm, arm.calls) == ("canary", 1)
     empty = await ledger.compare(stranger, "cheaper", arms=["control", "canary"], **span)
     assert [each.calls for each in empty.arms] == [0, 0]
+
+
+async def test_summed_up_or_not_it_is_the_same(database: Database, database_url: str, who: Principal) -> None:
+    """While hours and days wait for their sums, with calls that come late, and with pieces of hours at both ends."""
+    chance = random.Random(11)
+    ledger = Ledger(database)
+
+    def calls(count: int) -> list[dict[str, Any]]:
+        minutes = (timedelta(minutes=chance.randrange(60 * 60)) for _ in range(count))
+        return [
+            a_call(who, chance.choice(["control", "canary"]), chance, at=FIRST - timedelta(hours=30) + late)
+            for late in minutes
+        ]
+
+    since, until = FIRST - timedelta(hours=30, minutes=-7), FIRST + timedelta(hours=29, minutes=11)
+    for _ in range(2):
+        insert(database_url, [*calls(300), a_call(who, "canary", chance, saved=3, at=FIRST)])
+        before = await ledger.compare(who, "cheaper", arms=["control", "canary"], since=since, until=until)
+        assert await ledger.roll_up()
+        after = await ledger.compare(who, "cheaper", arms=["control", "canary"], since=since, until=until)
+        assert after == before
+    with psycopg.connect(database_url) as connection:
+        for table in ("call_arm", "call_arm_day"):
+            row = connection.execute(f"select count(*), max(cardinality(key_ids)) from {table}".encode()).fetchone()
+            assert row is not None
+            assert row[0] > 2
+            assert row[1] <= 5
+        rolled = connection.execute(
+            "select sum(calls), sum(cached), sum(cost_squares) from call_arm_day where tag = 'experiment:cheaper=canary'"
+        ).fetchone()
+        truth = connection.execute(
+            "select count(*) filter (where saved_nusd is null), count(saved_nusd), sum(cost_nusd::numeric ^ 2) filter (where saved_nusd is null)"
+            " from call where 'experiment:cheaper=canary' = any(tags) and started_at < (select max(day) + interval '1 day' from call_arm_day)"
+        ).fetchone()
+    assert rolled == truth

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+import statistics
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.spend.comparing import LEAST_CALLS, ArmRow, Estimate, compared, newcombe, wilson
+from skep.spend.comparing import LEAST_CALLS, ArmRow, Estimate, Moments, compared, newcombe, wilson
 
 
 def row(arm: str, calls: int, failed: int = 0, mean: float = 100.0, deviation: float = 10.0) -> ArmRow:
-    return ArmRow(
-        arm,
-        calls,
-        3,
-        0,
-        failed,
-        calls,
-        mean if calls else None,
-        deviation if calls > 1 else None,
-        10 * calls,
-        None,
-        None,
-    )
+    # Sums as whole numbers, of so many values with just this mean and about this deviation.
+    total = round(calls * mean)
+    squares = round(calls * mean * mean + max(0, calls - 1) * deviation * deviation)
+    return ArmRow(arm, calls, 3, failed=failed, output_tokens=10 * calls, cost_nusd=Moments(calls, total, squares))
 
 
 def test_wilson_is_as_published() -> None:
@@ -112,13 +104,41 @@ def test_what_is_said(arms: tuple[ArmRow, ArmRow], words: str) -> None:
 
 
 def test_costs_that_are_not_known_are_no_costs() -> None:
-    unpriced: Callable[[str], ArmRow] = lambda arm: ArmRow(arm, 100, 1, 0, 0, 0, None, None, 5, [1000.0, 2500.4], None)  # noqa: E731
+    def unpriced(arm: str) -> ArmRow:
+        return ArmRow(arm, 100, 1, duration_us=Moments(100, 200_000, 500_000_000))
+
     arms, (difference,) = compared([unpriced("a"), unpriced("b")], ["a", "b"])
     assert difference.words == "no difference in failures can be seen, the cost is known of too few calls"
     assert difference.mean_cost_nusd is None
     assert [arm.mean_cost_nusd for arm in arms] == [None, None]
-    assert arms[0].duration is not None
-    assert (arms[0].duration.p50_ms, arms[0].duration.p95_ms) == (1.0, 2.5)
+    assert arms[0].mean_duration_ms is not None
+    assert arms[0].mean_duration_ms.value == 2
+    assert difference.mean_duration_ms is not None
+    assert difference.mean_duration_ms.low < difference.mean_duration_ms.value == 0
+    assert difference.mean_ttft_ms is None
+
+
+@given(st.lists(st.integers(0, 10**18), min_size=2, max_size=50))
+def test_sums_tell_what_the_numbers_themselves_do(numbers: list[int]) -> None:
+    found = Moments(len(numbers), sum(numbers), sum(each * each for each in numbers)).mean
+    assert found is not None
+    assert found.value == pytest.approx(statistics.fmean(numbers))
+    # By fractions, which lose nothing.
+    half = 1.959964 * math.sqrt(statistics.variance(map(Fraction, numbers)) / len(numbers))
+    assert found.high - found.value == pytest.approx(half, rel=1e-6, abs=2e-16 * found.value)
+
+
+def test_a_small_scatter_far_from_nought_is_not_lost() -> None:
+    # With floats the squares would leave nothing of it.
+    numbers = [10**12 + each for each in (0, 1, 2, 3)]
+    found = Moments(4, sum(numbers), sum(each * each for each in numbers)).mean
+    assert found is not None
+    assert found.high - found.value == pytest.approx(1.959964 * math.sqrt(5 / 3 / 4), rel=1e-3)
+
+
+def test_one_number_has_no_interval() -> None:
+    assert Moments(1, 5, 25).mean is None
+    assert Moments().mean is None
 
 
 def test_arms_stand_as_the_settings_say_and_those_that_are_gone_after_them() -> None:
