@@ -36,7 +36,7 @@ _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
     "gateway": ("status", "models", "test", "explain", "experiment", "reload", "clear-cache"),
-    "cost": ("report", "trend", "savings"),
+    "cost": ("report", "trend", "savings", "privacy", "streams"),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
     "limit": (*_RULES, "status"),

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable
 import pytest
 from hypothesis import settings
 
+from tests.lan import obstacle
 from tests.levels import LEVELS, level
 
 _KEPT = ("SKEP_TEST_", "SKEP_PYTHON")
@@ -75,8 +76,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def pytest_report_header() -> str:
-    return f"level: {level()} (SKEP_TEST_LEVEL: {', '.join(LEVELS)})"
+def pytest_report_header() -> list[str]:
+    told = [f"level: {level()} (SKEP_TEST_LEVEL: {', '.join(LEVELS)})"]
+    reason = obstacle()
+    return told if reason is None else [*told, f"without the tests of several machines: {reason}"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -22,7 +22,7 @@ TEMPLATE = "skep_template"
 _IDLE_STOP_SECONDS = 600.0
 """Ends the server also when the tests are killed before they can."""
 
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """No durability: nobody crashes this server. The product gives its settings on the command line, where they outrank
 ``alter system``, so they are replaced there. Tests of crashes and full disks run servers of their own, as shipped."""
 
@@ -37,7 +37,7 @@ class ScratchServer:
 
     def start(self) -> None:
         """Start it without durability, and make the template that `database` copies."""
-        with patch.dict(SETTINGS, _FAST):
+        with patch.dict(SETTINGS, FAST):
             self._embedded.ensure_running()
         self._admin = psycopg.connect(**self._address("postgres", admin=True), autocommit=True)  # type: ignore[arg-type]
         assert self._admin.execute("show fsync").fetchone() == ("off",)
@@ -54,6 +54,11 @@ class ScratchServer:
         if self._admin is not None:
             self._admin.close()
         self._embedded.stop(20)
+
+    @property
+    def home(self) -> Path:
+        """The data folder that the server belongs to."""
+        return self._embedded.home
 
     @property
     def admin(self) -> psycopg.Connection[tuple[object, ...]]:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +33,29 @@ class Scripted:
 
 
 @contextmanager
-def scripted(folder: Path, script: str, *options: str, port: int = 0) -> Iterator[Scripted]:
-    """Run `skep fake-provider` with a script; its truth log is in the folder. A second one there goes on with the log."""
+def scripted(
+    folder: Path, script: str, *options: str, port: int = 0, wrapper: Sequence[str] = ()
+) -> Iterator[Scripted]:
+    """Run `skep fake-provider` with a script; its truth log is in the folder. A second one there goes on with the log.
+
+    ``wrapper`` is a program that runs the command.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file, log = folder / "script.yaml", folder / "truth.jsonl"
     file.write_text(script)
-    line = [sys.executable, "-P", "-m", "skep", "fake-provider", "--json", "--script", str(file), "--log", str(log)]
+    line = [
+        *wrapper,
+        sys.executable,
+        "-P",
+        "-m",
+        "skep",
+        "fake-provider",
+        "--json",
+        "--script",
+        str(file),
+        "--log",
+        str(log),
+    ]
     process = subprocess.Popen(
         [*line, "--port", str(port), *options],
         env={**os.environ, "PYTHONPATH": SOURCE},

@@ -119,6 +119,8 @@ class ModelCall:
     attempt_began: float = 0.0
     is_out: bool = False
     """Whether a provider may be at work on it now."""
+    has_left: bool = False
+    """Whether it was sent to a provider outside of the house, with success or not."""
     wasted: list[tuple[Usage, Price | None]] = field(default_factory=list)
     """What failed attempts used that the provider may bill, with the prices of their routes."""
     wasted_estimated: bool = False
@@ -229,6 +231,7 @@ class ModelCall:
                 told_nusd=self.billing.cost_nusd if route is not None and route.provider.profile.tells_cost else None,
                 tried=self._tried(outcome, now) if self.steps else (),
                 wasted=tuple(self.wasted),
+                is_remote=self._is_remote(),
             )
             if self.stopper is not None and self.stopper.why and route is not None:
                 settlement.stopped = self.notes.log["stopped"] = self.stopper.why
@@ -379,6 +382,11 @@ class ModelCall:
             log["attempts"] = self.attempts
             log["failures"] = "; ".join(f"{step.what} {step.outcome}: {step.reason}" for step in failures)
 
+    def _is_remote(self) -> bool | None:
+        if self.has_left or (self.guard is not None and self.guard.has_left):
+            return True
+        return None if self.route is None else False
+
     def _tried(self, outcome: Outcome, now: float) -> tuple[Step, ...]:
         """The way of the call: an attempt that did not fail stands at its end."""
         if self.route is None or outcome not in ("ok", "cancelled"):
@@ -420,6 +428,7 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
             call.passed_headers = call.spans.begin_attempt(route, attempts.count, call.passed_headers)
         began = call.attempt_began = time.monotonic()
         call.is_out = True
+        call.has_left = call.has_left or not route.provider.is_local
         try:
             result = await attempt(call, route, min(route.timeout_seconds, deadline - began))
         except AttemptFailedError as error:

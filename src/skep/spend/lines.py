@@ -55,6 +55,7 @@ COLUMNS = (
     "saved_nusd",
     "stopped",
     "spared_nusd",
+    "is_remote",
     "holds",
 )
 """In the order of a line; the ledger's staging table has the same."""
@@ -114,7 +115,7 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
     )
     cost = NULL if cost_nusd is None else cost_nusd
     exceeded = _exceeded(ticket.exceeded)
-    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}{_NO_SAVINGS}\t{{{holds}}}\n"
+    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}{_NO_SAVINGS}\t{NULL}\t{{{holds}}}\n"
 
 
 def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
@@ -131,7 +132,7 @@ def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged
         f"\t{settlement.attempts}\t{_us(settlement.ttft_ms)}\t{_us(settlement.duration_ms)}\t{_usage(usage)}"
         f"\t{_number(charge.cost_nusd)}\t{charge.price_version or NULL}\t{'t' if charge.estimated else 'f'}"
         f"\t{settlement.outcome}\t{_tried(settlement.tried)}\t{_exceeded(ticket.exceeded)}"
-        f"{_savings(settlement)}\t{{{holds}}}\n"
+        f"{_savings(settlement)}\t{_flag(settlement.is_remote)}\t{{{holds}}}\n"
     )
 
 
@@ -179,6 +180,10 @@ def _plain(text: str) -> str:
 
 def _number(value: int | None) -> str:
     return NULL if value is None else str(value)
+
+
+def _flag(value: bool | None) -> str:
+    return NULL if value is None else "t" if value else "f"
 
 
 def _us(milliseconds: float | None) -> str:

@@ -238,6 +238,8 @@ class Settlement:
     """Which condition ended its stream early; None: none."""
     spared_nusd: int | None = None
     """About what it would have cost more then; None: not known."""
+    is_remote: bool | None = None
+    """Whether it was sent to anybody outside of the house, in any attempt or to be judged; None: nobody was asked, or it is not known."""
     wasted: tuple[tuple[Usage, Price | None], ...] = ()
     """What attempts took whose answers nobody got, each with the price of its route. Part of what the call is charged."""
 

@@ -80,6 +80,8 @@ INVENTORY = {
     "GET /api/v1/cost/report": "reader",
     "GET /api/v1/cost/savings": "reader",
     "GET /api/v1/cost/trend": "reader",
+    "GET /api/v1/cost/privacy": "reader",
+    "GET /api/v1/cost/streams": "reader",
     **{f"{method} /services/{{name}}/{{path:path}}": "member" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")},
     "GET /api/v1/rate-limit/status": "reader",
     "GET /api/v1/calls/{call_id}": "reader",

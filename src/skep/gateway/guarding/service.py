@@ -88,6 +88,8 @@ class CallGuard:
     noted: dict[str, int] = field(default_factory=dict)
     judged: set[str] = field(default_factory=set)
     """The guards whose moderation was asked."""
+    has_left: bool = False
+    """Whether it was sent to be judged outside of the house."""
 
     async def request(self, known: Known) -> Known:
         """The request as others may see it. Raises GuardBlockedError, GuardUnreadableError."""
@@ -134,6 +136,7 @@ class CallGuard:
         for guard in asked:
             assert guard.moderation is not None, "only those are asked"
             self.judged.add(guard.name)
+            self.has_left = self.has_left or not (in_house or guard.moderation.provider.is_local)
             flagged = await judged(guard.name, guard.moderation, texts, upstream, in_house=in_house)
             if flagged:
                 self._judge_found(guard, flagged)
