@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -30,15 +29,14 @@ from skep.gateway.interfaces import (
     RequestUntranslatableError,
     Upstream,
 )
-from skep.gateway.large_bodies import QUICK_BYTES, is_quick, prepare
+from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
-from skep.gateway.media import MEDIA
-from skep.gateway.media_requests import read_media
 from skep.gateway.models import GatewayConfig, Model, Role, Route
 from skep.gateway.profiles import Face
+from skep.gateway.reading import read_call
 from skep.gateway.relaying import run_call
 from skep.gateway.repeating import Asked, Repeats
-from skep.gateway.requests import Known, read_request
+from skep.gateway.requests import Known
 from skep.gateway.roles import in_role, role_of
 from skep.gateway.services import SERVICES_FACE, ServiceCall, call_service, chosen_service, service_model
 from skep.gateway.serving import Served, make_ask
@@ -237,19 +235,6 @@ class Gateway:
         finally:
             self._bodies.leave(len(body))
 
-    async def _read(self, face: Face, body: bytes, headers: Headers) -> Known:
-        """Read it; a large one in a thread: nobody else should wait."""
-        if face in MEDIA:
-            kind = next((value for name, value in headers if name == b"content-type"), b"")
-            read = partial(read_media, face, body, kind)
-            if len(body) <= QUICK_BYTES:
-                return read()
-        elif is_quick(body):
-            return read_request(face, body, quick=True)
-        else:
-            read = partial(read_request, face, body, quick=False)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
-
     async def _in_role(self, known: Known, role: Role) -> Known:
         """With what the role says; a large one in a thread."""
         if is_quick(known.body):
@@ -270,7 +255,7 @@ class Gateway:
 
     async def _asked(self, face: Face, body: bytes, principal: Principal, scope: Scope, notes: Notes) -> Asked:
         """What the call asks for, as its guards let it pass. Raises what `may_call` raises, and the errors of requests, models and guards."""
-        known = await self._read(face, body, scope["headers"])
+        known = await read_call(face, body, scope["headers"], self._readers)
         # Also of calls that are refused; a client may write what it likes.
         notes.log["model"] = known.model[:_LONGEST_NAME]
         headers = scope["headers"]
