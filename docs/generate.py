@@ -22,7 +22,7 @@ from skep.cli import COMMANDS
 from skep.cli.main import run
 from skep.errors import SkepError
 from skep.fakes import script_reference
-from skep.gateway import FORMATS
+from skep.gateway import FORMAT_FACES, FORMATS, Profile
 from skep.gateway import PROFILES as PROVIDERS
 from skep.knowledge.chunking import LANGUAGES
 from skep.knowledge.edges import PROFILES
@@ -36,7 +36,7 @@ _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
     "gateway": ("status", "models", "test", "explain", "experiment", "reload", "clear-cache"),
-    "cost": ("report", "trend", "savings"),
+    "cost": ("report", "trend", "savings", "privacy", "streams"),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
     "limit": (*_RULES, "status"),
@@ -44,7 +44,7 @@ _GROUPS = {
 }
 _NOTE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n\n"
 
-_FORMATS_OF = {"chat.completions": "chat", "responses": "responses", "messages": "messages"}
+_FORMATS_OF = {face: name for name, face in FORMAT_FACES.items()}
 
 _PROVIDERS = f"""# Providers and models
 
@@ -69,7 +69,7 @@ stays in the house; by its address, if not said), `connect_timeout_seconds` (5),
 answer, its routes are left alone), and `api_version` (Azure's; said in the query of each address).
 
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `context_window`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
-stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)),
+stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `semantic_cache` (`similarity`, `wait_seconds`: to questions in other words, too), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)),
 `stop_when` ([ends streams early](../how-to/end-streams-early.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
 `interrupted`. `apology` is what clients are answered, as an answer with `x-skep-apology: true`, when every route has failed (`"Sorry, nobody answers. {{trace_id}}"`), instead
@@ -91,7 +91,9 @@ that seems too long for a route (four bytes to a token, and the bound of its out
 `GET /v1/models` tells clients the largest.
 
 **A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `cache_write_1h_` (input
-that the provider keeps for an hour), `reasoning_`, `input_audio_` and `output_audio_usd_per_mtok`; `request_usd` is added for each call.
+that the provider keeps for an hour), `reasoning_`, `input_audio_`, `output_audio_`, `input_image_` and `output_image_usd_per_mtok`; `request_usd` is added for each call.
+What is not paid by tokens has other words: `input_usd_per_mchar` (for a million characters of a text that is spoken) and `audio_usd_per_hour` (of what is
+listened to); then the tokens' prices may be left out, and there are 0 tokens in the ledger.
 
 **What a request may ask for that the price is not for** is said by the model, or by a route for itself:
 
@@ -107,11 +109,16 @@ At `/v1/rerank` a model with `search_usd` costs that for each search that the pr
 tokens; reserved are the most that the documents can come to. Without it, tokens are charged by `price` (Jina, Voyage, vLLM: the query's count once for
 each document). `/v1/moderations` of OpenAI is free.
 
+At `/v1/images/...` a model with `image_usd` costs that for each picture, and with `image_usd_by` what stands there for its quality and size, its quality, or its
+size (`"hd 1024x1024": 0.08`, `hd: 0.08`, `"1024x1024": 0.04`), as the answer says them, else as they were asked for; what is left to the provider and told by nobody costs the dearest
+that it can be, and a picture of which nothing fits has no known price. Without either, tokens are charged by `price`. At `/v1/audio/...` the price decides: characters, time or tokens.
+The price list knows these of OpenAI, Groq and Mistral, as far as they are paid by tokens, characters or time; prices of single pictures must be said.
+
 Of `service_tier`, `auto`, `default`, `standard` and `on_demand` cost what the price says, `flex` of OpenAI and Azure half of it, and
 `flex` of Groq the same. What is charged is the tier that the
 answer names, since one that was asked for may be denied; reserved is the dearer of both. A call on terms whose price is not known (another tier,
 `web_search_options` without `search_usd`, OpenRouter's `plugins` and `provider`, in responses the provider's own tools, `prompt`,
-`context_management`, `reasoning.mode` and a cache of 12 hours) is refused by a money budget, which names the field, unless
+`context_management`, `reasoning.mode` and a cache of 12 hours, pictures as SVG, recordings that are only named) is refused by a money budget, which names the field, unless
 it allows unpriced calls; its cost is unknown (not 0) in the ledger then. What OpenRouter tells as `usage.cost` is the cost of calls without a known price;
 others are charged by their price, which `skep gateway explain` can show.
 
@@ -145,7 +152,23 @@ def providers_page() -> str:
         f" {f'`{each.base_url}`' if each.base_url else 'must be named'} | {'needed' if each.needs_key else 'optional'} |\n"
         for each in PROVIDERS
     )
-    return _PROVIDERS + rows
+    return _PROVIDERS + rows + _ADDRESSES + "".join(map(_addresses, PROVIDERS))
+
+
+def _addresses(profile: Profile) -> str:
+    """What a kind of provider has besides chats."""
+    faces = [face for face in profile.paths if face not in _FORMATS_OF]
+    return f"| `{profile.kind}` | {', '.join(f'`{face}`' for face in faces)} |\n"
+
+
+_ADDRESSES = """
+## Addresses
+
+What providers of a kind can be asked for besides chats, by the names that keys' lists of faces have; nothing of it is translated.
+
+| kind | faces |
+|---|---|
+"""
 
 
 def commands_page() -> str:
@@ -264,7 +287,7 @@ def translation_page() -> str:
         targets = [name for name in translations.FORMAT_NAMES if name != source]
         parts.append(f"\n## From {FORMATS[source].title}\n\n")
         parts.append(
-            f"| field | {' | '.join(f'in {FORMATS[name].title}' for name in targets)} |\n| --- | --- | --- |\n"
+            f"| field | {' | '.join(f'in {FORMATS[name].title}' for name in targets)} |\n{'| --- ' * (len(targets) + 1)}|\n"
         )
         parts += [
             f"| {sample.name} | {' | '.join(sample.outcome_in(target) for target in targets)} |\n" for sample in samples
@@ -277,9 +300,9 @@ def translation_page() -> str:
 _TRANSLATION = """Where client and provider speak the same format, everything passes as it comes. Else a field is *said* in the other format,
 *left out* because nothing of the answer depends on it, or the call is *refused* with its name. Each line is a test.
 
-Answers, streams, errors and usage are translated whole in every direction. Four things are said nearly: a bound of thinking in tokens becomes
-an effort, that a tool failed is said in its result's words, pictures from tools follow in a message of the user of a chat, and clients of
-responses get the thinking as its summary, if they asked for one.
+Answers, streams, errors and usage are translated whole in every direction. Five things are said nearly: a bound of thinking in tokens becomes
+an effort, that a tool failed is said in its result's words, pictures from tools follow in a message of the user of a chat, clients of
+responses get the thinking as its summary, if they asked for one, and Gemini is asked in words to call one function at a time.
 """
 
 

@@ -12,13 +12,17 @@ from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_f
 from skep.spend import (
     Ledger,
     Percentiles,
+    Privacy,
     Report,
     ReportBy,
     ReportLine,
+    Reports,
     Savings,
+    Streams,
     Trend,
     TrendPer,
     parse_since,
+    privacy_csv,
     report_csv,
 )
 from skep.terminal import Terminal
@@ -46,6 +50,20 @@ _SAVINGS_EXAMPLES = """\
 Examples:
   skep cost savings
   skep cost savings --since 30d
+"""
+
+_PRIVACY_EXAMPLES = """\
+\b
+Examples:
+  skep cost privacy
+  skep cost privacy --by key --per day --since 30d --format csv
+"""
+
+_STREAMS_EXAMPLES = """\
+\b
+Examples:
+  skep cost streams
+  skep cost streams --since 30d --json
 """
 
 cost_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show what calls of models cost.")
@@ -152,6 +170,121 @@ def _savings_text(found: Savings) -> Iterator[str]:
         yield f"  {line.calls} calls {how}: {'' if line.by == 'cache' else 'about '}{line.saved_usd} USD{unknown}"
 
 
+@cost_app.command("privacy", epilog=_PRIVACY_EXAMPLES)
+def privacy(
+    context: typer.Context,
+    by: Annotated[ReportBy, typer.Option("--by", help="What to add up by.")] = "project",
+    per: Annotated[
+        Literal["span", "day"], typer.Option("--per", help="All days together, or each (UTC) by itself.")
+    ] = "span",
+    since: SinceOption = "7d",  # type: ignore[assignment]  # typer parses it
+    until: UntilOption = None,
+    format_: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="How to show it; json is --json.")
+    ] = "table",
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show how many calls of the project, with how many tokens and at what cost, stayed in the house or left it."""
+    terminal = Terminal(json=json or format_ == "json")
+    found = with_skep(
+        settings_for(context, terminal, config, data_dir),
+        terminal,
+        lambda skep, who: Reports(skep.database).privacy(who, by=by, per_day=per == "day", since=since, until=until),
+    )
+    shown = privacy_csv(found.lines).rstrip() if format_ == "csv" else "\n".join(_privacy_text(found))
+    terminal.result(found, shown)
+
+
+def _privacy_text(found: Privacy) -> Iterator[str]:
+    if not found.lines:
+        yield "no calls in this time"
+        return
+    heads = ("day", found.by, "calls", "stayed", "local", "kept", "remote", "unknown", "tokens stayed", "remote USD")
+    rows = [heads] + [
+        (
+            "all" if line.day is None else f"{line.day:%Y-%m-%d}",
+            line.value or "(none)",
+            str(line.calls),
+            _percent(line.stayed_share),
+            *map(str, (line.local, line.kept, line.remote, line.unknown)),
+            _percent(line.stayed_token_share),
+            line.remote_cost_usd,
+        )
+        for line in found.lines
+    ]
+    yield from _aligned(rows, left=2)
+
+
+@cost_app.command("streams", epilog=_STREAMS_EXAMPLES)
+def streams(
+    context: typer.Context,
+    since: SinceOption = "7d",  # type: ignore[assignment]  # typer parses it
+    until: UntilOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what streams brought, by model: how much sooner clients had something to read, and what was ended early."""
+    terminal = Terminal(json=json)
+    found = with_skep(
+        settings_for(context, terminal, config, data_dir),
+        terminal,
+        lambda skep, who: Reports(skep.database).streams(who, since=since, until=until),
+    )
+    terminal.result(found, "\n".join(_streams_text(found)))
+
+
+def _streams_text(found: Streams) -> Iterator[str]:
+    if not found.lines:
+        yield "no calls in this time"
+        return
+    heads = (
+        "model",
+        "calls",
+        "streams",
+        "first token ms",
+        "end of stream ms",
+        "whole answer ms",
+        "saved wait s",
+        "cancelled",
+        "ended early",
+    )
+    rows = [heads] + [
+        (
+            line.model,
+            str(line.calls),
+            _percent(line.stream_share),
+            *map(_mean, (line.mean_first_ms, line.mean_stream_ms, line.mean_whole_ms)),
+            f"{line.saved_wait_seconds:.1f}",
+            _percent(line.cancelled_share),
+            str(line.stopped),
+        )
+        for line in found.lines
+    ]
+    yield from _aligned(rows, left=1)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _mean(ms: float | None) -> str:
+    return "-" if ms is None else f"{ms:.0f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]], *, left: int) -> Iterator[str]:
+    """Rows as lines, the first so many columns at the left, the others at the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  ".join(cells).rstrip()
+
+
 def _table(by: ReportBy, lines: Sequence[ReportLine]) -> Iterator[str]:
     if not lines:
         yield "no calls in this time"
@@ -171,10 +304,7 @@ def _table(by: ReportBy, lines: Sequence[ReportLine]) -> Iterator[str]:
     if any(line.cached for line in lines):
         saved = [("from the cache", "saved USD"), *((str(line.cached), line.saved_usd) for line in lines)]
         rows = [(*row, *more) for row, more in zip(rows, saved, strict=True)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for first, *others in rows:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
-        yield "  ".join(cells).rstrip()
+    yield from _aligned(rows, left=1)
 
 
 def _cells(line: ReportLine) -> tuple[str, ...]:

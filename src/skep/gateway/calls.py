@@ -18,6 +18,7 @@ from skep.gateway.failures import Failure
 from skep.gateway.guarding import CallGuard
 from skep.gateway.headers import dollars, exceeded_headers, limit_headers, to_other_format
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
+from skep.gateway.media import price_of_media
 from skep.gateway.metrics import STREAMS_STOPPED, count_call
 from skep.gateway.models import Model, Route, StopWhen
 from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
@@ -25,7 +26,7 @@ from skep.gateway.profiles import MESSAGES_CAP
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.stopping import STOPPABLE, Stopper
-from skep.gateway.translated import Spoken, Translations, why_not
+from skep.gateway.translated import Spoken, Translations, why_not, without_signatures
 from skep.gateway.usage import UNBILLED, Billing, counted
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import (
@@ -119,6 +120,8 @@ class ModelCall:
     attempt_began: float = 0.0
     is_out: bool = False
     """Whether a provider may be at work on it now."""
+    has_left: bool = False
+    """Whether it was sent to a provider outside of the house, with success or not."""
     wasted: list[tuple[Usage, Price | None]] = field(default_factory=list)
     """What failed attempts used that the provider may bill, with the prices of their routes."""
     wasted_estimated: bool = False
@@ -130,6 +133,8 @@ class ModelCall:
     """How many events of a stream it has been sent, about: an error that ends one goes on counting there."""
     billing: Billing = UNBILLED
     """What the answer says of it: the provider charges by the tier that it served by, whatever was asked for."""
+    is_sound: bool = False
+    """Whether its stream is sound, and no events: then nothing can be said in it."""
     is_stopped: bool = False
     """Whether the server, which stops, has broken it off."""
     spans: CallSpans | None = None
@@ -185,6 +190,9 @@ class ModelCall:
     def body(self, route: Route, known: Known) -> bytes:
         """The body for a route; ``known`` is the request in its format."""
         profile = route.provider.profile
+        if self.translations is not None and known is self.known and known.face != "generate_content":
+            # Of calls that another route's models asked for.
+            known = without_signatures(known)
         cap = self.ticket.output_tokens_cap
         if cap is None and known.output_tokens is None and known.face == "messages":
             cap = route.max_output_tokens or MESSAGES_CAP
@@ -214,6 +222,8 @@ class ModelCall:
             route = self.route
             now = time.monotonic()
             price = self._price(route)
+            if usage is not None and self.known.media is not None:
+                usage, estimated = self.known.media.billed(usage, price, is_estimated=estimated)
             settlement = Settlement(
                 outcome=outcome,
                 usage=usage,
@@ -229,6 +239,7 @@ class ModelCall:
                 told_nusd=self.billing.cost_nusd if route is not None and route.provider.profile.tells_cost else None,
                 tried=self._tried(outcome, now) if self.steps else (),
                 wasted=tuple(self.wasted),
+                is_remote=self._is_remote(),
             )
             if self.stopper is not None and self.stopper.why and route is not None:
                 settlement.stopped = self.notes.log["stopped"] = self.stopper.why
@@ -248,6 +259,7 @@ class ModelCall:
     def settle_counted(self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None) -> Charge:
         """Charge what can be told without the provider's own count."""
         usage = replace(counted(0, output_bytes, pieces), input_tokens=self.known.input_tokens_reckoned)
+        usage = usage if self.known.media is None else Usage()
         return self.settle(outcome, usage=usage, estimated=True, status=status)
 
     def settle_left(self, outcome: Outcome) -> Charge:
@@ -307,6 +319,8 @@ class ModelCall:
             return None
         if known.face in route.provider.profile.free_faces:
             return FREE
+        if known.media is not None:
+            return price_of_media(route, known.media, self.billing)
         if known.searches_at_most:
             told = self.billing.searches
             return price_of_ranking(route, known.searches_at_most if told is None else told)
@@ -316,6 +330,8 @@ class ModelCall:
         """What an attempt is reckoned to have used of which nothing came. A stream is written while we look on; of a whole answer
         the provider may have written all that the reservation has room for.
         """
+        if self.known.media is not None:
+            return self.known.media.billed(Usage(), self._price(self.route), is_estimated=True)[0]
         usage = Usage(input_tokens=self.known.input_tokens_reckoned, output_tokens=0)
         return usage if self.known.stream else replace(usage, output_tokens=self.ticket.output_tokens_reckoned)
 
@@ -379,6 +395,11 @@ class ModelCall:
             log["attempts"] = self.attempts
             log["failures"] = "; ".join(f"{step.what} {step.outcome}: {step.reason}" for step in failures)
 
+    def _is_remote(self) -> bool | None:
+        if self.has_left or (self.guard is not None and self.guard.has_left):
+            return True
+        return None if self.route is None else False
+
     def _tried(self, outcome: Outcome, now: float) -> tuple[Step, ...]:
         """The way of the call: an attempt that did not fail stands at its end."""
         if self.route is None or outcome not in ("ok", "cancelled"):
@@ -420,6 +441,7 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
             call.passed_headers = call.spans.begin_attempt(route, attempts.count, call.passed_headers)
         began = call.attempt_began = time.monotonic()
         call.is_out = True
+        call.has_left = call.has_left or not route.provider.is_local
         try:
             result = await attempt(call, route, min(route.timeout_seconds, deadline - began))
         except AttemptFailedError as error:

@@ -74,7 +74,9 @@ async def answer_locally(
     ask = Ask(caller, LOCAL_MODEL, known.input_tokens_at_most, 0, FREE, face=known.face)
     ticket = await admit(meter, ask, metrics, notes)
     meter.begin(ticket)
-    settlement = Settlement("server_error", None, provider=LOCAL_MODEL, model_used=LOCAL_MODEL, price=FREE)
+    settlement = Settlement(
+        "server_error", None, provider=LOCAL_MODEL, model_used=LOCAL_MODEL, price=FREE, is_remote=False
+    )
     try:
         embedding = time.monotonic()
         body, tokens = await local.embed(texts, form)
@@ -87,6 +89,7 @@ async def answer_locally(
             model_used=LOCAL_MODEL,
             duration_ms=(time.monotonic() - started) * 1000,
             price=FREE,
+            is_remote=False,
         )
     finally:
         meter.settle(ticket, settlement)

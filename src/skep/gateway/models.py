@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from skep.gateway.profiles import Face, Profile, face_for, paths_by
+from skep.gateway.profiles import Face, Profile, face_for, paths_by, stream_path
 from skep.settings import Secret
 from skep.spend import Price
 
@@ -96,6 +96,8 @@ class Route:
     """What the tokens of a tier of service cost, as a multiple of the price."""
     search_nusd: int | None = None
     """What a call with ``web_search_options`` costs more; None: unknown."""
+    image_prices: tuple[tuple[str, int], ...] = ()
+    """What one picture costs, in nano-dollars, by its quality and size (``hd 1024x1024``, ``1024x1024``, ``hd``, ``*``); empty: its tokens."""
 
     context_window: int | None = None
     """How many tokens the model can have before it, its own included; None: unknown."""
@@ -109,12 +111,15 @@ class Route:
     """For people, and for the breaker: routes to the same model of the same provider are one."""
     paths: Mapping[Face, str] = field(init=False, repr=False)
     """Which faces it has, and what stands after the provider's address for each."""
+    stream_paths: Mapping[Face, str] = field(init=False, repr=False)
+    """The same for streams."""
 
     def __post_init__(self) -> None:
         provider = self.provider
         told = paths_by(provider.profile, self.formats)
         object.__setattr__(self, "name", f"{provider.name}/{self.model}")
         object.__setattr__(self, "paths", {face: path_of(provider, path, self.model) for face, path in told.items()})
+        object.__setattr__(self, "stream_paths", {face: stream_path(path) for face, path in self.paths.items()})
 
     def face_for(self, face: Face) -> Face | None:
         """See `profiles.face_for`."""
@@ -137,6 +142,16 @@ class StopWhen:
     """The text has what this regular expression (RE2's syntax, whose time is linear) is for."""
     cost_nusd: int | None = None
     """The call has cost so much, as far as that can be told before its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SemanticCache:
+    """When an answer is given to a question that is put in other words than the one it was made for."""
+
+    similarity: float
+    """The least cosine of both questions' vectors."""
+    wait_seconds: float
+    """So long it may take to find that out; then the provider is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +228,8 @@ class Model:
     """When its streams are ended before their end, unless the call says otherwise."""
     cache_seconds: int = 0
     """For how long an answer may be given again; 0: not at all."""
+    semantic_cache: SemanticCache | None = None
+    """Whether it is also given to the same question in other words; None: it is not."""
     falls_back_on: frozenset[str] = frozenset()
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
     guards: tuple[Guard, ...] = ()

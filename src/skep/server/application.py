@@ -25,10 +25,11 @@ from skep.server.opening import Opening
 from skep.server.origins import policy_of
 from skep.server.reload_route import reload_endpoints
 from skep.server.reloading import Followed, Reload, no_reload
+from skep.server.report_routes import report_endpoints
 from skep.server.routing import Router
 from skep.server.rule_routes import rule_endpoints
 from skep.settings import Settings
-from skep.spend import Administration, Ledger, administer
+from skep.spend import Administration, Ledger, Reports, administer
 from skep.web import Endpoint
 
 _BODY_BYTES = 1 << 20
@@ -99,6 +100,7 @@ def all_endpoints(
         *key_endpoints(administration),
         *rule_endpoints(administration),
         *ledger_endpoints(lambda: Ledger(opening.skep.database)),
+        *report_endpoints(lambda: Reports(opening.skep.database)),
         *gateway_endpoints(lambda: opening.gateway, lambda: opening.skep.database, tracer),
         *reload_endpoints(reload),
         *mcp_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from skep.spend.address_windows import AddressWindow, AddressWindows, address_group
 from skep.spend.administering import Administration, administer
 from skep.spend.catalogue import PriceCatalogue
-from skep.spend.comparing import EXPERIMENT_TAGS, Comparison, experiment_tag
+from skep.spend.comparing import EXPERIMENT_TAGS, LEAST_CALLS, Comparison, Estimate, experiment_tag, newcombe, wilson
 from skep.spend.contents import CallContent, ContentKeeper, Heard, KeepsContent, Said, keeping_contents, keeps
 from skep.spend.explaining import Explanation, explanation_lines
 from skep.spend.feeding import SpendOptions
 from skep.spend.forecasting import Forecast
+from skep.spend.groups import Counts, Group, Miss, added
+from skep.spend.histograms import percentiles_of
 from skep.spend.interfaces import (
     AddressLimitError,
     BudgetExceededError,
@@ -67,6 +69,7 @@ from skep.spend.models import (
 )
 from skep.spend.money import parse_usd, usd_text, usd_to_nusd
 from skep.spend.prices import cost_nusd, make_price, price_on_terms, worst_cost_nusd
+from skep.spend.reporting import Privacy, Reports, Streams, privacy_csv
 from skep.spend.rulebook import Rulebook, RuleKind
 from skep.spend.rules import Rules
 from skep.spend.service import Metering, open_metering
@@ -78,6 +81,7 @@ __all__ = [
     "CHOSEN",
     "EVERY",
     "EXPERIMENT_TAGS",
+    "LEAST_CALLS",
     "SPEND_METRICS",
     "AddressLimitError",
     "AddressWindow",
@@ -93,12 +97,15 @@ __all__ = [
     "Comparison",
     "ContentKeeper",
     "ContentNotKeptError",
+    "Counts",
     "DearFieldError",
+    "Estimate",
     "Exceeded",
     "ExperimentNotFoundError",
     "Explanation",
     "Forecast",
     "ForeignDatabaseError",
+    "Group",
     "Heard",
     "IssuedKey",
     "JournalUnwritableError",
@@ -115,18 +122,21 @@ __all__ = [
     "MeteredKeys",
     "Metering",
     "Metric",
+    "Miss",
     "Mode",
     "Outcome",
     "Percentiles",
     "Period",
     "Price",
     "PriceCatalogue",
+    "Privacy",
     "ProcessNotReleasableError",
     "ProcessState",
     "Rates",
     "Report",
     "ReportBy",
     "ReportLine",
+    "Reports",
     "Room",
     "Rule",
     "RuleExistsError",
@@ -143,6 +153,7 @@ __all__ = [
     "SpendOptions",
     "Standing",
     "Step",
+    "Streams",
     "Subject",
     "Ticket",
     "Tier",
@@ -152,6 +163,7 @@ __all__ = [
     "Usage",
     "Webhook",
     "WindowState",
+    "added",
     "address_group",
     "administer",
     "cost_nusd",
@@ -161,13 +173,17 @@ __all__ = [
     "keeps",
     "make_price",
     "new_call_id",
+    "newcombe",
     "open_metering",
     "parse_since",
     "parse_usd",
+    "percentiles_of",
     "price_on_terms",
+    "privacy_csv",
     "report_csv",
     "usd_text",
     "usd_to_nusd",
     "view_of",
+    "wilson",
     "worst_cost_nusd",
 ]

@@ -5,12 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import itertools
 import logging
-import math
-import sys
-from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +19,7 @@ from skep.spend.contents import CallContent
 from skep.spend.database_bank import queries
 from skep.spend.explaining import CallRow, ChargedRule, Explanation, explain
 from skep.spend.forecasting import Pace, pace_of
+from skep.spend.histograms import percentiles
 from skep.spend.interfaces import (
     CallNotFoundError,
     ContentNotKeptError,
@@ -32,6 +28,7 @@ from skep.spend.interfaces import (
 )
 from skep.spend.models import Percentiles, ProcessState, ReportLine, Savings, SavingsLine, TrendPoint
 from skep.spend.money import usd_text
+from skep.spend.reporting import CLOCK_SKEW, harmless
 from skep.store import Database
 
 TrendPer = Literal["hour", "day"]
@@ -41,6 +38,7 @@ DIMENSIONS: tuple[ReportBy, ...] = ("project", "model", "key", "user", "tier", "
 KEPT_ROLLUP_DAYS = 800
 """Sums are small: they are kept longer than calls."""
 
+_DAY_GROUPS = ("delete_day_groups", "insert_day_groups", "insert_day_misses")
 _HOURS_AT_A_TIME = 100
 _DAYS_AT_A_TIME = 1000
 
@@ -51,15 +49,11 @@ KEPT_WINDOW_DAYS = 40
 """Ended windows, and alerts, are kept for so long, for people who look back at a month."""
 
 _MOST_LINES = 1000
-_SHARES = (0.5, 0.95, 0.99)
-_BUCKET_ENDS_MS = tuple(round(0.1 * 2 ** (bucket / 4), 2) for bucket in range(128))
-"""The longest time in each bucket, as the database's function ``latency_bucket`` makes them."""
 _CSV_COLUMNS = (
     *("value", "calls", "cost_usd", "unpriced", "estimated", "failed"),
     *("input_tokens", "cached_input_tokens", "output_tokens", "cached", "saved_usd"),
     *("ttft_p50_ms", "ttft_p95_ms", "ttft_p99_ms", "duration_p50_ms", "duration_p95_ms", "duration_p99_ms"),
 )
-_CLOCK_SKEW = timedelta(minutes=10)
 _UUID7_VERSION = 7
 
 _log = logging.getLogger(__name__)
@@ -99,7 +93,7 @@ class Ledger:
                 "project_id": principal.project_id,
                 "by": by,
                 "since": since,
-                "until": until or datetime.now(UTC) + _CLOCK_SKEW,
+                "until": until or datetime.now(UTC) + CLOCK_SKEW,
                 "limit": _MOST_LINES,
             },
             before=(queries["without_compiling"], None),
@@ -116,7 +110,7 @@ class Ledger:
         now = datetime.now(UTC)
         begins = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         begins = begins.replace(hour=0) if per == "day" else begins
-        bound = {"project_id": principal.project_id, "per": per, "since": begins, "until": now + _CLOCK_SKEW}
+        bound = {"project_id": principal.project_id, "per": per, "since": begins, "until": now + CLOCK_SKEW}
         rows = await self._database.fetch_tuples(
             queries["report_trend"], bound, before=(queries["without_compiling"], None), is_planned_anew=True
         )
@@ -129,7 +123,7 @@ class Ledger:
         bound = {
             "project_id": principal.project_id,
             "since": since,
-            "until": until or datetime.now(UTC) + _CLOCK_SKEW,
+            "until": until or datetime.now(UTC) + CLOCK_SKEW,
         }
         rows = await self._database.fetch_tuples(queries["report_savings"], bound)
         lines = [SavingsLine(by, calls, saved, usd_text(saved), unknown) for by, calls, saved, unknown in rows]
@@ -153,7 +147,7 @@ class Ledger:
             "project_id": principal.project_id,
             "prefix": experiment_tag(experiment, ""),
             "since": since,
-            "until": until or datetime.now(UTC) + _CLOCK_SKEW,
+            "until": until or datetime.now(UTC) + CLOCK_SKEW,
         }
         before = (queries["without_compiling"], None)
         found = await self._database.fetch_tuples(queries["compare_arms"], bound, before=before, is_planned_anew=True)
@@ -177,7 +171,13 @@ class Ledger:
         async with self._database.transaction() as connection:
             if await (await connection.execute(queries["close_day"], {"day": day})).fetchone() is None:
                 return
-            for statement in ("delete_day_rollups", "insert_day_rollups", "delete_day_arms", "insert_day_arms"):
+            for statement in (
+                "delete_day_rollups",
+                "insert_day_rollups",
+                "delete_day_arms",
+                "insert_day_arms",
+                *_DAY_GROUPS,
+            ):
                 await connection.execute(queries[statement], {"day": day})
 
     async def _roll_up_hour(self, hour: datetime) -> None:
@@ -185,7 +185,14 @@ class Ledger:
             await connection.execute(queries["stop_flushes"])
             if await (await connection.execute(queries["delete_due"], {"hour": hour})).fetchone() is None:
                 return
-            for statement in ("reopen_day", "delete_rollups", "delete_arms"):
+            for statement in (
+                "reopen_day",
+                "delete_rollups",
+                "delete_arms",
+                "delete_groups",
+                "insert_groups",
+                "insert_misses",
+            ):
                 await connection.execute(queries[statement], {"hour": hour})
             await connection.execute(queries["insert_rollups"], {"hour": hour, "dimensions": list(DIMENSIONS)})
             await connection.execute(queries["insert_arms"], {"hour": hour, "prefix": EXPERIMENT_TAGS})
@@ -268,34 +275,12 @@ def report_csv(lines: Iterable[ReportLine]) -> str:
         counts = [line.calls, line.cost_usd, line.unpriced, line.estimated, line.failed]
         tokens = [line.input_tokens, line.cached_input_tokens, line.output_tokens, line.cached, line.saved_usd]
         times = [time for found in (line.ttft, line.duration) for time in _times(found)]
-        writer.writerow([_harmless(line.value), *counts, *tokens, *times])
+        writer.writerow([harmless(line.value), *counts, *tokens, *times])
     return text.getvalue()
 
 
 def _times(found: Percentiles | None) -> tuple[float | str, ...]:
     return ("", "", "") if found is None else (found.p50_ms, found.p95_ms, found.p99_ms)
-
-
-def _harmless(value: str | None) -> str:
-    """Programs that show tables take what begins like this for a formula, and clients choose their tags and users."""
-    return "" if value is None else f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
-def percentiles(histogram: bytes | None) -> Percentiles | None:
-    """What a histogram says, as pgvector sends it: two numbers of 16 bits, then 32-bit floats, big-endian.
-
-    The upper end of the bucket in which each percentile lies. None when it is empty.
-    """
-    if histogram is None:
-        return None
-    counts = array("f", histogram[4:])
-    if sys.byteorder == "little":
-        counts.byteswap()
-    below = list(itertools.accumulate(counts))
-    total = below[-1]
-    if not total:
-        return None
-    return Percentiles(*[_BUCKET_ENDS_MS[bisect_left(below, math.ceil(total * share))] for share in _SHARES])
 
 
 def _around(call_id: str) -> tuple[datetime, datetime]:
@@ -307,4 +292,4 @@ def _around(call_id: str) -> tuple[datetime, datetime]:
     if found.version != _UUID7_VERSION:
         return datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
     made = datetime.fromtimestamp((found.int >> 80) / 1000, UTC)
-    return made - _CLOCK_SKEW, made + timedelta(days=1)
+    return made - CLOCK_SKEW, made + timedelta(days=1)

@@ -46,6 +46,10 @@ COLUMNS = (
     "input_audio_tokens",
     "output_audio_tokens",
     "cache_write_1h_tokens",
+    "input_image_tokens",
+    "output_image_tokens",
+    "characters",
+    "audio_ms",
     "cost_nusd",
     "price_version",
     "estimated",
@@ -55,6 +59,7 @@ COLUMNS = (
     "saved_nusd",
     "stopped",
     "spared_nusd",
+    "is_remote",
     "holds",
 )
 """In the order of a line; the ledger's staging table has the same."""
@@ -71,10 +76,10 @@ MOST_STEPS = 50
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": "\ufffd"})
 _NO_USAGE = Usage()
 _NO_PARTS = f"\t{NULL}\t{NULL}\t"
-_NO_LAST_PARTS = f"\t{NULL}" * 4
+_NO_LAST_PARTS = f"\t{NULL}" * 8
 _NO_SAVINGS = f"\t{NULL}" * 3
-_UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 10])
-"""From ``provider`` to ``cache_write_1h_tokens``, in a line of a call that has not ended."""
+_UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 14])
+"""From ``provider`` to ``audio_ms``, in a line of a call that has not ended."""
 
 
 @lru_cache(maxsize=20_000)
@@ -114,7 +119,7 @@ def begin_line(ticket: HeldTicket, cost_nusd: int | None) -> str:
     )
     cost = NULL if cost_nusd is None else cost_nusd
     exceeded = _exceeded(ticket.exceeded)
-    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}{_NO_SAVINGS}\t{{{holds}}}\n"
+    return f"B\t{ticket.head}\t{_UNTOLD}\t{cost}\t{version}\tt\tlost\t{NULL}\t{exceeded}{_NO_SAVINGS}\t{NULL}\t{{{holds}}}\n"
 
 
 def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged: Sequence[int]) -> str:
@@ -131,7 +136,7 @@ def end_line(ticket: HeldTicket, settlement: Settlement, charge: Charge, charged
         f"\t{settlement.attempts}\t{_us(settlement.ttft_ms)}\t{_us(settlement.duration_ms)}\t{_usage(usage)}"
         f"\t{_number(charge.cost_nusd)}\t{charge.price_version or NULL}\t{'t' if charge.estimated else 'f'}"
         f"\t{settlement.outcome}\t{_tried(settlement.tried)}\t{_exceeded(ticket.exceeded)}"
-        f"{_savings(settlement)}\t{{{holds}}}\n"
+        f"{_savings(settlement)}\t{_flag(settlement.is_remote)}\t{{{holds}}}\n"
     )
 
 
@@ -161,6 +166,10 @@ def _usage(usage: Usage) -> str:
             _number(usage.input_audio_tokens),
             _number(usage.output_audio_tokens),
             _number(usage.cache_write_1h_tokens),
+            _number(usage.input_image_tokens),
+            _number(usage.output_image_tokens),
+            _number(usage.characters),
+            _number(usage.audio_ms),
         ]
     )
 
@@ -179,6 +188,10 @@ def _plain(text: str) -> str:
 
 def _number(value: int | None) -> str:
     return NULL if value is None else str(value)
+
+
+def _flag(value: bool | None) -> str:
+    return NULL if value is None else "t" if value else "f"
 
 
 def _us(milliseconds: float | None) -> str:

@@ -124,8 +124,9 @@ create temporary table if not exists call_stage (
     tier text, tags text[], model text, face text, stream boolean, trace_id text, provider text, model_used text,
     status integer, attempts integer, ttft_us bigint, duration_us bigint, input_tokens bigint, cached_input_tokens bigint,
     cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, input_audio_tokens bigint,
-    output_audio_tokens bigint, cache_write_1h_tokens bigint, cost_nusd bigint, price_version text, estimated boolean,
-    outcome text, tried jsonb, exceeded bigint[], saved_nusd bigint, stopped text, spared_nusd bigint, holds bigint[]
+    output_audio_tokens bigint, cache_write_1h_tokens bigint, input_image_tokens bigint, output_image_tokens bigint,
+    characters bigint, audio_ms bigint, cost_nusd bigint, price_version text, estimated boolean,
+    outcome text, tried jsonb, exceeded bigint[], saved_nusd bigint, stopped text, spared_nusd bigint, is_remote boolean, holds bigint[]
 ) on commit delete rows;
 
 -- name: begin_flush
@@ -164,14 +165,18 @@ with fresh as (
     insert into call (
         call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
         provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
-        output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd,
-        price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd
+        output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens,
+        input_image_tokens, output_image_tokens, characters, audio_ms, cost_nusd,
+        price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd,
+        is_remote
     )
     select
         call_id, timestamptz 'epoch' + started_us * interval '1 microsecond', project_id, key_id, key_name, user_name, session,
         tier, tags, model, face, stream, trace_id, provider, model_used, status, attempts, ttft_us, duration_us, input_tokens,
         cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens,
-        cache_write_1h_tokens, cost_nusd, price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd
+        cache_write_1h_tokens, input_image_tokens, output_image_tokens, characters, audio_ms,
+        cost_nusd, price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd,
+        is_remote
     from call_stage
     on conflict do nothing
     returning holds, exceeded
@@ -465,6 +470,101 @@ select substr(tag, length(%(prefix)s::text) + 1) as arm, sum(calls)::bigint, min
     sum(duration_squares), sum(begun)::bigint, sum(ttft_us), sum(ttft_squares), vector_send(sum(duration)), vector_send(sum(ttft))
 from parts join keys using (tag) group by tag order by tag limit 100;
 
+-- name: report_groups
+-- How calls for which a provider was asked fared, by what served them: what the reports of streams and of cheaper ways are made of.
+with cover as materialized (
+    select * from report_cover(%(since)s, %(until)s)
+), parts as (
+    select model, tier, face, stream, provider, model_used, is_remote, size, calls, failed, cancelled, retried, fell_back, stopped,
+        spared_nusd, weighed, cost_nusd, input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens, input_audio_tokens,
+        output_tokens, reasoning_tokens, output_audio_tokens, timed, duration_us, begun, ttft_us, waited_us, duration, ttft
+    from cover c join call_group_day r on r.day = c.starts_at where c.grain = 'day' and r.project_id = %(project_id)s
+    union all
+    select model, tier, face, stream, provider, model_used, is_remote, size, calls, failed, cancelled, retried, fell_back, stopped,
+        spared_nusd, weighed, cost_nusd, input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens, input_audio_tokens,
+        output_tokens, reasoning_tokens, output_audio_tokens, timed, duration_us, begun, ttft_us, waited_us, duration, ttft
+    from cover c join call_group r on r.hour = c.starts_at where c.grain = 'hour' and r.project_id = %(project_id)s
+    union all
+    select model, tier, face, stream, provider, model_used, is_remote, size,
+        count(*), count(*) filter (where outcome not in ('ok', 'cancelled')), count(*) filter (where outcome = 'cancelled'),
+        count(*) filter (where attempts > 1), count(*) filter (where call_fell_back(tried, provider || '/' || model_used)),
+        count(stopped), coalesce(sum(spared_nusd), 0), count(*) filter (where is_weighed),
+        coalesce(sum(cost_nusd) filter (where is_weighed), 0), coalesce(sum(input_tokens) filter (where is_weighed), 0),
+        coalesce(sum(cached_input_tokens) filter (where is_weighed), 0), coalesce(sum(cache_write_tokens) filter (where is_weighed), 0),
+        coalesce(sum(cache_write_1h_tokens) filter (where is_weighed), 0), coalesce(sum(input_audio_tokens) filter (where is_weighed), 0),
+        coalesce(sum(output_tokens) filter (where is_weighed), 0), coalesce(sum(reasoning_tokens) filter (where is_weighed), 0),
+        coalesce(sum(output_audio_tokens) filter (where is_weighed), 0), count(duration_us), coalesce(sum(duration_us), 0),
+        count(ttft_us), coalesce(sum(ttft_us), 0), coalesce(sum(duration_us - ttft_us), 0), sum(latency_unit(duration_us)),
+        sum(latency_unit(ttft_us))
+    from cover c, lateral (
+        select call.*, input_size(input_tokens) as size, input_tokens is not null and cost_nusd is not null as is_weighed from call
+        where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
+            and started_at >= c.starts_at and started_at < c.ends_at and provider is not null and saved_nusd is null and face not in ('messages.count_tokens', 'services') offset 0
+    ) call
+    where c.grain = 'calls' group by model, tier, face, stream, provider, model_used, is_remote, size
+)
+select model, tier, face, stream, provider, model_used, is_remote, size,
+    sum(calls)::bigint, sum(failed)::bigint, sum(cancelled)::bigint, sum(retried)::bigint, sum(fell_back)::bigint,
+    sum(stopped)::bigint, sum(spared_nusd)::bigint, sum(weighed)::bigint, sum(cost_nusd)::bigint, sum(input_tokens)::bigint,
+    sum(cached_input_tokens)::bigint, sum(cache_write_tokens)::bigint, sum(cache_write_1h_tokens)::bigint,
+    sum(input_audio_tokens)::bigint, sum(output_tokens)::bigint, sum(reasoning_tokens)::bigint, sum(output_audio_tokens)::bigint,
+    sum(timed)::bigint, sum(duration_us)::bigint, sum(begun)::bigint, sum(ttft_us)::bigint, sum(waited_us)::bigint,
+    vector_send(sum(duration)), vector_send(sum(ttft))
+from parts group by model, tier, face, stream, provider, model_used, is_remote, size;
+
+-- name: report_misses
+-- Attempts that failed, by model, route and kind of failure, whatever became of their calls.
+with cover as materialized (
+    select * from report_cover(%(since)s, %(until)s)
+), parts as (
+    select model, route, outcome, attempts
+    from cover c join call_miss_day r on r.day = c.starts_at where c.grain = 'day' and r.project_id = %(project_id)s
+    union all
+    select model, route, outcome, attempts
+    from cover c join call_miss r on r.hour = c.starts_at where c.grain = 'hour' and r.project_id = %(project_id)s
+    union all
+    select model, what, outcome, count(*)
+    from cover c, lateral (
+        select model, s ->> 'what' as what, s ->> 'outcome' as outcome from call, jsonb_array_elements(tried) s
+        where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
+            and started_at >= c.starts_at and started_at < c.ends_at and face <> 'services'
+            and s ->> 'ms' is not null and s ->> 'outcome' not in ('ok', 'cancelled') offset 0
+    ) m
+    where c.grain = 'calls' group by model, what, outcome
+)
+select model, route, outcome, sum(attempts)::bigint from parts group by 1, 2, 3 order by 1, 2, 4 desc;
+
+-- name: report_places
+-- How much of the principal's project left the house and how much stayed, by one of the calls' properties and by day, as asked for.
+with cover as materialized (
+    select * from report_cover(%(since)s, %(until)s)
+), parts as (
+    select r.day as at, value, calls, cached, remote, remote_tokens, remote_nusd, local, local_tokens, local_nusd
+    from cover c join call_rollup_day r on r.day = c.starts_at
+    where c.grain = 'day' and r.project_id = %(project_id)s and r.dimension = %(by)s
+    union all
+    select r.hour, value, calls, cached, remote, remote_tokens, remote_nusd, local, local_tokens, local_nusd
+    from cover c join call_rollup r on r.hour = c.starts_at
+    where c.grain = 'hour' and r.project_id = %(project_id)s and r.dimension = %(by)s
+    union all
+    select at, value, count(*), count(saved_nusd), count(*) filter (where is_remote), sum(tokens) filter (where is_remote),
+        sum(cost_nusd) filter (where is_remote), count(*) filter (where not is_remote), sum(tokens) filter (where not is_remote),
+        sum(cost_nusd) filter (where not is_remote)
+    from cover c, lateral (
+        select c.starts_at as at, p.value, call.is_remote, call.cost_nusd, call.saved_nusd,
+            coalesce(call.input_tokens, 0) + coalesce(call.output_tokens, 0) as tokens
+        from call, lateral call_values(call, %(by)s) p(value)
+        where project_id = %(project_id)s and started_at >= %(since)s and started_at < %(until)s
+            and started_at >= c.starts_at and started_at < c.ends_at offset 0
+    ) call
+    where c.grain = 'calls' group by at, value
+)
+select case when %(per_day)s then date_trunc('day', at, 'UTC') end as day, value, sum(calls)::bigint as calls,
+    coalesce(sum(cached), 0)::bigint, coalesce(sum(remote), 0)::bigint, coalesce(sum(remote_tokens), 0)::bigint,
+    coalesce(sum(remote_nusd), 0)::bigint, coalesce(sum(local), 0)::bigint, coalesce(sum(local_tokens), 0)::bigint,
+    coalesce(sum(local_nusd), 0)::bigint
+from parts group by 1, 2 order by 1, 3 desc, 2 limit %(limit)s;
+
 -- name: fetch_due_hours
 -- Hours that have ended and are to be summed up.
 select hour from rollup_due where hour < date_trunc('hour', now(), 'UTC') order by hour limit %(limit)s;
@@ -486,15 +586,21 @@ delete from call_rollup where hour = %(hour)s;
 -- reports pass over them.
 insert into call_rollup (
     hour, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed,
-    cached, saved_nusd, ttft, duration
+    cached, saved_nusd, remote, remote_tokens, remote_nusd, local, local_tokens, local_nusd, ttft, duration
 )
 select %(hour)s, (c.call).project_id, d.dimension, p.value, count(*), coalesce(sum((c.call).cost_nusd), 0),
     count(*) filter (where (c.call).cost_nusd is null), count(*) filter (where (c.call).estimated),
     coalesce(sum((c.call).input_tokens), 0), coalesce(sum((c.call).cached_input_tokens), 0),
     coalesce(sum((c.call).output_tokens), 0), count(*) filter (where (c.call).outcome not in ('ok', 'cancelled')),
-    nullif(count((c.call).saved_nusd), 0), sum((c.call).saved_nusd), sum(c.ttft), sum(c.duration)
+    nullif(count((c.call).saved_nusd), 0), sum((c.call).saved_nusd),
+    nullif(count(*) filter (where (c.call).is_remote), 0), sum(c.tokens) filter (where (c.call).is_remote),
+    sum((c.call).cost_nusd) filter (where (c.call).is_remote),
+    nullif(count(*) filter (where not (c.call).is_remote), 0), sum(c.tokens) filter (where not (c.call).is_remote),
+    sum((c.call).cost_nusd) filter (where not (c.call).is_remote), sum(c.ttft), sum(c.duration)
 from (
-    select call, latency_unit(call.ttft_us) as ttft, latency_unit(call.duration_us) as duration from call
+    select call, latency_unit(call.ttft_us) as ttft, latency_unit(call.duration_us) as duration,
+        coalesce(call.input_tokens, 0) + coalesce(call.output_tokens, 0) as tokens
+    from call
     where started_at >= %(hour)s and started_at < %(hour)s::timestamptz + interval '1 hour' offset 0
 ) c, unnest(%(dimensions)s::text[]) d(dimension), lateral call_values(c.call, d.dimension) p(value)
 group by (c.call).project_id, d.dimension, p.value;
@@ -526,6 +632,44 @@ from (
 ) s
 group by project_id, tag;
 
+-- name: delete_groups
+-- What was summed up before.
+with misses as (delete from call_miss where hour = %(hour)s)
+delete from call_group where hour = %(hour)s;
+
+-- name: insert_groups
+-- The sums of an hour by what served its calls.
+insert into call_group (
+    hour, project_id, model, tier, face, stream, provider, model_used, is_remote, size, calls, failed, cancelled, retried, fell_back, stopped,
+    spared_nusd, weighed, cost_nusd, input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens, input_audio_tokens,
+    output_tokens, reasoning_tokens, output_audio_tokens, timed, duration_us, begun, ttft_us, waited_us, duration, ttft
+)
+select %(hour)s, project_id, model, tier, face, stream, provider, model_used, is_remote, size,
+    count(*), count(*) filter (where outcome not in ('ok', 'cancelled')), count(*) filter (where outcome = 'cancelled'),
+    count(*) filter (where attempts > 1), count(*) filter (where call_fell_back(tried, provider || '/' || model_used)),
+    count(stopped), coalesce(sum(spared_nusd), 0), count(*) filter (where is_weighed),
+    coalesce(sum(cost_nusd) filter (where is_weighed), 0), coalesce(sum(input_tokens) filter (where is_weighed), 0),
+    coalesce(sum(cached_input_tokens) filter (where is_weighed), 0), coalesce(sum(cache_write_tokens) filter (where is_weighed), 0),
+    coalesce(sum(cache_write_1h_tokens) filter (where is_weighed), 0), coalesce(sum(input_audio_tokens) filter (where is_weighed), 0),
+    coalesce(sum(output_tokens) filter (where is_weighed), 0), coalesce(sum(reasoning_tokens) filter (where is_weighed), 0),
+    coalesce(sum(output_audio_tokens) filter (where is_weighed), 0), count(duration_us), coalesce(sum(duration_us), 0),
+    count(ttft_us), coalesce(sum(ttft_us), 0), coalesce(sum(duration_us - ttft_us), 0), sum(latency_unit(duration_us)),
+    sum(latency_unit(ttft_us))
+from (
+    select call.*, input_size(input_tokens) as size, input_tokens is not null and cost_nusd is not null as is_weighed from call
+    where started_at >= %(hour)s and started_at < %(hour)s::timestamptz + interval '1 hour' and provider is not null and saved_nusd is null and face not in ('messages.count_tokens', 'services')
+) c
+group by project_id, model, tier, face, stream, provider, model_used, is_remote, size;
+
+-- name: insert_misses
+-- The attempts of an hour that failed.
+insert into call_miss (hour, project_id, model, route, outcome, attempts)
+select %(hour)s, project_id, model, s ->> 'what', s ->> 'outcome', count(*)
+from call, jsonb_array_elements(tried) s
+where started_at >= %(hour)s and started_at < %(hour)s::timestamptz + interval '1 hour' and face <> 'services'
+  and s ->> 'ms' is not null and s ->> 'outcome' not in ('ok', 'cancelled')
+group by 2, 3, 4, 5;
+
 -- name: reopen_day
 -- An hour is summed up anew: its day must be, too. Whoever sums up the day waits here.
 insert into rolled_day (day, is_done) values (date_trunc('day', %(hour)s::timestamptz, 'UTC'), false)
@@ -550,10 +694,11 @@ delete from call_rollup_day where day = %(day)s;
 -- The sums of a day, from those of its hours.
 insert into call_rollup_day (
     day, project_id, dimension, value, calls, cost_nusd, unpriced, estimated, input_tokens, cached_input_tokens, output_tokens, failed,
-    cached, saved_nusd, ttft, duration
+    cached, saved_nusd, remote, remote_tokens, remote_nusd, local, local_tokens, local_nusd, ttft, duration
 )
 select %(day)s, project_id, dimension, value, sum(calls), sum(cost_nusd), sum(unpriced), sum(estimated), sum(input_tokens),
-    sum(cached_input_tokens), sum(output_tokens), sum(failed), sum(cached), sum(saved_nusd), sum(ttft), sum(duration)
+    sum(cached_input_tokens), sum(output_tokens), sum(failed), sum(cached), sum(saved_nusd), sum(remote),
+    sum(remote_tokens), sum(remote_nusd), sum(local), sum(local_tokens), sum(local_nusd), sum(ttft), sum(duration)
 from call_rollup where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
 group by project_id, dimension, value;
 
@@ -577,12 +722,43 @@ select %(day)s, a.project_id, a.tag,
 from call_arm a where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
 group by a.project_id, a.tag;
 
+-- name: delete_day_groups
+-- What was summed up of the day before.
+with misses as (delete from call_miss_day where day = %(day)s)
+delete from call_group_day where day = %(day)s;
+
+-- name: insert_day_groups
+-- The sums of a day by what served its calls, from those of its hours.
+insert into call_group_day (
+    day, project_id, model, tier, face, stream, provider, model_used, is_remote, size, calls, failed, cancelled, retried, fell_back, stopped,
+    spared_nusd, weighed, cost_nusd, input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens, input_audio_tokens,
+    output_tokens, reasoning_tokens, output_audio_tokens, timed, duration_us, begun, ttft_us, waited_us, duration, ttft
+)
+select %(day)s, project_id, model, tier, face, stream, provider, model_used, is_remote, size,
+    sum(calls), sum(failed), sum(cancelled), sum(retried), sum(fell_back), sum(stopped), sum(spared_nusd), sum(weighed),
+    sum(cost_nusd), sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(cache_write_1h_tokens),
+    sum(input_audio_tokens), sum(output_tokens), sum(reasoning_tokens), sum(output_audio_tokens), sum(timed), sum(duration_us),
+    sum(begun), sum(ttft_us), sum(waited_us), sum(duration), sum(ttft)
+from call_group where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
+group by project_id, model, tier, face, stream, provider, model_used, is_remote, size;
+
+-- name: insert_day_misses
+-- The attempts of a day that failed, from those of its hours.
+insert into call_miss_day (day, project_id, model, route, outcome, attempts)
+select %(day)s, project_id, model, route, outcome, sum(attempts)
+from call_miss where hour >= %(day)s and hour < %(day)s::timestamptz + interval '1 day'
+group by project_id, model, route, outcome;
+
 -- name: delete_old_rollups
 -- Sums that are older than is to be kept.
 with old_hours as (delete from call_rollup where hour < now() - make_interval(days => %(days)s)),
     old_days as (delete from call_rollup_day where day < now() - make_interval(days => %(days)s)),
     old_arms as (delete from call_arm where hour < now() - make_interval(days => %(days)s)),
-    old_arm_days as (delete from call_arm_day where day < now() - make_interval(days => %(days)s))
+    old_arm_days as (delete from call_arm_day where day < now() - make_interval(days => %(days)s)),
+    old_groups as (delete from call_group where hour < now() - make_interval(days => %(days)s)),
+    old_group_days as (delete from call_group_day where day < now() - make_interval(days => %(days)s)),
+    old_misses as (delete from call_miss where hour < now() - make_interval(days => %(days)s)),
+    old_miss_days as (delete from call_miss_day where day < now() - make_interval(days => %(days)s))
 delete from rolled_day where day < now() - make_interval(days => %(days)s);
 
 -- name: note_prices
@@ -594,7 +770,8 @@ select * from unnest(%(versions)s::text[], %(rates)s::jsonb[]) on conflict do no
 -- One call of the principal's project. Its id tells when it was made, which spares looking through all days.
 select call_id, started_at, key_id, key_name, user_name as user, session, tier, tags, model, face, stream, trace_id, provider,
     model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
-    reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd, price_version, estimated,
+    reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, input_image_tokens, output_image_tokens,
+    characters, audio_ms, cost_nusd, price_version, estimated,
     outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd,
     (select rates from price where version = price_version) as rates
 from call where project_id = %(project_id)s and call_id = %(call_id)s and started_at between %(from)s and %(until)s;

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.spend import Percentiles, Price, Rates, ReportLine, Usage, cost_nusd, make_price, parse_since, report_csv
-from skep.spend.ledger import percentiles
+from skep.spend.histograms import percentiles
 from skep.spend.models import Tier
 from skep.spend.prices import MTOK, cost_parts, price_facts, price_of_facts
 

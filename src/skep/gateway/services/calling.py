@@ -239,6 +239,7 @@ class _Run:
             price=price,
             is_unpriced=price is None,
             tried=self._steps,
+            is_remote=not call.service.provider.is_local,
         )
         charge = self._tools.meter.settle(self._ticket, settlement)
         count_call(self._tools.metrics, _KIND, outcome, NO_USAGE, charge.cost_nusd)

@@ -1,0 +1,96 @@
+"""Reports of where calls went and what streams brought, through a server, its command and its API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from skep.server.supervisor import KEY_FILE
+from tests.acceptance.gateway.test_exact_budget import server
+from tests.command import Command
+from tests.postgres import ScratchServer
+from tests.scripted import scripted
+from tests.serving import eventually
+
+SCRIPT = """\
+rules:
+  - {when: {models: [broken]}, then: {status: 500}}
+otherwise: {text: One word and another one., events_per_second: 40, usage: {input_tokens: 100, output_tokens: 10}}
+"""
+SETTINGS = """\
+providers:
+  house: {{kind: openai_compatible, base_url: "{url}"}}
+  away: {{kind: openai_compatible, base_url: "{url}", local: false}}
+models:
+  inside: {{routes: [{{provider: house, model: up}}], cache_seconds: 300, price: {price}}}
+  outside: {{routes: [{{provider: away, model: up}}], price: {price}}}
+  tried: {{retries: 0, routes: [{{provider: away, model: broken}}, {{provider: house, model: up}}], price: {price}}}
+"""
+PRICE = "{input_usd_per_mtok: 1, output_usd_per_mtok: 2}"
+
+
+@dataclass
+class Server:
+    client: httpx.Client
+    skep: Command
+
+    def ask(self, model: str, **more: Any) -> httpx.Response:
+        body = {"model": model, "messages": [{"role": "user", "content": "How is the hive?"}], "max_tokens": 10, **more}
+        answer = self.client.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServer) -> Iterator[Server]:
+    folder: Path = tmp_path_factory.mktemp("reports")
+    with scripted(folder / "provider", SCRIPT, "--no-fsync") as provider, scratch_server.database() as url:
+        skep = Command(folder / "data", folder, url)
+        (folder / "skep.yaml").write_text(SETTINGS.format(url=provider.url, price=PRICE))
+        with server(skep, folder / "skep.yaml", workers=1) as address:
+            headers = {"authorization": f"Bearer {(skep.data / KEY_FILE).read_text().strip()}"}
+            with httpx.Client(base_url=address, headers=headers, timeout=30) as client:
+                yield Server(client, skep)
+
+
+def test_what_left_the_house_and_what_streams_brought(served: Server) -> None:
+    served.ask("inside")
+    assert served.ask("inside").headers["x-skep-cache"] == "hit"
+    for _ in range(2):
+        served.ask("outside", stream=True)
+    assert served.ask("tried").headers["x-skep-provider"] == "house"
+    with eventually() as waits:
+        while True:
+            found = served.client.get("/api/v1/cost/privacy", params={"by": "model"}).json()
+            if sum(line["calls"] for line in found["lines"]) == 5:
+                break
+            waits()
+    lines = {line["value"]: line for line in found["lines"]}
+    places = {name: (line["remote"], line["local"], line["kept"], line["unknown"]) for name, line in lines.items()}
+    # What an attempt sent away has left, whoever answered then.
+    assert places == {"inside": (0, 1, 1, 0), "outside": (2, 0, 0, 0), "tried": (1, 0, 0, 0)}
+    assert {name: line["stayed_share"] for name, line in lines.items()} == {"inside": 1, "outside": 0, "tried": 0}
+    assert (lines["outside"]["remote_tokens"], lines["outside"]["remote_cost_usd"]) == (220, "0.00024")
+    told = served.skep("cost", "privacy", "--by", "model", "--json").answer
+    assert told["lines"] == found["lines"]
+    table = served.skep("cost", "privacy", "--per", "day").out.splitlines()
+    assert table[1].split()[2:9] == ["5", "40.0", "%", "1", "1", "3", "0"]
+    csv = served.client.get("/api/v1/cost/privacy", params={"format": "csv", "by": "model"})
+    assert csv.headers["content-type"].startswith("text/csv")
+    assert csv.text == served.skep("cost", "privacy", "--by", "model", "--format", "csv").out
+    assert csv.text.splitlines()[0].startswith("day,value,calls,remote,local,kept,unknown,stayed_share")
+
+    streams = served.client.get("/api/v1/cost/streams").json()["lines"]
+    line = next(each for each in streams if each["model"] == "outside")
+    assert (line["calls"], line["streams"], line["stream_share"], line["cancelled"]) == (2, 2, 1, 0)
+    # Five pieces come 25 ms after each other.
+    assert line["saved_wait_seconds"] >= 0.15
+    assert line["mean_stream_ms"] > line["mean_first_ms"] > 0
+    assert line["mean_stream_ms"] - line["mean_first_ms"] == pytest.approx(500 * line["saved_wait_seconds"], abs=1)
+    assert served.skep("cost", "streams", "--json").answer["lines"] == streams
+    assert "outside" in served.skep("cost", "streams").out
