@@ -43,7 +43,7 @@ _THEIRS = {
 def heeding_silence(base: str) -> tuple[dict[str, int], dict[str, int]]:
     """What to add to a connection string: for our side, and settings of the session. What it says itself counts; sockets are never silent."""
     said = conninfo.conninfo_to_dict(base)
-    hosts = str(said.get("host") or os.environ.get("PGHOST") or "/").split(",")
+    hosts = str(said.get("host") or "").split(",")
     if all(host.startswith(("/", "@")) for host in hosts) and not said.get("hostaddr"):
         return {}, {}
     return {name: value for name, value in _OURS.items() if name not in said}, dict(_THEIRS)
