@@ -74,6 +74,17 @@ def cost_nusd(price: Price, usage: Usage) -> int | None:
     return price.request_nusd + max(0, total + MTOK // 2) // MTOK
 
 
+def cost_of_many_nusd(price: Price, usage: Usage, calls: int) -> int | None:
+    """What so many calls cost that used so much together, each as much as the others; None as in `cost_nusd`.
+
+    Exact to half a nano-dollar a call, unless the price changes with the length of a request between theirs.
+    """
+    if usage.input_tokens is None or calls <= 0:
+        return None
+    rates = _rates_for(price, -(-usage.input_tokens // calls))
+    return cost_nusd(dataclasses.replace(price, rates=rates, tiers=(), request_nusd=calls * price.request_nusd), usage)
+
+
 def cost_parts(price: Price, usage: Usage) -> list[CostPart]:
     """What `cost_nusd` adds up, each kind of token with its rate; those without a rate of their own are part of another."""
     if usage.input_tokens is None:
