@@ -22,7 +22,7 @@ from skep.cli import COMMANDS
 from skep.cli.main import run
 from skep.errors import SkepError
 from skep.fakes import script_reference
-from skep.gateway import FORMATS
+from skep.gateway import FORMAT_FACES, FORMATS
 from skep.gateway import PROFILES as PROVIDERS
 from skep.knowledge.chunking import LANGUAGES
 from skep.knowledge.edges import PROFILES
@@ -44,7 +44,7 @@ _GROUPS = {
 }
 _NOTE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n\n"
 
-_FORMATS_OF = {"chat.completions": "chat", "responses": "responses", "messages": "messages"}
+_FORMATS_OF = {face: name for name, face in FORMAT_FACES.items()}
 
 _PROVIDERS = f"""# Providers and models
 
@@ -264,7 +264,7 @@ def translation_page() -> str:
         targets = [name for name in translations.FORMAT_NAMES if name != source]
         parts.append(f"\n## From {FORMATS[source].title}\n\n")
         parts.append(
-            f"| field | {' | '.join(f'in {FORMATS[name].title}' for name in targets)} |\n| --- | --- | --- |\n"
+            f"| field | {' | '.join(f'in {FORMATS[name].title}' for name in targets)} |\n{'| --- ' * (len(targets) + 1)}|\n"
         )
         parts += [
             f"| {sample.name} | {' | '.join(sample.outcome_in(target) for target in targets)} |\n" for sample in samples
@@ -277,9 +277,9 @@ def translation_page() -> str:
 _TRANSLATION = """Where client and provider speak the same format, everything passes as it comes. Else a field is *said* in the other format,
 *left out* because nothing of the answer depends on it, or the call is *refused* with its name. Each line is a test.
 
-Answers, streams, errors and usage are translated whole in every direction. Four things are said nearly: a bound of thinking in tokens becomes
-an effort, that a tool failed is said in its result's words, pictures from tools follow in a message of the user of a chat, and clients of
-responses get the thinking as its summary, if they asked for one.
+Answers, streams, errors and usage are translated whole in every direction. Five things are said nearly: a bound of thinking in tokens becomes
+an effort, that a tool failed is said in its result's words, pictures from tools follow in a message of the user of a chat, clients of
+responses get the thinking as its summary, if they asked for one, and Gemini is asked in words to call one function at a time.
 """
 
 

@@ -15,6 +15,16 @@ Part = bytes | float
 Script = Callable[[], Iterable[Part]]
 
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"]*)"')
+_IN_ADDRESS = re.compile(r"/models/([^:/]+):")
+
+
+def _model_of(path: str, body: bytes) -> str:
+    """The model that a request asks for, in its address or in its body; empty: none."""
+    named = _IN_ADDRESS.search(path)
+    if named is not None:
+        return named[1]
+    found = _MODEL.search(body)
+    return found[1].decode() if found else ""
 
 
 @dataclass
@@ -43,9 +53,7 @@ class RawProvider:
 
     def last(self, model: str) -> Seen:
         """The last request for a model."""
-        return next(
-            seen for seen in reversed(self.seen) if (found := _MODEL.search(seen.body)) and found[1].decode() == model
-        )
+        return next(seen for seen in reversed(self.seen) if _model_of(seen.path, seen.body) == model)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -55,8 +63,7 @@ class RawProvider:
                 body = await reader.readexactly(int(length[1]) if length else 0)
                 seen = Seen(head.split(b" ")[1].decode(), head, body)
                 self.seen.append(seen)
-                model = _MODEL.search(body)
-                if not await self._play(seen, model[1].decode() if model else "", reader, writer):
+                if not await self._play(seen, _model_of(seen.path, body), reader, writer):
                     break
         writer.close()
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from skep.gateway.translating import FormatName, UntranslatableError, translate_request
-
-Outcome = Literal["said", "left out", "refused"]
+from tests.translation_sample import BASE, Outcome, Sample
+from tests.translations_gemini import GEMINI_SAMPLES
 
 _FUNCTION: dict[str, Any] = {"name": "f", "parameters": {"type": "object"}}
 _TOOL = {"type": "function", "function": _FUNCTION}
@@ -16,28 +15,7 @@ _MESSAGES_TOOL = {"name": "f", "input_schema": {"type": "object"}}
 _SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 _PDF = "data:application/pdf;base64,JVBERg=="
 
-BASE: Mapping[FormatName, dict[str, Any]] = {
-    "chat": {"model": "m", "messages": [{"role": "user", "content": "Hello"}]},
-    "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]},
-    "responses": {"model": "m", "input": "Hello"},
-}
-FORMAT_NAMES: tuple[FormatName, ...] = ("chat", "messages", "responses")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A field of a format, in a request that is whole but for it."""
-
-    name: str
-    more: Mapping[str, Any]
-    outcome: Outcome
-    """In the other formats."""
-    but: Mapping[FormatName, Outcome] = field(default_factory=dict)
-    """In which of them it is another."""
-
-    def outcome_in(self, target: FormatName) -> Outcome:
-        """What becomes of it in a format."""
-        return self.but.get(target, self.outcome)
+FORMAT_NAMES: tuple[FormatName, ...] = ("chat", "messages", "responses", "gemini")
 
 
 def _asks(content: object, role: str = "user") -> dict[str, Any]:
@@ -128,7 +106,7 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
             {"stream": True, "stream_options": {"include_usage": True}},
             "said",
         ),
-        Sample("`user`", {"user": "u"}, "said"),
+        Sample("`user`", {"user": "u"}, "said", {"gemini": "left out"}),
         Sample("`tools`: functions", {"tools": [_TOOL]}, "said"),
         Sample(
             "`tools`: `strict`",
@@ -153,17 +131,27 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
             },
             "said",
         ),
-        Sample("`response_format`: `json_object`", {"response_format": {"type": "json_object"}}, "refused"),
+        Sample(
+            "`response_format`: `json_object`",
+            {"response_format": {"type": "json_object"}},
+            "refused",
+            {"responses": "said", "gemini": "said"},
+        ),
         Sample("`reasoning_effort`", {"reasoning_effort": "low"}, "said"),
         Sample("`n`: more than 1", {"n": 2}, "refused"),
-        Sample("`seed`", {"seed": 7}, "refused"),
+        Sample("`seed`", {"seed": 7}, "refused", {"gemini": "said"}),
         Sample("`logprobs`", {"logprobs": True}, "refused"),
         Sample("`logit_bias`", {"logit_bias": {"1": 1}}, "refused"),
-        Sample("`frequency_penalty`, `presence_penalty`", {"frequency_penalty": 1}, "refused"),
+        Sample("`frequency_penalty`, `presence_penalty`", {"frequency_penalty": 1}, "refused", {"gemini": "said"}),
         Sample("`modalities`, `audio`", {"modalities": ["text", "audio"]}, "refused"),
         Sample("`prediction`", {"prediction": {"type": "content", "content": "x"}}, "refused"),
         Sample("`web_search_options`", {"web_search_options": {}}, "refused"),
-        Sample("`service_tier`: `flex`, `priority`", {"service_tier": "flex"}, "refused", {"responses": "said"}),
+        Sample(
+            "`service_tier`: `flex`, `priority`",
+            {"service_tier": "flex"},
+            "refused",
+            {"responses": "said", "gemini": "said"},
+        ),
         Sample("`store`", {"store": True}, "refused"),
         Sample("`verbosity`: other than `medium`", {"verbosity": "low"}, "refused", {"responses": "said"}),
         Sample("`metadata`", {"metadata": {"a": "b"}}, "left out"),
@@ -234,10 +222,10 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
         Sample("`max_tokens`", {"max_tokens": 5}, "said"),
         Sample("`temperature`", {"temperature": 0.5}, "said"),
         Sample("`top_p`", {"top_p": 0.5}, "said"),
-        Sample("`top_k`", {"top_k": 5}, "refused"),
+        Sample("`top_k`", {"top_k": 5}, "refused", {"gemini": "said"}),
         Sample("`stop_sequences`", {"stop_sequences": ["END"]}, "said", {"responses": "refused"}),
         Sample("`stream`", {"stream": True}, "said"),
-        Sample("`metadata.user_id`", {"metadata": {"user_id": "u"}}, "said"),
+        Sample("`metadata.user_id`", {"metadata": {"user_id": "u"}}, "said", {"gemini": "left out"}),
         Sample("`tools`: functions", {"tools": [_MESSAGES_TOOL]}, "said"),
         Sample("`tools`: `strict`", {"tools": [{**_MESSAGES_TOOL, "strict": True}]}, "said"),
         Sample(
@@ -281,7 +269,9 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
     ),
     "responses": (
         Sample("`instructions`", {"instructions": "s"}, "said"),
-        Sample("input: system, developer", _items({"role": "developer", "content": "s"}), "said"),
+        Sample(
+            "input: system, developer", _items({"role": "developer", "content": "s"}), "said", {"gemini": "refused"}
+        ),
         Sample("input: texts", _items({"role": "user", "content": [_input_text("x"), _input_text("y")]}), "said"),
         Sample("input: picture by address", _shows({"type": "input_image", "image_url": "https://x/y.png"}), "said"),
         Sample("input: picture in base64", _shows({"type": "input_image", "image_url": _PNG}), "said"),
@@ -313,7 +303,7 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
         Sample("`top_p`", {"top_p": 0.5}, "said"),
         Sample("`stream`", {"stream": True}, "said"),
         Sample("`stream_options.include_obfuscation`", {"stream_options": {"include_obfuscation": False}}, "left out"),
-        Sample("`user`, `safety_identifier`", {"safety_identifier": "u"}, "said"),
+        Sample("`user`, `safety_identifier`", {"safety_identifier": "u"}, "said", {"gemini": "left out"}),
         Sample("`tools`: functions", {"tools": [_RESPONSES_TOOL]}, "said"),
         Sample("`tools`: `strict`", {"tools": [{**_RESPONSES_TOOL, "strict": True}]}, "said"),
         Sample("`tools`: custom", {"tools": [{"type": "custom", "name": "c"}]}, "refused"),
@@ -342,7 +332,9 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
             "said",
             {"messages": "refused"},
         ),
-        Sample("`text.verbosity`", {"text": {"verbosity": "low"}}, "said", {"messages": "refused"}),
+        Sample(
+            "`text.verbosity`", {"text": {"verbosity": "low"}}, "said", {"messages": "refused", "gemini": "refused"}
+        ),
         Sample("`reasoning.effort`", {"reasoning": {"effort": "low"}}, "said"),
         Sample("`reasoning.summary`: the answer shows it", {"reasoning": {"summary": "auto"}}, "left out"),
         Sample("`reasoning.mode`: other than `standard`", {"reasoning": {"mode": "pro"}}, "refused"),
@@ -359,6 +351,7 @@ SAMPLES: Mapping[FormatName, tuple[Sample, ...]] = {
         Sample("`prompt_cache_key`, `prompt_cache_options`", {"prompt_cache_key": "k"}, "left out"),
         Sample("what is not known", {"brand_new": 1}, "refused"),
     ),
+    "gemini": GEMINI_SAMPLES,
 }
 
 
@@ -373,12 +366,21 @@ def outcome_of(source: FormatName, sample: Sample, target: FormatName) -> tuple[
 
 def _without(source: FormatName, sample: Sample, target: FormatName) -> dict[str, Any]:
     """The request in the other format without the field, where it stands at the top; else with nothing but texts in its messages."""
+    if source == "gemini":
+        contents = sample.more.get("contents", BASE[source]["contents"])
+        plain = {**BASE[source], "contents": [_plain_content(each) for each in contents]}
+        return translate_request(plain, source, target)[0]
     turns = "input" if source == "responses" else "messages"
-    more = {}
+    more: dict[str, Any] = {}
     if turns in sample.more:
         said = [turn for turn in sample.more[turns] if turn.get("role") in ("user", "assistant")]
         more = {turns: [_plain(turn) for turn in said]}
     return translate_request({**BASE[source], **more}, source, target)[0]
+
+
+def _plain_content(content: Mapping[str, Any]) -> dict[str, Any]:
+    texts = [{"text": part["text"]} for part in content["parts"] if "text" in part and not part.get("thought")]
+    return {"role": content["role"], "parts": texts}
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ _BODIES: Mapping[str, dict[str, object]] = {
     "chat.completions": {"messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 16},
     "embeddings": {"input": "OK"},
 }
-_CHATS = ("chat.completions", "messages", "responses")
+_CHATS = ("chat.completions", "messages", "responses", "generate_content")
 
 
 @dataclass(frozen=True, slots=True)

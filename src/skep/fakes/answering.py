@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
-from skep.fakes import content, messages_wire, responses_wire, wire
+from skep.fakes import content, generation_wire, messages_wire, responses_wire, wire
 from skep.fakes.composing import WITHOUT_CONTENT, Reply, compose, compressed
 from skep.fakes.deployments import is_deployment, undeployed
 from skep.fakes.matching import Matcher
@@ -80,23 +80,25 @@ class Provider:
         """The answer to the next request."""
         self._number += 1
         number = self._number
-        is_anthropics = request.path.startswith(_MESSAGES)
-        header = "x-api-key" if is_anthropics else "authorization"
+        header = "x-api-key" if request.path.startswith(_MESSAGES) else "authorization"
+        if request.path.startswith(generation_wire.PREFIX):
+            header = generation_wire.KEY_HEADER
         if is_deployment(request):
             header, request = "api-key", undeployed(request)
         key = request.headers.get(header, "").removeprefix("Bearer ")
         if self._script.api_keys and key not in self._script.api_keys:
-            made = self._error(number, Behaviour(status=401), is_anthropics=is_anthropics)
+            made = self._error(number, Behaviour(status=401), request.path)
             return self._finish(number, Behaviour(), made, request, None)
         rule = self._matcher.choose(request)
         behaviour = self._script.otherwise if rule is None else rule.then
         try:
             if behaviour.status >= 400:
-                made = self._error(number, behaviour, is_anthropics=is_anthropics)
+                made = self._error(number, behaviour, request.path)
             else:
                 made = self._made(number, request, behaviour)
         except _RefusedRequest as refused:
-            body = messages_wire.message_error(refused.status, refused.message) if is_anthropics else refused.body
+            own = _own_error(request.path)
+            body = refused.body if own is None else own(refused.status, refused.message, None)
             made = _Made(Reply(refused.status, self._headers(number, Behaviour()), orjson.dumps(body)))
         return self._finish(number, behaviour, made, request, rule)
 
@@ -118,6 +120,8 @@ class Provider:
 
     def _made(self, number: int, request: Request, behaviour: Behaviour) -> _Made:
         """Content for a request that no status of the script refuses. Raises _RefusedRequest."""
+        if request.path.startswith(generation_wire.PREFIX):
+            return self._generation(number, request, behaviour)
         if request.path.startswith(_MODELS) and request.method == "GET":
             return _Made(self._json(number, behaviour, self._models(request.path)))
         if request.method == "POST" and request.path == f"{_MESSAGES}/count_tokens":
@@ -141,6 +145,28 @@ class Provider:
         events = (wire.chat_events if is_chat else wire.completion_events)(said, with_usage=with_usage)
         headers = self._headers(number, behaviour, "text/event-stream; charset=utf-8")
         return _Made(Reply(behaviour.status, headers, events=(*events, wire.DONE)), usage)
+
+    def _generation(self, number: int, request: Request, behaviour: Behaviour) -> _Made:
+        method = generation_wire.method_of(request.path)
+        if method is None and request.method == "GET":
+            return _Made(self._json(number, behaviour, self._models(request.path)))
+        if method is None or request.method != "POST":
+            raise _RefusedRequest(404, f"Invalid URL ({request.method} {request.path})")
+        if method == "countTokens":
+            return _Made(self._json(number, behaviour, {"totalTokens": content.tokens_of(len(request.body))}))
+        asked = self._asked(request)
+        said, usage = self._said(number, request, asked, behaviour)
+        config = generation_wire.config_of(asked).get("thinkingConfig")
+        thinks = isinstance(config, dict) and config.get("includeThoughts") is True and usage.reasoning_tokens > 0
+        if not request.streams:
+            return _Made(self._json(number, behaviour, generation_wire.generation_body(said, thinks=thinks)), usage)
+        events = tuple(generation_wire.generation_events(said, thinks=thinks))
+        if "alt=sse" not in request.query.split("&"):
+            listed = b"[" + b",\n".join(each[6:-2] for each in events) + b"]"
+            return _Made(Reply(behaviour.status, self._headers(number, behaviour), listed), usage)
+        headers = self._headers(number, behaviour, "text/event-stream")
+        error = generation_wire.generation_error_event
+        return _Made(Reply(behaviour.status, headers, events=events, error_event=error), usage)
 
     def _message(self, number: int, request: Request, said: wire.Said, usage: Usage, behaviour: Behaviour) -> _Made:
         if not request.streams:
@@ -171,7 +197,7 @@ class Provider:
         if self._script.models and request.model not in self._script.models:
             message = f"The model `{request.model}` does not exist or you do not have access to it."
             raise _RefusedRequest(404, message, "model_not_found")
-        needed = _INPUT_OF[request.path]
+        needed = _INPUT_OF.get(request.path, "contents")
         if not request.json.get(needed):
             raise _RefusedRequest(400, f"Missing required parameter: '{needed}'.", "missing_required_parameter", needed)
         if request.path == _MESSAGES and "max_tokens" not in request.json:
@@ -252,18 +278,25 @@ class Provider:
         known = self._script.models or tuple(name for name in self._script.prices if "*" not in name) or ("scripted",)
         if path == _MODELS:
             return wire.models_body(known)
-        name = path.removeprefix(f"{_MODELS}/")
+        if path == f"{generation_wire.PREFIX}models":
+            return generation_wire.models_body(known)
+        is_googles = path.startswith(generation_wire.PREFIX)
+        name = path.removeprefix(f"{generation_wire.PREFIX}models/" if is_googles else f"{_MODELS}/")
         if name not in known:
             raise _RefusedRequest(404, f"The model '{name}' does not exist", "model_not_found", "model")
-        return wire.model_object(name)
+        return generation_wire.model_object(name) if is_googles else wire.model_object(name)
 
-    def _error(self, number: int, behaviour: Behaviour, *, is_anthropics: bool) -> _Made:
+    def _error(self, number: int, behaviour: Behaviour, path: str) -> _Made:
         status = behaviour.status
         usual = status if status in _ERRORS else 400 if status < 500 else 500
         kind, code, message = _ERRORS[usual]
-        if is_anthropics:
-            told = message if behaviour.error_message is None else behaviour.error_message
-            error = messages_wire.message_error(status, told, behaviour.error_type)
+        own = _own_error(path)
+        if own is not None:
+            error = own(
+                status, message if behaviour.error_message is None else behaviour.error_message, behaviour.error_type
+            )
+            # Google answers what is wrong with a key with 400.
+            behaviour = replace(behaviour, status=error.get("error", {}).get("code", status))
             return _Made(self._json(number, behaviour, error))
         body = wire.error_body(
             message if behaviour.error_message is None else behaviour.error_message,
@@ -308,12 +341,22 @@ class Provider:
         return self._prices[model]
 
 
+def _own_error(path: str) -> Callable[[int, str, str | None], dict[str, Any]] | None:
+    """What writes errors at an address from a status, words and a name; None: as OpenAI does."""
+    if path.startswith(generation_wire.PREFIX):
+        return generation_wire.generation_error
+    return messages_wire.message_error if path.startswith(_MESSAGES) else None
+
+
 def _schema(asked: dict[str, Any]) -> object:
-    """What the answer must fit, as OpenAI's APIs are told and as Anthropic's is; None: anything."""
+    """What the answer must fit, as OpenAI's APIs are told, Anthropic's and Google's; None: anything."""
     form, config = asked.get("response_format"), asked.get("output_config") or asked.get("text")
     if isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"):
         schema = form.get("json_schema")
         return schema.get("schema") if isinstance(schema, dict) else {"type": "object"}
+    own = generation_wire.config_of(asked)
+    if own.get("responseMimeType") == "application/json":
+        return own.get("responseJsonSchema") or own.get("responseSchema") or {"type": "object"}
     form = config.get("format") if isinstance(config, dict) else None
     return form.get("schema") if isinstance(form, dict) else None
 

@@ -20,6 +20,7 @@ import orjson
 from typing_extensions import override
 
 from skep.fakes.answering import Provider
+from skep.fakes.generation_wire import addressed
 from skep.fakes.interfaces import FakeAddressError, FakeTlsError, TruthLogError
 from skep.fakes.models import Answer, End, Pause, Request, Script, Send
 from skep.fakes.truth import TruthLog
@@ -214,13 +215,15 @@ class _Connection(asyncio.Protocol):
         """The request is whole."""
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         path, _, query = self._url.decode("latin-1").partition("?")
-        request = Request(
-            method=self._parser.get_method().decode("ascii"),
-            path=unquote(path) if "%" in path else path,
-            headers=self._headers,
-            body=body,
-            json=_json_object(body),
-            query=query,
+        request = addressed(
+            Request(
+                method=self._parser.get_method().decode("ascii"),
+                path=unquote(path) if "%" in path else path,
+                headers=self._headers,
+                body=body,
+                json=_json_object(body),
+                query=query,
+            )
         )
         self._waiting.append((request, self._parser.should_keep_alive()))
         if self._playing is None:

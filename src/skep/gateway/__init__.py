@@ -24,7 +24,7 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.metrics import GATEWAY_METRICS
 from skep.gateway.models import LOCAL_MODEL, GatewayConfig, Model, Provider, Route
-from skep.gateway.profiles import PROFILES, Face, Profile
+from skep.gateway.profiles import FORMAT_FACES, PROFILES, Face, Profile
 from skep.gateway.service import Gateway
 from skep.gateway.sharing import shared
 from skep.gateway.showing import shown
@@ -34,6 +34,7 @@ from skep.gateway.upstream import HttpUpstream
 
 __all__ = [
     "FORMATS",
+    "FORMAT_FACES",
     "GATEWAY_METRICS",
     "LOCAL_MODEL",
     "PROFILES",

@@ -25,7 +25,7 @@ from skep.gateway.profiles import MESSAGES_CAP
 from skep.gateway.requests import Known, adapted
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
 from skep.gateway.stopping import STOPPABLE, Stopper
-from skep.gateway.translated import Spoken, Translations, why_not
+from skep.gateway.translated import Spoken, Translations, why_not, without_signatures
 from skep.gateway.usage import UNBILLED, Billing, counted
 from skep.observe import NO_METRICS, Metrics, Tracer
 from skep.spend import (
@@ -187,6 +187,9 @@ class ModelCall:
     def body(self, route: Route, known: Known) -> bytes:
         """The body for a route; ``known`` is the request in its format."""
         profile = route.provider.profile
+        if self.translations is not None and known is self.known and known.face != "generate_content":
+            # Of calls that another route's models asked for.
+            known = without_signatures(known)
         cap = self.ticket.output_tokens_cap
         if cap is None and known.output_tokens is None and known.face == "messages":
             cap = route.max_output_tokens or MESSAGES_CAP

@@ -78,8 +78,18 @@ _CONTEXT_WORDS = re.compile(
 )
 """Servers that give no code for it say it in words like these (vLLM, llama.cpp, Mistral, Gemini)."""
 
-_STATUSES: Mapping[str, int] = {"overloaded_error": 529, "rate_limit_error": 429, "timeout_error": 504}
-"""What Anthropic would have answered with, had it not begun a stream; its other types are of no use in one."""
+_AUTH_CODES = frozenset({"insufficient_quota", "API_KEY_INVALID"})
+
+_STATUSES: Mapping[str, int] = {
+    "overloaded_error": 529,
+    "rate_limit_error": 429,
+    "timeout_error": 504,
+    "RESOURCE_EXHAUSTED": 429,
+    "DEADLINE_EXCEEDED": 504,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+}
+"""What Anthropic and Google would have answered with, had they not begun a stream; their other types are of no use in one."""
 
 _READ_BYTES = 65_536
 """An error of a provider that is longer than this is not looked into."""
@@ -119,15 +129,15 @@ def classify(
     status: int, body: bytes, *, content_type: str = "", retry_after: str | None = None, now: float = 0.0
 ) -> Failure:
     """The failure behind an answer whose status is not 200. ``now`` is the wall clock, for dates in ``retry_after``."""
-    code, message, usage = _told(body)
+    told = _told(body)
     return Failure(
-        kind=_kind(status, code, message),
-        reason=f"it answered {status}" + (f" ({code})" if code else ""),
+        kind=_kind(status, told.code, told.message),
+        reason=f"it answered {status}" + (f" ({told.code})" if told.code else ""),
         status=status,
-        retry_after_seconds=retry_after_seconds(retry_after, now),
+        retry_after_seconds=retry_after_seconds(retry_after or told.pause, now),
         body=body,
         content_type=content_type,
-        usage=usage,
+        usage=told.usage,
     )
 
 
@@ -157,8 +167,8 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
 
 def words_of(body: bytes) -> tuple[str, str]:
     """The code and the message of a provider's error, whichever its shape."""
-    code, message, _ = _told(body)
-    return code, message
+    told = _told(body)
+    return told.code, told.message
 
 
 def _kind(status: int, code: str, message: str) -> Kind:
@@ -166,7 +176,7 @@ def _kind(status: int, code: str, message: str) -> Kind:
         return "context_too_long"
     if code in _FILTER_CODES:
         return "content_filter"
-    if status in (401, 407) or code == "insufficient_quota":
+    if status in (401, 407) or code in _AUTH_CODES:
         return "auth"
     if status in (402, 403):
         return "forbidden"
@@ -180,25 +190,53 @@ def _kind(status: int, code: str, message: str) -> Kind:
     return "client_error" if 400 <= status < 500 else "malformed"
 
 
-def _told(body: bytes) -> tuple[str, str, Usage | None]:
-    """The code and the message of an error in OpenAI's shape, or of what looks like one, and the usage beside it."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What an error says."""
+
+    code: str = ""
+    message: str = ""
+    usage: Usage | None = None
+    pause: str | None = None
+
+
+def _told(body: bytes) -> _Told:
+    """An error in OpenAI's shape, or what looks like one, and the usage beside it."""
     if len(body) > _READ_BYTES:
-        return "", "", None
+        return _Told()
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return "", body[:2000].decode("utf-8", "replace"), None
+        return _Told("", body[:2000].decode("utf-8", "replace"))
     if isinstance(found, list) and found:
         found = found[0]
     if not isinstance(found, dict):
-        return *_words(found), None
-    return *_words(found.get("error", found)), usage_of(found.get("usage"))
+        return _Told(*_words(found))
+    error = found.get("error", found)
+    return _Told(*_words(error), usage_of(found.get("usage")), _asked_pause(error))
+
+
+def _details(error: Mapping[str, object]) -> list[Mapping[str, object]]:
+    details = error.get("details")
+    return [each for each in details if isinstance(each, dict)] if isinstance(details, list) else []
+
+
+def _asked_pause(error: object) -> str | None:
+    """How long Google asks to wait (``google.rpc.RetryInfo``), as the header says it elsewhere; None where nothing is said."""
+    for each in _details(error) if isinstance(error, dict) else ():
+        delay = each.get("retryDelay")
+        if isinstance(delay, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?s", delay):
+            return delay.removesuffix("s")
+    return None
 
 
 def _words(error: object) -> tuple[str, str]:
     if not isinstance(error, dict):
         return "", str(error)[:2000]
     code = error.get("code") or error.get("type") or ""
+    if isinstance(code, int) and isinstance(error.get("status"), str):
+        # Google's: https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto
+        code = next((told for each in _details(error) if (told := each.get("reason")) in _AUTH_CODES), error["status"])
     inner = error.get("innererror")
     if isinstance(inner, dict) and inner.get("code") in _FILTER_CODES:
         code = inner["code"]

@@ -20,7 +20,7 @@ from skep.gateway.ranking import read_ranking
 from skep.gateway.streaming import Tally, tally_of
 from skep.gateway.translated import Spoken
 from skep.gateway.translating import AnswerStrangeError, Translator
-from skep.gateway.usage import AnswerUnreadableError, Billing, read_answer, read_message
+from skep.gateway.usage import AnswerUnreadableError, Billing, read_answer, read_generation, read_message
 from skep.spend import Usage
 
 _MAX_EVENT_BYTES = 8_388_608
@@ -67,7 +67,7 @@ async def fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) -> 
     return answer, usage, billing
 
 
-_READERS = {"messages": read_message, "rerank": read_ranking}
+_READERS = {"messages": read_message, "rerank": read_ranking, "generate_content": read_generation}
 """What reads whole answers by the faces that have others than OpenAI's."""
 
 
@@ -124,7 +124,7 @@ async def open_stream(call: ModelCall, route: Route, timeout_seconds: float) -> 
     until = time.monotonic() + min(timeout_seconds, route.first_byte_timeout_seconds)
     stream = await call.tools.upstream.stream(
         provider,
-        route.paths[known.face],
+        route.stream_paths[known.face],
         call.body(route, known),
         call.headers_to(route, spoken),
         timeout_seconds=until - time.monotonic(),

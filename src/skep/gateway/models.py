@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from skep.gateway.profiles import Face, Profile, face_for, paths_by
+from skep.gateway.profiles import Face, Profile, face_for, paths_by, stream_path
 from skep.settings import Secret
 from skep.spend import Price
 
@@ -109,12 +109,15 @@ class Route:
     """For people, and for the breaker: routes to the same model of the same provider are one."""
     paths: Mapping[Face, str] = field(init=False, repr=False)
     """Which faces it has, and what stands after the provider's address for each."""
+    stream_paths: Mapping[Face, str] = field(init=False, repr=False)
+    """The same for streams."""
 
     def __post_init__(self) -> None:
         provider = self.provider
         told = paths_by(provider.profile, self.formats)
         object.__setattr__(self, "name", f"{provider.name}/{self.model}")
         object.__setattr__(self, "paths", {face: path_of(provider, path, self.model) for face, path in told.items()})
+        object.__setattr__(self, "stream_paths", {face: stream_path(path) for face, path in self.paths.items()})
 
     def face_for(self, face: Face) -> Face | None:
         """See `profiles.face_for`."""

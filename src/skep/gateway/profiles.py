@@ -14,15 +14,16 @@ Face = Literal[
     "messages",
     "messages.count_tokens",
     "responses",
+    "generate_content",
     "moderations",
     "rerank",
 ]
-"""A way of calling models, named as in its address: OpenAI's, Anthropic's messages, and what ranks documents."""
+"""A way of calling models, named as in its address: OpenAI's, Anthropic's messages, Gemini's, and what ranks documents."""
 
 COUNTING: Face = "messages.count_tokens"
 """Asks how many tokens a request would have: nobody charges for it."""
 
-_CHATS: tuple[Face, ...] = ("chat.completions", "messages", "responses")
+_CHATS: tuple[Face, ...] = ("chat.completions", "messages", "responses", "generate_content")
 """Faces that can be translated into each other; of several that a provider has, the first is taken."""
 
 MESSAGES_CAP = 8_192
@@ -32,8 +33,17 @@ _CHAT_PATHS: Mapping[Face, str] = {
     "chat.completions": "/chat/completions",
     "messages": "/messages",
     "responses": "/responses",
+    "generate_content": "/models/{model}:generateContent",
 }
-FORMAT_FACES: Mapping[str, Face] = {"chat": "chat.completions", "responses": "responses", "messages": "messages"}
+STREAM_ENDINGS: Mapping[str, str] = {":generateContent": ":streamGenerateContent?alt=sse"}
+"""How the path of a face ends when a stream is wanted, by how it ends else; where it is not here, the body says so."""
+
+FORMAT_FACES: Mapping[str, Face] = {
+    "chat": "chat.completions",
+    "responses": "responses",
+    "messages": "messages",
+    "gemini": "generate_content",
+}
 """The faces of chats, by what the settings call them."""
 
 _PATHS: Mapping[Face, str] = {
@@ -92,8 +102,17 @@ class Profile:
             "messages": ("max_tokens",),
             "completions": self.text_cap_fields,
             "responses": self.response_cap_fields,
+            "generate_content": ("generationConfig",),
         }
         return named.get(face, self.cap_fields)
+
+
+def stream_path(path: str) -> str:
+    """The path to ask for a stream by, of that to ask for a whole answer by."""
+    for ending, streams in STREAM_ENDINGS.items():
+        if path.endswith(ending):
+            return path.removesuffix(ending) + streams
+    return path
 
 
 def paths_by(profile: Profile, formats: Collection[str] | None) -> Mapping[Face, str]:
@@ -167,9 +186,22 @@ PROFILES: tuple[Profile, ...] = (
         service_tiers=(("flex", Decimal("0.5")),),
         trace_name="azure.ai.openai",
     ),
+    # https://ai.google.dev/api/generate-content
     Profile(
         kind="gemini",
-        summary="Google Gemini, by its OpenAI-compatible address",
+        summary="Google Gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        key_header="x-goog-api-key",
+        key_prefix="",
+        paths={"generate_content": _CHAT_PATHS["generate_content"]},
+        takes_include_usage=False,
+        price_id="google",
+        trace_name="gcp.gemini",
+    ),
+    # https://ai.google.dev/gemini-api/docs/openai
+    Profile(
+        kind="gemini_openai",
+        summary="Google Gemini, by its OpenAI-compatible address, which has embeddings, too",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         price_id="google",
         trace_name="gcp.gemini",

@@ -33,6 +33,9 @@ _WATCH_AFTER_SECONDS = 0.1
 """Most whole answers of quick models are there before; whoever waits longer is watched."""
 
 _LAST_READ_SECONDS = 0.5
+_AFTER_SAID_SECONDS = 5.0
+"""Where no event ends a stream, its end comes right after the last thing that was said; whoever does not close it is not waited for longer."""
+
 _LAST_WORDS_SECONDS = 1.0
 """A client that is behind when the server stops gets so long to take the last event."""
 
@@ -218,7 +221,7 @@ async def _pass_on(call: ModelCall, opened: Opened, watch: ClientWatch) -> None:
         if tally.failure is not None:
             await _end_broken(call, watch, tally, b"")
             return
-        if tally.done_event is not None:
+        if _has_ended(call, tally):
             await _end_well(call, watch, opened)
             return
         now = time.monotonic()
@@ -228,13 +231,28 @@ async def _pass_on(call: ModelCall, opened: Opened, watch: ClientWatch) -> None:
         try:
             if left <= 0:
                 raise AttemptFailedError(Failure("timeout", "the call took longer than it may"))
-            piece = await stream.read(min(route.idle_timeout_seconds, left))
+            idle = _AFTER_SAID_SECONDS if tally.is_said else route.idle_timeout_seconds
+            piece = await stream.read(min(idle, left))
             if not piece:
                 raise AttemptFailedError(Failure("interrupted", "its stream ended without saying that it is whole"))
             events = cut_events(opened.scanner, piece)
         except AttemptFailedError as error:
-            await _break_off(call, watch, tally, error.failure)
+            await _end_unread(call, watch, opened, error.failure)
             return
+
+
+def _has_ended(call: ModelCall, tally: Tally) -> bool:
+    """Whether nothing more is to be read."""
+    is_stopped = call.stopper is not None and call.stopper.why != ""
+    return tally.done_event is not None or (tally.is_said and is_stopped)
+
+
+async def _end_unread(call: ModelCall, watch: ClientWatch, opened: Opened, failure: Failure) -> None:
+    """Nothing more comes: the end, where all was said and no event ends a stream, or a break."""
+    if opened.tally.is_said:
+        await _end_well(call, watch, opened)
+    else:
+        await _break_off(call, watch, opened.tally, failure)
 
 
 def _said(opened: Opened, events: Sequence[bytes]) -> bytes:
@@ -290,7 +308,11 @@ async def _end_well(call: ModelCall, watch: ClientWatch, opened: Opened) -> None
         call.tools.board.wrote(call.route, seen, opened.tally.usage.output_tokens or 0)
     last, done = b"", opened.tally.done_event or b""
     if opened.translator is not None:
-        last, done = opened.translator.end(done)
+        try:
+            last, done = opened.translator.end(done)
+        except AnswerStrangeError as error:
+            await _end_early(call, watch, opened.tally, error)
+            return
     if opened.guard is not None:
         try:
             last, done = opened.guard.feed(last) + opened.guard.end(), opened.guard.feed(done)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from skep.gateway.generate_requests import bounded
 from skep.gateway.interfaces import RequestInvalidError
 from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, read_top_level
 from skep.gateway.naming import Names, unescaped
@@ -29,7 +30,7 @@ TOOLS_TOKENS = 1_000
 (https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing)."""
 
 _WITHOUT_OUTPUT = ("embeddings", "moderations", "rerank", COUNTING)
-_TELLING = ("messages", "responses")
+_TELLING = ("messages", "responses", "generate_content")
 """Their streams tell the usage unasked."""
 
 _COUNTED: Mapping[Face, tuple[str, ...]] = {"embeddings": ("input",), "rerank": ("documents",)}
@@ -201,6 +202,10 @@ def adapted(known: Known, *, model: str, include_usage: bool, cap_fields: Sequen
     another name for it (``cap_fields``). Every byte that need not change is as it came.
     """
     changes: dict[str, bytes] = {}
+    if known.face == "generate_content":
+        # Its model stands in the address.
+        bounds = cap is not None or known.output_tokens is not None
+        return bounded(known.body, known.values, _bound_for(known, cap)) if bounds else known.body
     if model != known.model:
         changes["model"] = orjson.dumps(model)
     if known.stream and include_usage and not known.wants_usage and known.face not in _TELLING:
@@ -219,11 +224,16 @@ def _bound(known: Known, cap_fields: Sequence[str], cap: int | None, changes: di
     """See that the provider knows the bound that was reserved for."""
     values = known.values
     named = [name for name in _BOUNDS if name in values and (cap is not None or values[name] is not None)]
-    bound = max(1, cap // known.choices) if cap is not None else (known.output_tokens or 0) // known.choices
+    bound = _bound_for(known, cap)
     # Where the bound is a role's, a word of the client's for no bound (llama.cpp) must not stay.
     changes.update((name, b"%d" % bound) for name in named if cap is not None or values[name] in _UNBOUNDED)
     if not any(name in cap_fields for name in named):
         changes[cap_fields[0]] = b"%d" % bound
+
+
+def _bound_for(known: Known, cap: int | None) -> int:
+    """That of one choice."""
+    return max(1, cap // known.choices) if cap is not None else (known.output_tokens or 0) // known.choices
 
 
 def _stream(face: Face, values: Mapping[str, Any]) -> bool:

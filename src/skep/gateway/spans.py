@@ -32,12 +32,13 @@ _OPERATIONS: dict[Face, str] = {
     "messages": "chat",
     "messages.count_tokens": "count_tokens",
     "responses": "chat",
+    "generate_content": "generate_content",
     "moderations": "moderation",
     "rerank": "rerank",
 }
 
 _PORTS = {"http": 80, "https": 443}
-_MODEL = re.compile(rb'"model"[ ]?:[ ]?"([^"\\]{1,200})"')
+_MODEL = re.compile(rb'"model(?:Version)?"[ ]?:[ ]?"([^"\\]{1,200})"')
 _LOOKED_AT_BYTES = 65_536
 """Where an answer names its model, it does so before what the model said or right after."""
 

@@ -32,7 +32,7 @@ nobody's pattern may hold up the others. Usual ones have under a hundred."""
 
 _MOST_USD = 1_000_000
 _HEADER = b"x-skep-stop-when"
-STOPPABLE: tuple[Face, ...] = ("chat.completions", "messages")
+STOPPABLE: tuple[Face, ...] = ("chat.completions", "messages", "generate_content")
 """Faces whose streams can be ended."""
 
 
@@ -210,14 +210,16 @@ class Stopper:
             values = orjson.loads(data)
         except orjson.JSONDecodeError:
             return None
-        place = _place_of(values, self._face)
-        if place is not None:
+        places = _places_of(values, self._face)
+        for number, place in enumerate(places):
             text = place[_TEXT_NAMES[self._face]]
             ends = {why: end for why, ender in self._enders.items() if (end := ender.feed(text)) is not None}
             if ends:
                 self.why, end = min(ends.items(), key=lambda pair: pair[1])
                 place[_TEXT_NAMES[self._face]] = text[:end]
-                return self._ending(values, event if end == len(text) else None)
+                for later in places[number + 1 :]:
+                    later[_TEXT_NAMES[self._face]] = ""
+                return self._ending(values, event if end == len(text) and place is places[-1] else None)
         if self._limit is not None:
             cost = self._costs(self.output_tokens)
             if cost is not None and cost >= self._limit:
@@ -233,37 +235,69 @@ class Stopper:
             reason = "max_tokens" if is_cut else "end_turn"
             return _messages_ending(values, event, reason, self.output_tokens)
         usage = Usage(input_tokens=self._input_tokens, output_tokens=self.output_tokens)
+        if self._face == "generate_content":
+            return _generation_ending(values, event, "MAX_TOKENS" if is_cut else "STOP", usage)
         # A provider that tells it with each event knows better.
         told = usage if self._tells_usage and not values.get("usage") else None
         return _chat_ending(values, event, "length" if is_cut else "stop", told)
 
 
-_TEXT_NAMES: Mapping[Face, str] = {"chat.completions": "content", "messages": "text"}
+_TEXT_NAMES: Mapping[Face, str] = {"chat.completions": "content", "messages": "text", "generate_content": "text"}
 
 
-def _place_of(values: object, face: Face) -> dict[str, Any] | None:
-    """The object of an event that has a piece of the answer's text in it; None when it has none."""
+def _places_of(values: object, face: Face) -> list[dict[str, Any]]:
+    """The objects of an event that have pieces of the answer's text in them."""
     if not isinstance(values, dict):
-        return None
+        return []
+    if face == "generate_content":
+        candidates = values.get("candidates")
+        candidate = candidates[0] if isinstance(candidates, list) and candidates else None
+        content = candidate.get("content") if isinstance(candidate, dict) else None
+        parts = content.get("parts") if isinstance(content, dict) else None
+        found = parts if isinstance(parts, list) else []
+        return [each for each in found if isinstance(each, dict) and _is_said(each)]
     inner: object = values
     if face == "chat.completions":
         choices = values.get("choices")
         inner = choices[0] if isinstance(choices, list) and choices else None
     delta = inner.get("delta") if isinstance(inner, dict) else None
-    return delta if isinstance(delta, dict) and isinstance(delta.get(_TEXT_NAMES[face]), str) else None
+    return [delta] if isinstance(delta, dict) and isinstance(delta.get(_TEXT_NAMES[face]), str) else []
+
+
+def _is_said(part: Mapping[str, Any]) -> bool:
+    """Whether a part of Gemini's is a text that is no thought."""
+    return isinstance(part.get("text"), str) and not part.get("thought")
+
+
+def _generation_ending(values: dict[str, Any], event: bytes | None, reason: str, usage: Usage) -> list[bytes]:
+    head = {name: value for name, value in values.items() if name not in ("candidates", "usageMetadata")}
+    entry, output = usage.input_tokens or 0, usage.output_tokens or 0
+    # A provider that tells what went in with each event knows better.
+    told = values.get("usageMetadata")
+    entry = told.get("promptTokenCount", entry) if isinstance(told, dict) else entry
+    counts = {"promptTokenCount": entry, "candidatesTokenCount": output, "totalTokenCount": entry + output}
+    last = {"content": {"parts": [{"text": ""}], "role": "model"}, "finishReason": reason, "index": 0}
+    return [
+        _event(values) if event is None else event,
+        _event({**head, "candidates": [last], "usageMetadata": counts}),
+    ]
+
+
+def _event(values: Mapping[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(values) + b"\n\n"
 
 
 def _chat_ending(values: dict[str, Any], event: bytes | None, reason: str, usage: Usage | None) -> list[bytes]:
     head = {name: value for name, value in values.items() if name not in ("choices", "usage")}
     finish = {"index": 0, "delta": {}, "finish_reason": reason}
     ending = [
-        b"data: " + orjson.dumps(values) + b"\n\n" if event is None else event,
-        b"data: " + orjson.dumps({**head, "choices": [finish]}) + b"\n\n",
+        _event(values) if event is None else event,
+        _event({**head, "choices": [finish]}),
     ]
     if usage is not None:
         entry, output = usage.input_tokens or 0, usage.output_tokens or 0
         told = {"prompt_tokens": entry, "completion_tokens": output, "total_tokens": entry + output}
-        ending.append(b"data: " + orjson.dumps({**head, "choices": [], "usage": told}) + b"\n\n")
+        ending.append(_event({**head, "choices": [], "usage": told}))
     return [*ending, b"data: [DONE]\n\n"]
 
 

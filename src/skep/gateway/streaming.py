@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import orjson
 from typing_extensions import override
@@ -12,7 +13,15 @@ from skep.errors import SkepError
 from skep.gateway.events import DONE, data_of
 from skep.gateway.failures import Failure, classify_told
 from skep.gateway.profiles import Face
-from skep.gateway.usage import UNBILLED, MessagesUsage, billing_of, delta_bytes, output_bytes, usage_of
+from skep.gateway.usage import (
+    UNBILLED,
+    MessagesUsage,
+    billing_of,
+    delta_bytes,
+    generation_usage_of,
+    output_bytes,
+    usage_of,
+)
 from skep.spend import Usage
 from skep.web import anthropic_error_bytes, openai_error_bytes, response_error_bytes
 
@@ -22,7 +31,17 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 class Tally:
     """Reads the events of one stream. ``hides_usage``: we asked for the event with the usage, the client did not."""
 
-    __slots__ = ("_hides_usage", "billing", "done_event", "failure", "is_counting", "output_bytes", "pieces", "usage")
+    __slots__ = (
+        "_hides_usage",
+        "billing",
+        "done_event",
+        "failure",
+        "is_counting",
+        "is_said",
+        "output_bytes",
+        "pieces",
+        "usage",
+    )
 
     def __init__(self, *, hides_usage: bool) -> None:
         self._hides_usage = hides_usage
@@ -35,6 +54,8 @@ class Tally:
         self.pieces = 0
         self.done_event: bytes | None = None
         """The event that ends the stream, once it has come; it is not among what `passing` returns."""
+        self.is_said = False
+        """Whether all has been said, where no event ends the stream: it may end now."""
         self.failure: Failure | None = None
         """What the provider told in the middle of the stream; nothing passes after it."""
 
@@ -173,12 +194,77 @@ class ResponsesTally(Tally):
                 self.done_event = event
 
 
+class GenerationTally(Tally):
+    """The same for a stream in Gemini's format: each event is an answer with what is new and the usage so far, and the stream just ends."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(hides_usage=False)
+        self.is_counting = True
+
+    @override
+    def passing(self, events: Iterable[bytes]) -> list[bytes]:
+        passed = []
+        for event in events:
+            if self.done_event is not None or self.failure is not None:
+                break
+            passed.append(event)
+            data = data_of(event)
+            if data is not None:
+                self._note(data)
+        return passed
+
+    def _note(self, data: bytes) -> None:
+        try:
+            values = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return
+        if not isinstance(values, dict):
+            return
+        size = output_bytes(data) + call_bytes(values)
+        if size:
+            self.pieces += 1
+            self.output_bytes += size
+        if values.get("error"):
+            self.failure = _failure_of(values["error"])
+        self.usage = generation_usage_of(values.get("usageMetadata")) or self.usage
+        if ends_generation(values):
+            # Of what comes before, the usage counts what was said until then, if at all.
+            self.is_said, self.is_counting = True, False
+
+
+def ends_generation(values: Mapping[str, Any]) -> bool:
+    """Whether an answer of Gemini's, or an event of one, says why it ends."""
+    feedback, candidates = values.get("promptFeedback"), values.get("candidates")
+    if isinstance(feedback, dict) and feedback.get("blockReason"):
+        return True
+    return isinstance(candidates, list) and any(
+        isinstance(each, dict) and each.get("finishReason") for each in candidates
+    )
+
+
+def call_bytes(values: Mapping[str, Any]) -> int:
+    """How many bytes of arguments of functions stand in an event of Gemini's."""
+    size = 0
+    candidates = values.get("candidates")
+    for candidate in candidates if isinstance(candidates, list) else ():
+        content = candidate.get("content") if isinstance(candidate, dict) else None
+        parts = content.get("parts") if isinstance(content, dict) else None
+        for part in parts if isinstance(parts, list) else ():
+            call = part.get("functionCall") if isinstance(part, dict) else None
+            size += len(orjson.dumps(call.get("args"))) if isinstance(call, dict) else 0
+    return size
+
+
 _PART = re.compile(rb"event: response\.[a-z_.]+\.(?:delta|done|added)\r?\n")
 """Nearly all events; nothing is learned from them but their size."""
 
 
 def tally_of(face: Face, *, hides_usage: bool) -> Tally:
     """What reads the streams that come by a face of a provider."""
+    if face == "generate_content":
+        return GenerationTally()
     if face == "responses":
         return ResponsesTally()
     return MessagesTally() if face == "messages" else Tally(hides_usage=hides_usage)

@@ -9,14 +9,14 @@ import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import cast, get_args
 
 import orjson
 
 from skep.gateway.interfaces import RequestUntranslatableError
 from skep.gateway.large_bodies import BodyUnreadableError, is_quick, values_in
 from skep.gateway.models import Model
-from skep.gateway.profiles import Face
+from skep.gateway.profiles import FORMAT_FACES, Face
 from skep.gateway.requests import Known
 from skep.gateway.splicing import NestedTooDeepError
 from skep.gateway.translating import (
@@ -27,12 +27,13 @@ from skep.gateway.translating import (
     translate_answer,
     translate_error,
     translate_request,
+    unsigned,
 )
 
 MOST_VALUES = 100_000
 """A body with more values is not translated: reading so many objects would hold up everybody else."""
 
-_FORMATS: Mapping[Face, FormatName] = {"chat.completions": "chat", "messages": "messages", "responses": "responses"}
+_FORMATS: Mapping[Face, FormatName] = {face: cast("FormatName", name) for name, face in FORMAT_FACES.items()}
 """By the faces that can be translated into each other."""
 
 NO_FACE = UntranslatableError("this address", "none of its providers has it, nor one that it can be translated into")
@@ -123,8 +124,17 @@ def _one(known: Known, values: dict[str, object], face: Face) -> Spoken | Untran
     except UntranslatableError as error:
         return error
     # Each provider has a word of its own for the bound, and some refuse any other: `adapted` says it.
-    for name in ("max_completion_tokens", "max_output_tokens"):
+    in_address = ("model", "stream") if _FORMATS[face] == "gemini" else ()
+    for name in ("max_completion_tokens", "max_output_tokens", *in_address):
         written.pop(name, None)
     body = orjson.dumps(written)
+    if _FORMATS[face] != "gemini":
+        body = unsigned(body)
     said = replace(known, face=face, body=body, values=written, wants_usage=False, spans=None)
     return Spoken(said, wanted, known.face)
+
+
+def without_signatures(known: Known) -> Known:
+    """A request for a provider of the client's own format, without what only Gemini's models can read of ids."""
+    body = unsigned(known.body)
+    return known if body is known.body else replace(known, body=body, spans=None)

@@ -166,6 +166,53 @@ def read_message(body: bytes) -> tuple[Usage | None, object, Billing]:
     return messages_usage_of(values.get("usage")), values.get("error"), UNBILLED
 
 
+def generation_usage_of(told: object) -> Usage | None:
+    """Gemini's ``usageMetadata`` as ours; None when it is none.
+
+    A count of 0 is left out there. What tools of the provider's own put in is counted beside the prompt, and what the model thought beside
+    what it said; both are billed as what they are part of here (https://ai.google.dev/api/generate-content#UsageMetadata).
+    """
+    if not isinstance(told, dict) or (prompt := _whole(told.get("promptTokenCount"))) is None:
+        return None
+    entry = prompt + (_whole(told.get("toolUsePromptTokenCount")) or 0)
+    thoughts = _whole(told.get("thoughtsTokenCount"))
+    output = (_whole(told.get("candidatesTokenCount")) or 0) + (thoughts or 0)
+    # Whatever it does not name, the total has it.
+    output = max(output, (_whole(told.get("totalTokenCount")) or 0) - entry)
+    cached = _whole(told.get("cachedContentTokenCount"))
+    audio_in, kept, audio_out = (_audio(told.get(f"{name}TokensDetails")) for name in ("prompt", "cache", "candidates"))
+    if audio_in is not None:
+        # What of it came from a cache is counted there.
+        audio_in = max(0, min(audio_in, entry) - (kept or 0))
+    return Usage(
+        input_tokens=entry,
+        cached_input_tokens=None if cached is None else min(cached, entry),
+        output_tokens=output,
+        reasoning_tokens=thoughts,
+        input_audio_tokens=audio_in,
+        output_audio_tokens=None if audio_out is None else min(audio_out, output),
+    )
+
+
+def _audio(details: object) -> int | None:
+    """What of a count is audio; None: nothing is said of it."""
+    if not isinstance(details, list):
+        return None
+    counts = (each.get("tokenCount") for each in details if isinstance(each, dict) and each.get("modality") == "AUDIO")
+    return next(map(_whole, counts), None)
+
+
+def read_generation(body: bytes) -> tuple[Usage | None, object, Billing]:
+    """The same as `read_answer` for an answer in Gemini's format."""
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise AnswerUnreadableError(str(error)) from error
+    if not isinstance(values, dict):
+        raise AnswerUnreadableError("it is no object")
+    return generation_usage_of(values.get("usageMetadata")), values.get("error"), UNBILLED
+
+
 def read_answer(body: bytes) -> tuple[Usage | None, object, Billing]:
     """The usage in a whole answer, the error that some put into an answer with status 200, each None when absent, and how it is billed.
 

@@ -30,9 +30,11 @@ SETTINGS = """\
 providers:
   chat: {{kind: openai_compatible, base_url: "{url}"}}
   messages: {{kind: anthropic, base_url: "{url}", api_key: k}}
+  gemini: {{kind: gemini, base_url: "{gemini_url}", api_key: k}}
 models:
   chat: {{routes: [{{provider: chat, model: long}}], price: {price}}}
   messages: {{routes: [{{provider: messages, model: long}}], price: {price}}}
+  gemini: {{routes: [{{provider: gemini, model: long}}], price: {price}}}
   always: {{routes: [{{provider: chat, model: long}}], price: {price}, stop_when: {{json: true}}, cache_seconds: 60}}
   short: {{routes: [{{provider: chat, model: short}}], price: {price}}}
 """
@@ -66,7 +68,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServ
     folder: Path = tmp_path_factory.mktemp("early-ends")
     with scripted(folder / "provider", SCRIPT, "--no-fsync", "--ends") as provider, scratch_server.database() as url:
         skep = Command(folder / "data", folder, url)
-        (folder / "skep.yaml").write_text(SETTINGS.format(url=provider.url, price=PRICE))
+        (folder / "skep.yaml").write_text(
+            SETTINGS.format(url=provider.url, gemini_url=f"{provider.url.removesuffix('/v1')}/v1beta", price=PRICE)
+        )
         key = skep("key", "create", "--name", "ci", "--json").answer["key"]
         headers = {"authorization": f"Bearer {key}"}
         with (
@@ -76,7 +80,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServ
             yield Server(client, provider, skep, address, key)
 
 
-@pytest.mark.parametrize("model", ["chat", "messages"])
+@pytest.mark.parametrize("model", ["chat", "messages", "gemini"])
 def test_openais_client_gets_the_json_and_a_good_end(served: Server, model: str) -> None:
     """From a provider of either format."""
     with openai.OpenAI(api_key=served.key, base_url=f"{served.url}/v1", max_retries=0) as client:
@@ -98,7 +102,7 @@ def test_openais_client_gets_the_json_and_a_good_end(served: Server, model: str)
     assert call["cost"]["cost_nusd"] == usage.prompt_tokens * 1000 + usage.completion_tokens * 2000
 
 
-@pytest.mark.parametrize("model", ["chat", "messages"])
+@pytest.mark.parametrize("model", ["chat", "messages", "gemini"])
 def test_anthropics_client_gets_the_json_and_a_good_end(served: Server, model: str) -> None:
     with (
         anthropic.Anthropic(api_key=served.key, base_url=served.url, max_retries=0) as client,

@@ -45,7 +45,7 @@ rules:
 otherwise: {{text: The hive is quiet., {USAGE}}}
 """
 BEHAVIOURS = ("text", "tools", "busy", "context", "cut", "failing", "shaped", "long", "slow")
-KINDS = ("chat", "messages")
+KINDS = ("chat", "messages", "gemini")
 COST_NUSD = 60 * 1000 + 40 * 500 + 20 * 2000
 COST = "0.00012"
 
@@ -68,6 +68,7 @@ def settings(url: str, raw_url: str) -> str:
     providers = {
         "chat": {"kind": "openai_compatible", "base_url": url, "api_key": "sk-provider"},
         "messages": {"kind": "anthropic", "base_url": url, "api_key": "sk-provider"},
+        "gemini": {"kind": "gemini", "base_url": f"{url.removesuffix('/v1')}/v1beta", "api_key": "sk-provider"},
         "raw": {"kind": "anthropic", "base_url": raw_url, "api_key": "sk-provider"},
         "strict": {"kind": "mistral", "base_url": raw_url, "api_key": "sk-provider"},
     }

@@ -44,7 +44,7 @@ rules:
 otherwise: {{text: The hive is quiet., {USAGE}}}
 """
 BEHAVIOURS = ("text", "tools", "busy", "context", "cut", "unended", "failing", "shaped", "refusing", "long", "slow")
-KINDS = {"responses": "openai", "chat": "openai_compatible", "messages": "anthropic"}
+KINDS = {"responses": "openai", "chat": "openai_compatible", "messages": "anthropic", "gemini": "gemini"}
 """The kind of the provider, by the format that it speaks."""
 
 COST_NUSD = 60 * 1000 + 40 * 500 + 20 * 2000
@@ -64,6 +64,7 @@ PRICE = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2, "cached_input_usd_pe
 
 def settings(url: str, raw_url: str) -> str:
     providers = {kind: {"kind": row, "base_url": url, "api_key": "sk-provider"} for kind, row in KINDS.items()}
+    providers["gemini"]["base_url"] = f"{url.removesuffix('/v1')}/v1beta"
     providers["raw"] = {"kind": "openai", "base_url": raw_url, "api_key": "sk-provider"}
     models: dict[str, Any] = {
         f"{kind}-{behaviour}": {"retries": 0, "price": PRICE, "routes": [{"provider": kind, "model": behaviour}]}

@@ -144,10 +144,11 @@ def test_formats_of_a_route_are_those_that_chats_are_asked_in(tmp_path: Path) ->
     usual, responses, both, messages, none = read(tmp_path, text).models["m"].routes
     assert usual.paths == usual.provider.profile.paths
     assert [usual.face_for(face) for face in get_args(Face)] == [
-        *("chat.completions", "completions", "embeddings", "chat.completions", None, "responses", "moderations", None)
+        *("chat.completions", "completions", "embeddings", "chat.completions", None, "responses", "chat.completions"),
+        *("moderations", None),
     ]
     assert [responses.face_for(face) for face in get_args(Face)] == [
-        *("responses", "completions", "embeddings", "responses", None, "responses", "moderations", None)
+        *("responses", "completions", "embeddings", "responses", None, "responses", "responses", "moderations", None)
     ]
     assert (both.face_for("messages"), both.paths["messages"]) == ("messages", "/messages")
     assert (both.face_for("responses"), both.face_for("rerank")) == ("chat.completions", "rerank")
@@ -236,6 +237,7 @@ _MORE = {
 }
 _FACES = {
     "anthropic": {"messages", "messages.count_tokens"},
+    "gemini": {"generate_content"},
     "gpt4all": {"chat.completions", "completions"},
     "cohere": {"rerank"},
     "jina": {"embeddings", "rerank"},

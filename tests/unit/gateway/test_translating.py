@@ -22,7 +22,8 @@ from skep.gateway.translating import (
 )
 from skep.gateway.usage import messages_usage_of
 from skep.spend import Usage
-from tests.translations import FORMAT_NAMES, SAMPLES, Sample, outcome_of
+from tests.translation_sample import Sample
+from tests.translations import FORMAT_NAMES, SAMPLES, outcome_of
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 CLAUDE_CODE: dict[str, Any] = {
@@ -161,7 +162,7 @@ def _result(name: str, text: str) -> dict[str, Any]:
         ("chat", "messages", {"seed": 1}, "seed"),
         ("chat", "messages", {"n": 2}, "n"),
         ("chat", "messages", {"logit_bias": {"1": 5}}, "logit_bias"),
-        ("chat", "messages", {"response_format": {"type": "json_object"}}, "response_format.type"),
+        ("chat", "messages", {"response_format": {"type": "json_object"}}, "response_format"),
         ("chat", "messages", {"tools": [{"type": "custom", "custom": {}}]}, "tools.0.type"),
         ("chat", "messages", {"messages": [{"role": "user", "content": "a", "name": "b"}]}, "messages.0.name"),
         (

@@ -10,6 +10,7 @@ from skep.gateway.translating.formats import FORMATS, Translator, translate_answ
 from skep.gateway.translating.interfaces import AnswerStrangeError, Format, UntranslatableError, Wanted
 from skep.gateway.translating.models import Conversation, FormatName
 from skep.gateway.translating.saying import say
+from skep.gateway.translating.signing import unsigned
 
 __all__ = [
     "FORMATS",
@@ -24,4 +25,5 @@ __all__ = [
     "translate_answer",
     "translate_error",
     "translate_request",
+    "unsigned",
 ]

@@ -28,7 +28,7 @@ from skep.gateway.translating.models import (
     Turn,
 )
 from skep.gateway.translating.reading import Fields, read_tool_choice
-from skep.gateway.translating.sharing import said_in_chat
+from skep.gateway.translating.sharing import said_in
 from skep.gateway.usage import usage_of
 from skep.spend import Usage
 
@@ -270,7 +270,8 @@ def _chosen_function(choice: Fields) -> str:
 
 
 def _shape(fields: Fields) -> Shape | None:
-    form = fields.inner("response_format")
+    # Any JSON some others can say, too: it is up to whoever writes the request.
+    form = None if fields.says("response_format", {"type": "json_object"}) else fields.inner("response_format")
     if form is None:
         return None
     kind = form.need("type", str)
@@ -291,7 +292,7 @@ def _shape(fields: Fields) -> Shape | None:
 
 def write_request(conversation: Conversation) -> Values:
     """See `Format`."""
-    others = said_in_chat(conversation)
+    others = said_in(conversation, "chat")
     values: Values = {"model": conversation.model, "messages": list(_messages(conversation.turns))}
     choice, said = conversation.tool_choice, values.update
     if conversation.tools:

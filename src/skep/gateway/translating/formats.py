@@ -8,8 +8,17 @@ from typing import Any
 import orjson
 
 from skep.gateway.events import DONE, data_of, name_of
-from skep.gateway.translating import chat, messages, responses, responses_answers
+from skep.gateway.translating import (
+    chat,
+    gemini,
+    gemini_answers,
+    gemini_requests,
+    messages,
+    responses,
+    responses_answers,
+)
 from skep.gateway.translating.chat_streams import ChatReader, ChatWriter
+from skep.gateway.translating.gemini_streams import GeminiReader, GeminiWriter
 from skep.gateway.translating.interfaces import AnswerStrangeError, Format, Values, Wanted
 from skep.gateway.translating.messages_streams import MessagesReader, MessagesWriter
 from skep.gateway.translating.models import FormatName
@@ -53,6 +62,18 @@ FORMATS: Mapping[FormatName, Format] = {
             write_stream=ResponsesWriter,
             write_error=chat.write_error,
             hints=responses.HINTS,
+        ),
+        Format(
+            name="gemini",
+            title="Gemini's generateContent",
+            read_request=gemini_requests.read_request,
+            write_request=gemini.write_request,
+            read_answer=gemini_answers.read_answer,
+            write_answer=gemini_answers.write_answer,
+            read_stream=GeminiReader,
+            write_stream=GeminiWriter,
+            write_error=gemini_answers.write_error,
+            hints=gemini_requests.HINTS,
         ),
     )
 }

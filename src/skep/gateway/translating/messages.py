@@ -29,6 +29,7 @@ from skep.gateway.translating.models import (
     Turn,
 )
 from skep.gateway.translating.reading import Fields
+from skep.gateway.translating.sharing import said_in
 from skep.gateway.usage import messages_usage_of
 from skep.spend import Usage
 from skep.web import anthropic_type
@@ -257,9 +258,7 @@ def _tool_choice(fields: Fields) -> ToolChoice:
 
 def write_request(conversation: Conversation) -> Values:
     """See `Format`. Without a bound of the output: Anthropic asks for one, which is up to whoever sends it."""
-    if conversation.source != "messages":
-        for name in conversation.only:
-            raise UntranslatableError(name, "cannot be said in Anthropic's format")
+    others = said_in(conversation, "messages")
     turns = list(conversation.turns)
     system: list[Part] = []
     while turns and turns[0].role in ("system", "developer"):
@@ -283,7 +282,7 @@ def write_request(conversation: Conversation) -> Values:
         "stream": conversation.stream or None,
     }
     values.update({name: value for name, value in plain.items() if value is not None})
-    return {**values, **(conversation.only if conversation.source == "messages" else {})}
+    return {**values, **others}
 
 
 def _written_choice(conversation: Conversation) -> Values | None:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from skep.spend import Usage
 
-FormatName = Literal["chat", "messages", "responses"]
-"""A wire format: OpenAI's chat completions, Anthropic's messages, OpenAI's responses."""
+FormatName = Literal["chat", "messages", "responses", "gemini"]
+"""A wire format: OpenAI's chat completions, Anthropic's messages, OpenAI's responses, Gemini's generateContent."""
 
 Role = Literal["system", "developer", "user", "assistant"]
 Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]

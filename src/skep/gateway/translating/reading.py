@@ -64,6 +64,10 @@ class Fields:
         value = self.get(name, dict)
         return None if value is None else Fields(value, self.at(name))
 
+    def says(self, name: str, value: object) -> bool:
+        """Whether a field says just that; it is not taken."""
+        return name in self._left and self._left[name] == value
+
     def drop(self, *names: str) -> None:
         """Leave out what changes nothing."""
         for name in names:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from skep.gateway.translating.chat import arguments_of, effort_of, inline_data, result_text
-from skep.gateway.translating.interfaces import UntranslatableError, Values
+from skep.gateway.translating.interfaces import Values
 from skep.gateway.translating.models import (
     Conversation,
     Document,
@@ -25,7 +25,7 @@ from skep.gateway.translating.models import (
     Turn,
 )
 from skep.gateway.translating.reading import Fields, read_tool_choice
-from skep.gateway.translating.sharing import said_in_responses
+from skep.gateway.translating.sharing import said_in, unsayable
 
 HINTS: Mapping[str, str] = {
     "include": "only `reasoning.encrypted_content`: earlier thinking is left out anyway",
@@ -256,9 +256,8 @@ def _tool(fields: Fields) -> Tool:
 def write_request(conversation: Conversation) -> Values:
     """See `Format`. Nothing is to be stored: clients of other formats know nothing of that."""
     if conversation.stops:
-        name = "stop_sequences" if conversation.source == "messages" else "stop"
-        raise UntranslatableError(name, "cannot be said in OpenAI's responses")
-    others = said_in_responses(conversation)
+        raise unsayable(conversation, "stops", "cannot be said in OpenAI's responses")
+    others = said_in(conversation, "responses")
     choice = conversation.tool_choice
     values: Values = {"model": conversation.model, "input": list(_written_items(conversation.turns)), "store": False}
     if conversation.tools:
