@@ -50,7 +50,6 @@ class Here:
         meter, known = self.tools.meter, self.known
         ask = Ask(self.caller, model, 0, 0, FREE, face=known.face, stream=known.stream)
         ticket = await admit(meter, ask, self.tools.metrics, self.notes)
-        meter.begin(ticket)
         headers = [
             (b"x-skep-call-id", ask.call_id.encode()),
             (b"x-skep-model", model.encode("utf-8")),
@@ -72,7 +71,7 @@ class Here:
             price=FREE,
             saved_nusd=source.saved_nusd,
         )
-        meter.settle(ticket, settlement)
+        meter.enter(ticket, settlement)
         count_call(self.tools.metrics, source.kind, "ok", NO_USAGE, 0)
         self.notes.log.update(call=ask.call_id, model=model, outcome="ok", by=source.kind, cost_nusd=0)
         if self.spans is not None:

@@ -35,6 +35,7 @@ from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import GatewayConfig, Model, Role, Route
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
+from skep.gateway.repeating import Asked, Repeats
 from skep.gateway.requests import Known, read_request
 from skep.gateway.roles import in_role, role_of
 from skep.gateway.services import SERVICES_FACE, ServiceCall, call_service, chosen_service, service_model
@@ -85,6 +86,7 @@ class Gateway:
         self._tools = Tools(meter, upstream, self.board, options, metrics=metrics, tracer=tracer, keeper=keeper)
         self._local = None if embedder is None else LocalModel(embedder)
         self._choices = self._choices_of(config)
+        self._repeats = Repeats()
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="skep-bodies")
@@ -118,6 +120,7 @@ class Gateway:
         self.config, self.options = config, options
         self._tools = replace(self._tools, options=options)
         self._choices = self._choices_of(config)
+        self._repeats = Repeats()
         self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies.resize(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         called = [*config.providers.values(), *(service.provider for service in config.services.values())]
@@ -178,14 +181,14 @@ class Gateway:
             notes.headers.append((b"connection", b"close"))
             raise
         try:
-            known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
-            # Also of calls that are refused; a client may write what it likes.
-            notes.log["model"] = known.model[:_LONGEST_NAME]
-            ours = said_to_us(scope["headers"])
-            role = role_of(known.model, ours, self.config.roles)
-            if role is not None:
-                known = await self._in_role(known, role)
-            await self._call(known, principal, scope, receive, send, notes, started, ours)
+            again = self._asked_again(face, body, principal, scope, notes)
+            asked = again or await self._asked(face, body, principal, scope, notes)
+            kept = None if self.cache is None or asked.question is None else await self.cache.find(asked.question)
+            if await self._answered_here(asked, kept, scope, send, notes, started):
+                if kept is not None and again is None:
+                    self._repeats.note(asked, principal, scope["headers"])
+                return
+            await self._call(asked, principal, scope, receive, send, notes, started)
         finally:
             self._bodies.leave(len(body))
 
@@ -243,21 +246,31 @@ class Gateway:
             return in_role(known, role)
         return await asyncio.get_running_loop().run_in_executor(self._readers, in_role, known, role)
 
-    async def _call(
-        self,
-        known: Known,
-        principal: Principal,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        notes: Notes,
-        started: float,
-        ours: Headers,
-    ) -> None:
-        face, headers = known.face, scope["headers"]
-        may_call(principal, face=face, address=(scope.get("client") or ("",))[0])
+    def _asked_again(self, face: Face, body: bytes, principal: Principal, scope: Scope, notes: Notes) -> Asked | None:
+        """What the call asks for, if the same was answered from the cache before; else None. Raises what `may_call` raises."""
+        found = self._repeats.find(face, body, principal, scope["headers"])
+        if found is None or found.question is None or self.cache is None:
+            return None
+        question = self.cache.again(found.question)
+        if question is None:
+            return None
+        notes.log["model"] = found.known.model[:_LONGEST_NAME]
+        may_call(principal, face=face, address=_address(scope))
+        return Asked(found.known, found.choice, found.stop_when, None, question)
+
+    async def _asked(self, face: Face, body: bytes, principal: Principal, scope: Scope, notes: Notes) -> Asked:
+        """What the call asks for, as its guards let it pass. Raises what `may_call` raises, and the errors of requests, models and guards."""
+        known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
+        # Also of calls that are refused; a client may write what it likes.
+        notes.log["model"] = known.model[:_LONGEST_NAME]
+        headers = scope["headers"]
+        ours = said_to_us(headers)
+        role = role_of(known.model, ours, self.config.roles)
+        if role is not None:
+            known = await self._in_role(known, role)
+        may_call(principal, face=face, address=_address(scope))
         choice = self._choices.choose(known, principal, ours, headers)
-        served, caller = choice.served, choice.caller
+        served = choice.served
         stop_when = None if served is None else asked_to_stop(ours, known, served.model.stop_when)
         is_usual = served is not None and stop_when in (None, served.model.stop_when)
         guard: CallGuard | None = None
@@ -265,13 +278,42 @@ class Gateway:
             # Of an arm of an experiment, and of the model that has it.
             if each is not None and each.guards is not None:
                 known, guard = await self._guarded(each, known, guard, notes)
-        question, kept = await self._look_up(choice, known, headers) if is_usual else (None, None)
-        if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
-            to_client = _to_client(send, guard)
-            here = Here(self._tools, known, caller, to_client, notes, self._spans(headers), started, choice.told)
-            name = served.model.name
-            await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name))
-            return
+        question = self._question(choice, known, headers) if is_usual else None
+        return Asked(known, choice, stop_when, guard, question)
+
+    async def _answered_here(
+        self,
+        asked: Asked,
+        kept: Entry | None,
+        scope: Scope,
+        send: Send,
+        notes: Notes,
+        started: float,
+    ) -> bool:
+        """Answer with what is kept, or what can be reckoned here; whether that was done. Raises the errors of spending."""
+        known, choice = asked.known, asked.choice
+        served = choice.served
+        if served is None or (kept is None and (not known.is_free or is_countable(served.model))):
+            return False
+        to_client, spans = _to_client(send, asked.guard), self._spans(scope["headers"])
+        here = Here(self._tools, known, choice.caller, to_client, notes, spans, started, choice.told)
+        name = served.model.name
+        await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name))
+        return True
+
+    async def _call(
+        self,
+        asked: Asked,
+        principal: Principal,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        notes: Notes,
+        started: float,
+    ) -> None:
+        """Make a call that is not answered from here."""
+        known, choice, guard, headers = asked.known, asked.choice, asked.guard, scope["headers"]
+        served, caller, question = choice.served, choice.caller, asked.question
         turns = self._turns
         if not turns.try_take():
             await turns.take()
@@ -281,7 +323,7 @@ class Gateway:
                 metrics, spans = self._tools.metrics, self._spans(headers)
                 await answer_locally(self._local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
-            asked = served
+            wanted = served
             choice, served, said = await _spoken(choice, served, known)
             steps, chosen = list(choice.steps), served
             served, ticket = await self._admit(served, choice, principal, known, steps, notes)
@@ -292,12 +334,12 @@ class Gateway:
             self._tools.meter.begin(ticket)
             send = _to_client(send, guard)
             # What another model answers in its stead is not its answer.
-            recorder = Recorder(send) if question is not None and served is asked else None
+            recorder = Recorder(send) if question is not None and served is wanted else None
             send, passed = recorder or send, to_provider(headers)
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
             call.steps, call.translations, call.told = steps, said, choice.told
-            call.guard, call.stop_when = guard, stop_when
+            call.guard, call.stop_when = guard, asked.stop_when
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
@@ -338,15 +380,14 @@ class Gateway:
             self._tools.meter.cancel(ticket)
             raise
 
-    async def _look_up(self, choice: Choice, known: Known, headers: Headers) -> tuple[Question | None, Entry | None]:
-        """What to keep the call's answer for, and the answer that is kept already."""
+    def _question(self, choice: Choice, known: Known, headers: Headers) -> Question | None:
+        """What to look up in the cache, and to keep the call's answer for."""
         served = choice.served
         if served is None or not served.model.cache_seconds or self.cache is None:
-            return None, None
+            return None
         # The bound of a role does not stand in the body.
         seed = b"%b/%d" % (choice.seed, known.output_tokens or 0)
-        question = self.cache.question(served.model, seed, known, choice.caller.project_id, headers)
-        return question, None if question is None else await self.cache.find(question)
+        return self.cache.question(served.model, seed, known, choice.caller.project_id, headers)
 
     async def _run(self, call: ModelCall, headers: Headers) -> None:
         """Make a call that was admitted."""
@@ -419,6 +460,11 @@ class Gateway:
                 served = fallback
             else:
                 return served, ticket
+
+
+def _address(scope: Scope) -> str:
+    """Whose request it is; empty when that is not known."""
+    return (scope.get("client") or ("",))[0]
 
 
 def _to_client(send: Send, guard: CallGuard | None) -> Send:

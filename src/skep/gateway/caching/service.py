@@ -57,6 +57,13 @@ class AnswerCache:
         key = question_key(seed, whose, known.face, to_provider(headers), known.body)
         return Question(key, project_id, model.cache_seconds, wish, epochs)
 
+    def again(self, question: Question) -> Question | None:
+        """The question of a call that is asked once more; None when its answer may not be given now."""
+        epochs = self._clearings.epochs(question.project_id, question.epochs)
+        if epochs is None:
+            return None
+        return Question(question.key, question.project_id, question.seconds, question.wish, epochs)
+
     async def find(self, question: Question) -> Entry | None:
         """The answer that is kept; None when there is none that may be given."""
         if not question.wish.reads:
