@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServ
 
 
 def test_what_left_the_house_and_what_streams_brought(served: Server) -> None:
+    since = datetime.now(UTC).isoformat()
     served.ask("inside")
     assert served.ask("inside").headers["x-skep-cache"] == "hit"
     for _ in range(2):
@@ -73,7 +75,7 @@ def test_what_left_the_house_and_what_streams_brought(served: Server) -> None:
     assert served.ask("tried").headers["x-skep-provider"] == "house"
     with eventually() as waits:
         while True:
-            found = served.client.get("/api/v1/cost/privacy", params={"by": "model"}).json()
+            found = served.client.get("/api/v1/cost/privacy", params={"by": "model", "since": since}).json()
             if sum(line["calls"] for line in found["lines"]) == 5:
                 break
             waits()
@@ -83,23 +85,23 @@ def test_what_left_the_house_and_what_streams_brought(served: Server) -> None:
     assert places == {"inside": (0, 1, 1, 0), "outside": (2, 0, 0, 0), "tried": (1, 0, 0, 0)}
     assert {name: line["stayed_share"] for name, line in lines.items()} == {"inside": 1, "outside": 0, "tried": 0}
     assert (lines["outside"]["remote_tokens"], lines["outside"]["remote_cost_usd"]) == (220, "0.00024")
-    told = served.skep("cost", "privacy", "--by", "model", "--json").answer
+    told = served.skep("cost", "privacy", "--by", "model", "--since", since, "--json").answer
     assert told["lines"] == found["lines"]
-    table = served.skep("cost", "privacy", "--per", "day").out.splitlines()
+    table = served.skep("cost", "privacy", "--per", "day", "--since", since).out.splitlines()
     assert table[1].split()[2:9] == ["5", "40.0", "%", "1", "1", "3", "0"]
-    csv = served.client.get("/api/v1/cost/privacy", params={"format": "csv", "by": "model"})
+    csv = served.client.get("/api/v1/cost/privacy", params={"format": "csv", "by": "model", "since": since})
     assert csv.headers["content-type"].startswith("text/csv")
-    assert csv.text == served.skep("cost", "privacy", "--by", "model", "--format", "csv").out
+    assert csv.text == served.skep("cost", "privacy", "--by", "model", "--since", since, "--format", "csv").out
     assert csv.text.splitlines()[0].startswith("day,value,calls,remote,local,kept,unknown,stayed_share")
 
-    streams = served.client.get("/api/v1/cost/streams").json()["lines"]
+    streams = served.client.get("/api/v1/cost/streams", params={"since": since}).json()["lines"]
     line = next(each for each in streams if each["model"] == "outside")
     assert (line["calls"], line["streams"], line["stream_share"], line["cancelled"]) == (2, 2, 1, 0)
     # Five pieces come 25 ms after each other.
     assert line["saved_wait_seconds"] >= 0.15
     assert line["mean_stream_ms"] > line["mean_first_ms"] > 0
     assert line["mean_stream_ms"] - line["mean_first_ms"] == pytest.approx(500 * line["saved_wait_seconds"], abs=1)
-    assert served.skep("cost", "streams", "--json").answer["lines"] == streams
+    assert served.skep("cost", "streams", "--since", since, "--json").answer["lines"] == streams
     assert "outside" in served.skep("cost", "streams").out
 
 
