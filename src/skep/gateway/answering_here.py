@@ -15,11 +15,11 @@ from skep.gateway.metrics import count_call
 from skep.gateway.pricing import FREE
 from skep.gateway.requests import Known
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
-from skep.spend import Ask, Caller, Settlement
+from skep.spend import Ask, Caller, Settlement, Step
 from skep.web import WHOLE_ANSWER, Notes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Source:
     """Where an answer comes from."""
 
@@ -29,6 +29,8 @@ class Source:
     model_used: str
     saved_nusd: int | None = None
     """See `Settlement`."""
+    steps: tuple[Step, ...] = ()
+    """How it came to that, where the ledger is to tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Here:
             attempts=0,
             duration_ms=(time.monotonic() - self.started) * 1000,
             price=FREE,
+            tried=source.steps,
             saved_nusd=source.saved_nusd,
         )
         meter.enter(ticket, settlement)

@@ -40,7 +40,7 @@ CACHE_LOOKUPS = Metric(
     name="skep_answer_cache_lookups_total",
     kind="counter",
     unit="calls",
-    help="Calls whose answer may be given again, by what was found: hit, miss, or refresh where the client wanted a new one",
+    help="Calls whose answer may be given again, by what was found: hit, semantic where the question was put in other words, miss, or refresh where the client wanted a new one",
     labels=("outcome",),
 )
 GUARD_FINDINGS = Metric(

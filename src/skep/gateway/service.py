@@ -298,7 +298,7 @@ class Gateway:
         to_client, spans = _to_client(send, asked.guard), self._spans(scope["headers"])
         here = Here(self._tools, known, choice.caller, to_client, notes, spans, started, choice.told)
         name = served.model.name
-        await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name))
+        await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name, asked.question))
         return True
 
     async def _call(
@@ -424,8 +424,14 @@ class Gateway:
         if call.ticket.output_tokens_cap is not None and recorder.was_cut:
             # A budget's bound, not the client's: whoever asks with a larger budget gets a whole answer.
             return
-        provider, cost = call.route.provider.name, call.charge.cost_nusd
-        await self.cache.keep(question, recorder, provider=provider, model_used=call.route.model, cost_nusd=cost)
+        await self.cache.keep(
+            question,
+            recorder,
+            provider=call.route.provider.name,
+            model_used=call.route.model,
+            cost_nusd=call.charge.cost_nusd,
+            call_id=call.ticket.ask.call_id,
+        )
 
     def _spans(self, headers: Iterable[tuple[bytes, bytes]]) -> CallSpans | None:
         """None where the call is not recorded."""
