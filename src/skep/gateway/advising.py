@@ -46,6 +46,9 @@ LIMITS = (
 _EXPERIMENTAL: Collection[str] = ("chat.completions", "completions", "messages", "responses")
 """Addresses where one model can stand for another. Vectors of two models cannot be compared."""
 
+_WEIGHABLE: Collection[str] = (*_EXPERIMENTAL, "embeddings")
+"""Addresses that are paid by kinds of tokens that the sums have. Pictures, sound and searches are paid by others, too."""
+
 _SIZES = (0, 32_000, 100_000, 128_000, 200_000, 256_000, 272_000, 512_000)
 """Requests of a class (`Group.size`) are longer than this, in tokens."""
 
@@ -165,7 +168,7 @@ class Known:
 def advise(config: GatewayConfig, known: Known) -> list[Advice]:
     """For every kind of calls whose cost is known."""
     kinds: dict[tuple[str, str | None, str, bool], list[Group]] = defaultdict(list)
-    for group in known.groups:
+    for group in (each for each in known.groups if each.face in _WEIGHABLE):
         kinds[group.model, group.tier, group.face, _stayed(group, config)].append(group)
     found = [_Kind(config, known, groups, stayed=kind[-1]).advice() for kind, groups in kinds.items()]
     weighed = [each for each in found if each.weighed]

@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -34,9 +33,10 @@ from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import GatewayConfig, Model, Role, Route
 from skep.gateway.profiles import Face
+from skep.gateway.reading import read_call
 from skep.gateway.relaying import run_call
 from skep.gateway.repeating import Asked, Repeats
-from skep.gateway.requests import Known, read_request
+from skep.gateway.requests import Known
 from skep.gateway.roles import in_role, role_of
 from skep.gateway.services import SERVICES_FACE, ServiceCall, call_service, chosen_service, service_model
 from skep.gateway.serving import Served, make_ask
@@ -235,11 +235,6 @@ class Gateway:
         finally:
             self._bodies.leave(len(body))
 
-    async def _read_large(self, face: Face, body: bytes) -> Known:
-        """Read it in a thread: nobody else should wait."""
-        read = partial(read_request, face, body, quick=False)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
-
     async def _in_role(self, known: Known, role: Role) -> Known:
         """With what the role says; a large one in a thread."""
         if is_quick(known.body):
@@ -260,7 +255,7 @@ class Gateway:
 
     async def _asked(self, face: Face, body: bytes, principal: Principal, scope: Scope, notes: Notes) -> Asked:
         """What the call asks for, as its guards let it pass. Raises what `may_call` raises, and the errors of requests, models and guards."""
-        known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
+        known = await read_call(face, body, scope["headers"], self._readers)
         # Also of calls that are refused; a client may write what it likes.
         notes.log["model"] = known.model[:_LONGEST_NAME]
         headers = scope["headers"]
@@ -335,7 +330,7 @@ class Gateway:
             send = _to_client(send, guard)
             # What another model answers in its stead is not its answer.
             recorder = Recorder(send) if question is not None and served is wanted else None
-            send, passed = recorder or send, to_provider(headers)
+            send, passed = recorder or send, to_provider(headers, known.form_type)
             model = self._arranged(served.model, known)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
             call.steps, call.translations, call.told = steps, said, choice.told
@@ -383,7 +378,7 @@ class Gateway:
     def _question(self, choice: Choice, known: Known, headers: Headers) -> Question | None:
         """What to look up in the cache, and to keep the call's answer for."""
         served = choice.served
-        if served is None or not served.model.cache_seconds or self.cache is None:
+        if served is None or not served.model.cache_seconds or self.cache is None or known.media is not None:
             return None
         # The bound of a role does not stand in the body.
         seed = b"%b/%d" % (choice.seed, known.output_tokens or 0)

@@ -9,7 +9,18 @@ from skep.web.anthropic_errors import (
     anthropic_type,
 )
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
-from skep.web.models import WHOLE_ANSWER, WHOLE_BODY, Call, Caller, Endpoint, Notes, Refusal, json_answer
+from skep.web.models import (
+    BREAK,
+    WHOLE_ANSWER,
+    WHOLE_BODY,
+    Call,
+    Caller,
+    Endpoint,
+    Notes,
+    Refusal,
+    break_connection,
+    json_answer,
+)
 from skep.web.openai_errors import (
     OPENAI_ERROR_SCHEMA,
     OPENAI_PREFIX,
@@ -23,6 +34,7 @@ from skep.web.openai_errors import (
 __all__ = [
     "ANTHROPIC_ERROR_SCHEMA",
     "ANTHROPIC_PREFIX",
+    "BREAK",
     "OPENAI_ERROR_SCHEMA",
     "OPENAI_PREFIX",
     "WHOLE_ANSWER",
@@ -37,6 +49,7 @@ __all__ = [
     "Refusal",
     "anthropic_error_bytes",
     "anthropic_type",
+    "break_connection",
     "json_answer",
     "openai_error_bytes",
     "openai_error_headers",

@@ -219,6 +219,11 @@ def test_only_what_could_serve_them() -> None:
     assert [option.model for option in advised(config(BIG, brief), group("big", "away/gpt-x")).models] == ["brief"]
 
 
+def test_what_is_not_paid_by_tokens_alone_is_not_weighed() -> None:
+    for face in ("audio.speech", "images.generations", "rerank"):
+        assert advise(config(BIG, SMALL), Known([group("big", "away/gpt-x", face=face)], (), {})) == []
+
+
 def test_kinds_stand_apart_and_the_dearest_first() -> None:
     found = advise(
         config(BIG, SMALL),

@@ -36,6 +36,7 @@ _LEFT_ALONE = frozenset(
         "native_finish_reason",
         "index",
         "obfuscation",
+        "b64_json",
     ]
 )
 _JSON_KEYS = frozenset({"arguments", "partial_json"})
@@ -110,6 +111,8 @@ class EventRewriter:
         self._readers: Mapping[str, Callable[[dict[str, Any]], list[bytes]]] = {
             "messages": self._message,
             "responses": self._response,
+            # Their events have the same form.
+            "audio.transcriptions": self._response,
         }
         self._scanner = EventScanner(_MOST_EVENT_BYTES)
         self._open: dict[tuple[int, Path], Piecewise] = {}
@@ -281,7 +284,7 @@ class EventRewriter:
             name = str(path[-1])
             delta = {"type": _DELTAS.get(name, "text_delta"), name: rest}
             return {"type": "content_block_delta", "index": number, "delta": delta}
-        if self._face == "responses":
+        if self._face in ("responses", "audio.transcriptions"):
             return {**self._deltas.pop((number, path)), "delta": rest}
         choice = {"index": number, **_nested(path, rest), "finish_reason": None}
         return {**self._last, "choices": [choice]}
