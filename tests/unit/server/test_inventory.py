@@ -89,6 +89,7 @@ INVENTORY = {
     "GET /api/v1/cost/trend": "reader",
     "GET /api/v1/cost/privacy": "reader",
     "GET /api/v1/cost/streams": "reader",
+    "GET /api/v1/gateway/advice": "reader",
     **{f"{method} /services/{{name}}/{{path:path}}": "member" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")},
     "GET /api/v1/rate-limit/status": "reader",
     "GET /api/v1/calls/{call_id}": "reader",
