@@ -21,6 +21,7 @@ from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.choosing import Choice, Choices, caller_of, local_only
 from skep.gateway.counting import answer_estimate, is_countable
+from skep.gateway.generate_requests import Named
 from skep.gateway.guarding import CallGuard
 from skep.gateway.headers import said_to_us, to_provider, told_by_caller
 from skep.gateway.interfaces import (
@@ -164,9 +165,16 @@ class Gateway:
         )
 
     async def call(
-        self, face: Face, principal: Principal, scope: Scope, receive: Receive, send: Send, notes: Notes
+        self,
+        face: Face,
+        principal: Principal,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        notes: Notes,
+        named: Named | None = None,
     ) -> None:
-        """Make one call of a model and answer it.
+        """Make one call of a model and answer it. ``named`` is what its address says, where that names the model.
 
         Raises what `may_call` raises, the errors of the gateway, of spending, and BodyTooLargeError, as long as the answer has not begun.
         """
@@ -178,7 +186,10 @@ class Gateway:
             notes.headers.append((b"connection", b"close"))
             raise
         try:
-            known = read_request(face, body, quick=True) if is_quick(body) else await self._read_large(face, body)
+            if is_quick(body):
+                known = read_request(face, body, quick=True, named=named)
+            else:
+                known = await self._read_large(face, body, named)
             # Also of calls that are refused; a client may write what it likes.
             notes.log["model"] = known.model[:_LONGEST_NAME]
             ours = said_to_us(scope["headers"])
@@ -232,9 +243,9 @@ class Gateway:
         finally:
             self._bodies.leave(len(body))
 
-    async def _read_large(self, face: Face, body: bytes) -> Known:
+    async def _read_large(self, face: Face, body: bytes, named: Named | None) -> Known:
         """Read it in a thread: nobody else should wait."""
-        read = partial(read_request, face, body, quick=False)
+        read = partial(read_request, face, body, quick=False, named=named)
         return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     async def _in_role(self, known: Known, role: Role) -> Known:
@@ -266,7 +277,7 @@ class Gateway:
             if each is not None and each.guards is not None:
                 known, guard = await self._guarded(each, known, guard, notes)
         question, kept = await self._look_up(choice, known, headers) if is_usual else (None, None)
-        if served is not None and (kept is not None or (known.is_free and not is_countable(served.model))):
+        if served is not None and (kept is not None or (known.is_free and not is_countable(served.model, known.face))):
             to_client = _to_client(send, guard)
             here = Here(self._tools, known, caller, to_client, notes, self._spans(headers), started, choice.told)
             name = served.model.name

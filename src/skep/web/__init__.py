@@ -8,6 +8,7 @@ from skep.web.anthropic_errors import (
     anthropic_error_bytes,
     anthropic_type,
 )
+from skep.web.gemini_errors import GEMINI_ERROR_SCHEMA, gemini_error_bytes, gemini_status, is_geminis
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
 from skep.web.models import WHOLE_ANSWER, WHOLE_BODY, Call, Caller, Endpoint, Notes, Refusal, json_answer
 from skep.web.openai_errors import (
@@ -23,6 +24,7 @@ from skep.web.openai_errors import (
 __all__ = [
     "ANTHROPIC_ERROR_SCHEMA",
     "ANTHROPIC_PREFIX",
+    "GEMINI_ERROR_SCHEMA",
     "OPENAI_ERROR_SCHEMA",
     "OPENAI_PREFIX",
     "WHOLE_ANSWER",
@@ -37,6 +39,9 @@ __all__ = [
     "Refusal",
     "anthropic_error_bytes",
     "anthropic_type",
+    "gemini_error_bytes",
+    "gemini_status",
+    "is_geminis",
     "json_answer",
     "openai_error_bytes",
     "openai_error_headers",

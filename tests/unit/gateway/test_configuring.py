@@ -145,10 +145,11 @@ def test_formats_of_a_route_are_those_that_chats_are_asked_in(tmp_path: Path) ->
     assert usual.paths == usual.provider.profile.paths
     assert [usual.face_for(face) for face in get_args(Face)] == [
         *("chat.completions", "completions", "embeddings", "chat.completions", None, "responses", "chat.completions"),
-        *("moderations", None),
+        *(None, "moderations", None),
     ]
     assert [responses.face_for(face) for face in get_args(Face)] == [
-        *("responses", "completions", "embeddings", "responses", None, "responses", "responses", "moderations", None)
+        *("responses", "completions", "embeddings", "responses", None, "responses", "responses"),
+        *(None, "moderations", None),
     ]
     assert (both.face_for("messages"), both.paths["messages"]) == ("messages", "/messages")
     assert (both.face_for("responses"), both.face_for("rerank")) == ("chat.completions", "rerank")
@@ -237,7 +238,7 @@ _MORE = {
 }
 _FACES = {
     "anthropic": {"messages", "messages.count_tokens"},
-    "gemini": {"generate_content"},
+    "gemini": {"generate_content", "generate_content.count_tokens"},
     "gpt4all": {"chat.completions", "completions"},
     "cohere": {"rerank"},
     "jina": {"embeddings", "rerank"},

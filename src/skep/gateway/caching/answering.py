@@ -6,7 +6,7 @@ import time
 
 from skep.gateway.answering_here import Here, Source
 from skep.gateway.caching.entries import Entry
-from skep.gateway.caching.recording import COST_COMMENT
+from skep.gateway.streaming import cost_comment
 
 _KIND = "cache"
 
@@ -25,4 +25,4 @@ async def give_kept(entry: Entry, here: Here, model: str) -> None:
         return
     await here.send({"type": "http.response.start", "status": 200, "headers": headers})
     await here.send({"type": "http.response.body", "body": entry.body, "more_body": True})
-    await here.send({"type": "http.response.body", "body": COST_COMMENT + b"0\n\n" + entry.last})
+    await here.send({"type": "http.response.body", "body": cost_comment(here.known.face, 0) + entry.last})

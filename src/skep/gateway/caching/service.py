@@ -54,7 +54,9 @@ class AnswerCache:
         if epochs is None:
             return None
         whose = self._clearings.installation, project_id
-        key = question_key(seed, whose, known.face, to_provider(headers), known.body)
+        # Where the address says it, two bodies that are the same ask for a whole answer or for a stream.
+        asked = known.face if known.named is None or not known.named.streams else f"{known.face}?stream"
+        key = question_key(seed, whose, asked, to_provider(headers), known.body)
         return Question(key, project_id, model.cache_seconds, wish, epochs)
 
     async def find(self, question: Question) -> Entry | None:
