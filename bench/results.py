@@ -246,6 +246,7 @@ _TITLES = {
     "embedding": "Embedding (`bench/embedding.py`)",
     "freshness": "Freshness (`bench/freshness.py`)",
     "gateway": "The gateway (`bench/gateway/run.py`)",
+    "semantic_cache": "Answers to questions in other words (`bench/semantic_cache.py`)",
 }
 
 

@@ -69,7 +69,7 @@ stays in the house; by its address, if not said), `connect_timeout_seconds` (5),
 answer, its routes are left alone), and `api_version` (Azure's; said in the query of each address).
 
 **A model** has `routes`, and for all of them `price`, `max_output_tokens`, `context_window`, `timeout_seconds` (600, for all attempts together), `strategy` (`ordered`: as they
-stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)),
+stand; [or another](../how-to/choose-among-routes.md)), `cache_seconds` (0: answers are not [given again](../how-to/give-answers-again.md)), `semantic_cache` (`similarity`, `wait_seconds`: to questions in other words, too), `guards` (names of the section `guards`, [which look through its calls](../how-to/guard-calls.md)),
 `stop_when` ([ends streams early](../how-to/end-streams-early.md)), `retries` (2, on each
 route), and `falls_back_on`: the kinds of failures after which the next route is tried, by default all but `content_filter`, `client_error` and
 `interrupted`. `apology` is what clients are answered, as an answer with `x-skep-apology: true`, when every route has failed (`"Sorry, nobody answers. {{trace_id}}"`), instead

@@ -327,11 +327,15 @@ class Governance:
     """Of a thousand calls, so many are recorded; the upstream with the fixed body takes their spans."""
 
 
+UNGOVERNED = "skep without governance"
+SPREAD = "skep on every processor"
+
+
 @contextmanager
 def skep(
-    folder: Path, body: Target, streams: Mapping[str, Target], governance: Governance | None
+    folder: Path, body: Target, streams: Mapping[str, Target], governance: Governance | None, *, workers: int = 1
 ) -> Iterator[Contestant]:
-    """Skep in one process: with its governance every key has a limit and a budget, every model a price, and some calls are traced.
+    """Skep: with its governance every key has a limit and a budget, every model a price, and some calls are traced.
 
     Raises CommandError when no span was sent.
     """
@@ -341,14 +345,15 @@ def skep(
     )
     with Skep(folder) as ours:
         own = ["--config", str(settings)]
-        process = ours.start("up", "--port", str(port), "--workers", "1", *own)
+        process = ours.start("up", "--port", str(port), "--workers", str(workers), *own)
         try:
             keys = skep_keys(ours, port, governance)
             headers = tuple({"authorization": f"Bearer {key}"} for key in keys)
             target = Target(port, body.model, headers=headers)
             targets = {name: Target(port, one.model, headers=headers) for name, one in streams.items()}
             wait_for_answer(target, process, time.monotonic() + _START_SECONDS, ours.log)
-            yield Contestant("skep" if governance else "skep without governance", target, targets, (process.pid,))
+            name = SPREAD if workers > 1 else "skep" if governance else UNGOVERNED
+            yield Contestant(name, target, targets, (process.pid,))
             if governance and not sent_spans(ours, port):
                 raise CommandError("no call was traced, so what was measured is not what is told")
         finally:

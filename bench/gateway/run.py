@@ -10,7 +10,7 @@ run on this machine and share its processors, and each gateway is one process. P
 *throughput*: 32 clients in closed loops (wrk), processor time of the gateway for each call, and Skep without its governance.
 *latency*: one client; *added* is the percentile through the gateway less the percentile without one.
 *streams*: 512 streams of 4 events a second, and 64 of 20 with the time to the first event. *bodies*: requests of 100 KB and 1 MB.
-*cached*: 32 clients that ask the same again and again. *start*: from ``skep up`` until it is ready, with its database, on a data folder that was served before.
+*cached*: 32 clients that ask the same again and again, of one process, and of one on every processor. *start*: from ``skep up`` until it is ready, with its database, on a data folder that was served before.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import os
 import signal
 import statistics
 import sys
@@ -31,6 +32,8 @@ from tempfile import TemporaryDirectory
 from bench.gateway.load import request_body, run_wrk
 from bench.gateway.programs import (
     KEPT_MODEL,
+    SPREAD,
+    UNGOVERNED,
     Contestant,
     Governance,
     body_upstream,
@@ -51,7 +54,6 @@ _CLIENTS = 32
 _BODIES = {"100kb": 100_000, "1mb": 1_000_000}
 _BODY_CLIENTS = 8
 _MANY_STREAMS, _FEW_STREAMS = 512, 64
-_UNGOVERNED = "skep without governance"
 
 Samples = Mapping[tuple[str, str], Sequence[float]]
 """What was measured in each round, by contestant and quantity."""
@@ -74,6 +76,9 @@ def contestants(names: Sequence[str], parts: Sequence[str], home: Path, folder: 
             found.append(stack.enter_context(skep(folder / "skep", body, streams, Governance())))
             if "throughput" in parts:
                 found.append(stack.enter_context(skep(folder / "ungoverned", body, streams, None)))
+            if "cached" in parts:
+                workers = os.cpu_count() or 1
+                found.append(stack.enter_context(skep(folder / "spread", body, streams, Governance(), workers=workers)))
         yield found
 
 
@@ -113,7 +118,7 @@ def bodies(one: Contestant, folder: Path, seconds: int) -> Iterator[tuple[str, f
 
 def cached(one: Contestant, folder: Path, seconds: int) -> Iterator[tuple[str, float]]:
     """Requests in a second that are answered from Skep's cache."""
-    if one.name == "skep":
+    if one.name in ("skep", SPREAD):
         kept = replace(one.body, model=KEPT_MODEL)
         load = run_wrk(kept, folder, clients=_CLIENTS, seconds=seconds, body=request_body(KEPT_MODEL))
         yield "cached", load.per_second
@@ -124,6 +129,8 @@ def start(one: Contestant, folder: Path, _: int) -> Iterator[tuple[str, float]]:
     if one.name == "skep":
         yield "start_s", second_start_seconds(folder / "start")
 
+
+_ONLY = {UNGOVERNED: "throughput", SPREAD: "cached"}
 
 Part = Callable[[Contestant, Path, int], Iterator[tuple[str, float]]]
 
@@ -147,8 +154,8 @@ def measure(
             # A first look at code and connections, which is no part of any figure.
             run_wrk(one.body, Path(name), clients=_CLIENTS, seconds=min(2, seconds), body=request_body(one.body.model))
         for _, part, one in itertools.product(range(repeat), parts, found):
-            # Skep without governance is there for its throughput only.
-            if part == "throughput" or one.name != _UNGOVERNED:
+            # Some are there for one thing only.
+            if _ONLY.get(one.name, part) == part:
                 for what, value in PARTS[part](one, Path(name), seconds):
                     samples[one.name, what].append(value)
     for figure in figures(samples):
@@ -210,11 +217,14 @@ _GOALS = {
     "cached": 8_000.0,
     "start_s": 2.0,
 }
+_OF = {"cached": SPREAD}
+"""Whose figure a promise is about, where it is not that of one process."""
+
 _RATIOS = (
     ("throughput", "litellm", 35.0),
     ("throughput", "portkey", 3.5),
     ("throughput", "nginx", 0.11),
-    ("throughput", _UNGOVERNED, 0.75),
+    ("throughput", UNGOVERNED, 0.75),
     ("body_100kb", "litellm", 5.0),
     ("body_1mb", "litellm", 5.0),
 )
@@ -222,11 +232,12 @@ _RATIOS = (
 
 def _promises(samples: Samples) -> Iterator[Figure]:
     for what, goal in _GOALS.items():
-        if ("skep", what) not in samples:
+        whose = _OF.get(what, "skep")
+        if (whose, what) not in samples:
             continue
         title, unit, better = _OWN.get(what) or (_ADDED[what], "ms", "less")
-        values = added(samples, "skep", what) if what in _ADDED else tuple(samples["skep", what])
-        yield Figure(f"gateway.promise.{what}", f"Skep: {title}", unit, better, values, goal=goal)
+        values = added(samples, whose, what) if what in _ADDED else tuple(samples[whose, what])
+        yield Figure(f"gateway.promise.{what}", f"{whose.capitalize()}: {title}", unit, better, values, goal=goal)
     for what, peer, goal in _RATIOS:
         if ("skep", what) in samples and (peer, what) in samples:
             title, unit, better = _OWN[what]

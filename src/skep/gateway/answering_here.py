@@ -15,11 +15,11 @@ from skep.gateway.metrics import count_call
 from skep.gateway.pricing import FREE
 from skep.gateway.requests import Known
 from skep.gateway.spans import Attributes, CallSpans, masked_tags
-from skep.spend import Ask, Caller, Settlement
+from skep.spend import Ask, Caller, Settlement, Step
 from skep.web import WHOLE_ANSWER, Notes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Source:
     """Where an answer comes from."""
 
@@ -29,6 +29,8 @@ class Source:
     model_used: str
     saved_nusd: int | None = None
     """See `Settlement`."""
+    steps: tuple[Step, ...] = ()
+    """How it came to that, where the ledger is to tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,6 @@ class Here:
         meter, known = self.tools.meter, self.known
         ask = Ask(self.caller, model, 0, 0, FREE, face=known.face, stream=known.stream)
         ticket = await admit(meter, ask, self.tools.metrics, self.notes)
-        meter.begin(ticket)
         headers = [
             (b"x-skep-call-id", ask.call_id.encode()),
             (b"x-skep-model", model.encode("utf-8")),
@@ -70,9 +71,10 @@ class Here:
             attempts=0,
             duration_ms=(time.monotonic() - self.started) * 1000,
             price=FREE,
+            tried=source.steps,
             saved_nusd=source.saved_nusd,
         )
-        meter.settle(ticket, settlement)
+        meter.enter(ticket, settlement)
         count_call(self.tools.metrics, source.kind, "ok", NO_USAGE, 0)
         self.notes.log.update(call=ask.call_id, model=model, outcome="ok", by=source.kind, cost_nusd=0)
         if self.spans is not None:

@@ -23,6 +23,7 @@ from skep.gateway.models import (
     Model,
     Provider,
     Route,
+    SemanticCache,
     StopWhen,
     Strategy,
 )
@@ -53,6 +54,9 @@ _MOST_TOKENS = 100_000_000
 _TIER = re.compile(r"[A-Za-z0-9._-]{1,40}")
 LONGEST_CACHE_SECONDS = 604_800
 """A week. Clearings are remembered for longer, so that none is forgotten before what it cleared."""
+
+MEASURED_SIMILARITY = 0.85
+"""Below it nobody has measured how often an answer is to another question (`bench/semantic_cache.py`)."""
 
 USUAL_FALLBACKS = frozenset(kind for kind, rule in FAILURES.items() if rule.falls_back)
 
@@ -178,6 +182,7 @@ def _model(
     retries = table.whole("retries", 2, least=0, most=10)
     strategy = table.choice("strategy", get_args(Strategy), default="ordered")
     cache = table.whole("cache_seconds", 0, least=0, most=LONGEST_CACHE_SECONDS)
+    semantic = _semantic_cache(table, cache or 0)
     stop_when = _stop_when(table)
     apology = _apology(table)
     kinds = table.words("falls_back_on", tuple(get_args(Kind)), default=tuple(USUAL_FALLBACKS))
@@ -197,6 +202,7 @@ def _model(
         strategy=cast("Strategy", strategy or "ordered"),
         stop_when=stop_when,
         cache_seconds=cache or 0,
+        semantic_cache=semantic,
         falls_back_on=frozenset(kinds),
         apology=apology,
         experiment=experiment,
@@ -214,6 +220,20 @@ def _check_name(name: str, table: Table) -> None:
         table.problem("", f"{ROLE} and names that begin with {ROLE}: stand for the models of roles; choose another")
     if name.startswith(service_model("")):
         table.problem("", f"names that begin with {service_model('')} stand for services; choose another")
+
+
+def _semantic_cache(table: Table, cache_seconds: int) -> SemanticCache | None:
+    inner = table.table("semantic_cache")
+    if inner is None:
+        return None
+    found = SemanticCache(
+        similarity=inner.number("similarity", MEASURED_SIMILARITY, least=MEASURED_SIMILARITY, most=1.0),
+        wait_seconds=inner.seconds("wait_seconds", 0.05, least=0.001, most=10.0),
+    )
+    inner.finish()
+    if not cache_seconds:
+        table.problem("semantic_cache", "needs cache_seconds, which says for how long answers are kept")
+    return found
 
 
 def _stop_when(table: Table) -> StopWhen | None:

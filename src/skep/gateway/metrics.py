@@ -40,7 +40,7 @@ CACHE_LOOKUPS = Metric(
     name="skep_answer_cache_lookups_total",
     kind="counter",
     unit="calls",
-    help="Calls whose answer may be given again, by what was found: hit, miss, or refresh where the client wanted a new one",
+    help="Calls whose answer may be given again, by what was found: hit, semantic where the question was put in other words, miss, or refresh where the client wanted a new one",
     labels=("outcome",),
 )
 GUARD_FINDINGS = Metric(
@@ -66,7 +66,9 @@ def count_call(metrics: Metrics, provider: str, outcome: Outcome, usage: Usage |
     """A call that was settled."""
     metrics.add(MODEL_CALLS, (provider, outcome))
     if usage is not None:
-        metrics.add(MODEL_TOKENS, (provider, "input"), usage.input_tokens or 0)
-        metrics.add(MODEL_TOKENS, (provider, "output"), usage.output_tokens or 0)
+        if usage.input_tokens:
+            metrics.add(MODEL_TOKENS, (provider, "input"), usage.input_tokens)
+        if usage.output_tokens:
+            metrics.add(MODEL_TOKENS, (provider, "output"), usage.output_tokens)
     if cost_nusd:
         metrics.add(CREDIT_USED, (provider,), cost_nusd / _NUSD)

@@ -143,6 +143,16 @@ class StopWhen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SemanticCache:
+    """When an answer is given to a question that is put in other words than the one it was made for."""
+
+    similarity: float
+    """The least cosine of both questions' vectors."""
+    wait_seconds: float
+    """So long it may take to find that out; then the provider is asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moderation:
     """Who judges what is said."""
 
@@ -216,6 +226,8 @@ class Model:
     """When its streams are ended before their end, unless the call says otherwise."""
     cache_seconds: int = 0
     """For how long an answer may be given again; 0: not at all."""
+    semantic_cache: SemanticCache | None = None
+    """Whether it is also given to the same question in other words; None: it is not."""
     falls_back_on: frozenset[str] = frozenset()
     """The kinds of failures after which the next route is tried; see `failures.FAILURES`."""
     guards: tuple[Guard, ...] = ()

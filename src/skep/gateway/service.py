@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from skep.access import Principal, may_call
 from skep.gateway.admitting import admit
 from skep.gateway.answering_here import Here
+from skep.gateway.arranging import arranged
 from skep.gateway.board import Board
 from skep.gateway.bodies import Bodies
 from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, give_kept
@@ -28,23 +29,23 @@ from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
     LocalEmbedder,
-    RequestUntranslatableError,
     Upstream,
 )
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
-from skep.gateway.models import GatewayConfig, Model, Role, Route
+from skep.gateway.models import GatewayConfig, Role
 from skep.gateway.profiles import Face
 from skep.gateway.relaying import run_call
+from skep.gateway.repeating import Asked, Repeats, Sent
 from skep.gateway.requests import Known, read_request
 from skep.gateway.roles import in_role, role_of
 from skep.gateway.services import SERVICES_FACE, ServiceCall, call_service, chosen_service, service_model
 from skep.gateway.serving import Served, make_ask
 from skep.gateway.spans import CallSpans
+from skep.gateway.speaking import spoken, translate
 from skep.gateway.statuses import GatewayStatus, ProcessStatus
 from skep.gateway.stopping import asked_to_stop
-from skep.gateway.strategies import by_cost, by_load, by_weight, by_window, tokens_needed
-from skep.gateway.translated import Translations, translations
+from skep.gateway.translated import Translations
 from skep.gateway.turns import Turns
 from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
 from skep.spend import (
@@ -86,6 +87,7 @@ class Gateway:
         self._tools = Tools(meter, upstream, self.board, options, metrics=metrics, tracer=tracer, keeper=keeper)
         self._local = None if embedder is None else LocalModel(embedder)
         self._choices = self._choices_of(config)
+        self._repeats = Repeats()
         self._turns = Turns(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies = Bodies(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="skep-bodies")
@@ -119,6 +121,7 @@ class Gateway:
         self.config, self.options = config, options
         self._tools = replace(self._tools, options=options)
         self._choices = self._choices_of(config)
+        self._repeats = Repeats()
         self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies.resize(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
         called = [*config.providers.values(), *(service.provider for service in config.services.values())]
@@ -186,17 +189,15 @@ class Gateway:
             notes.headers.append((b"connection", b"close"))
             raise
         try:
-            if is_quick(body):
-                known = read_request(face, body, quick=True, named=named)
-            else:
-                known = await self._read_large(face, body, named)
-            # Also of calls that are refused; a client may write what it likes.
-            notes.log["model"] = known.model[:_LONGEST_NAME]
-            ours = said_to_us(scope["headers"])
-            role = role_of(known.model, ours, self.config.roles)
-            if role is not None:
-                known = await self._in_role(known, role)
-            await self._call(known, principal, scope, receive, send, notes, started, ours)
+            sent = Sent(face, body, named)
+            again = self._asked_again(sent, principal, scope, notes)
+            asked = again or await self._asked(sent, principal, scope, notes)
+            kept = None if self.cache is None or asked.question is None else await self.cache.find(asked.question)
+            if await self._answered_here(asked, kept, scope, send, notes, started):
+                if kept is not None and again is None:
+                    self._repeats.note(asked, principal, scope["headers"])
+                return
+            await self._call(asked, principal, scope, receive, send, notes, started)
         finally:
             self._bodies.leave(len(body))
 
@@ -243,10 +244,12 @@ class Gateway:
         finally:
             self._bodies.leave(len(body))
 
-    async def _read_large(self, face: Face, body: bytes, named: Named | None) -> Known:
-        """Read it in a thread: nobody else should wait."""
-        read = partial(read_request, face, body, quick=False, named=named)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+    async def _read(self, sent: Sent) -> Known:
+        """What the request says; a large one is read in a thread: nobody else should wait."""
+        read = partial(read_request, sent.face, sent.body, named=sent.named)
+        if is_quick(sent.body):
+            return read(quick=True)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, partial(read, quick=False))
 
     async def _in_role(self, known: Known, role: Role) -> Known:
         """With what the role says; a large one in a thread."""
@@ -254,21 +257,31 @@ class Gateway:
             return in_role(known, role)
         return await asyncio.get_running_loop().run_in_executor(self._readers, in_role, known, role)
 
-    async def _call(
-        self,
-        known: Known,
-        principal: Principal,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        notes: Notes,
-        started: float,
-        ours: Headers,
-    ) -> None:
-        face, headers = known.face, scope["headers"]
-        may_call(principal, face=face, address=(scope.get("client") or ("",))[0])
+    def _asked_again(self, sent: Sent, principal: Principal, scope: Scope, notes: Notes) -> Asked | None:
+        """What the call asks for, if the same was answered from the cache before; else None. Raises what `may_call` raises."""
+        found = self._repeats.find(sent, principal, scope["headers"])
+        if found is None or found.question is None or self.cache is None:
+            return None
+        question = self.cache.again(found.question)
+        if question is None:
+            return None
+        notes.log["model"] = found.known.model[:_LONGEST_NAME]
+        may_call(principal, face=sent.face, address=_address(scope))
+        return Asked(found.known, found.choice, found.stop_when, None, question)
+
+    async def _asked(self, sent: Sent, principal: Principal, scope: Scope, notes: Notes) -> Asked:
+        """What the call asks for, as its guards let it pass. Raises what `may_call` raises, and the errors of requests, models and guards."""
+        known = await self._read(sent)
+        # Also of calls that are refused; a client may write what it likes.
+        notes.log["model"] = known.model[:_LONGEST_NAME]
+        headers = scope["headers"]
+        ours = said_to_us(headers)
+        role = role_of(known.model, ours, self.config.roles)
+        if role is not None:
+            known = await self._in_role(known, role)
+        may_call(principal, face=sent.face, address=_address(scope))
         choice = self._choices.choose(known, principal, ours, headers)
-        served, caller = choice.served, choice.caller
+        served = choice.served
         stop_when = None if served is None else asked_to_stop(ours, known, served.model.stop_when)
         is_usual = served is not None and stop_when in (None, served.model.stop_when)
         guard: CallGuard | None = None
@@ -276,13 +289,42 @@ class Gateway:
             # Of an arm of an experiment, and of the model that has it.
             if each is not None and each.guards is not None:
                 known, guard = await self._guarded(each, known, guard, notes)
-        question, kept = await self._look_up(choice, known, headers) if is_usual else (None, None)
-        if served is not None and (kept is not None or (known.is_free and not is_countable(served.model, known.face))):
-            to_client = _to_client(send, guard)
-            here = Here(self._tools, known, caller, to_client, notes, self._spans(headers), started, choice.told)
-            name = served.model.name
-            await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name))
-            return
+        question = self._question(choice, known, headers) if is_usual else None
+        return Asked(known, choice, stop_when, guard, question)
+
+    async def _answered_here(
+        self,
+        asked: Asked,
+        kept: Entry | None,
+        scope: Scope,
+        send: Send,
+        notes: Notes,
+        started: float,
+    ) -> bool:
+        """Answer with what is kept, or what can be reckoned here; whether that was done. Raises the errors of spending."""
+        known, choice = asked.known, asked.choice
+        served = choice.served
+        if served is None or (kept is None and (not known.is_free or is_countable(served.model, known.face))):
+            return False
+        to_client, spans = _to_client(send, asked.guard), self._spans(scope["headers"])
+        here = Here(self._tools, known, choice.caller, to_client, notes, spans, started, choice.told)
+        name = served.model.name
+        await (answer_estimate(here, name) if kept is None else give_kept(kept, here, name, asked.question))
+        return True
+
+    async def _call(
+        self,
+        asked: Asked,
+        principal: Principal,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        notes: Notes,
+        started: float,
+    ) -> None:
+        """Make a call that is not answered from here."""
+        known, choice, guard, headers = asked.known, asked.choice, asked.guard, scope["headers"]
+        served, caller, question = choice.served, choice.caller, asked.question
         turns = self._turns
         if not turns.try_take():
             await turns.take()
@@ -292,8 +334,8 @@ class Gateway:
                 metrics, spans = self._tools.metrics, self._spans(headers)
                 await answer_locally(self._local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
-            asked = served
-            choice, served, said = await _spoken(choice, served, known)
+            wanted = served
+            choice, served, said = await spoken(choice, served, known)
             steps, chosen = list(choice.steps), served
             served, ticket = await self._admit(served, choice, principal, known, steps, notes)
             if served is not chosen:
@@ -303,12 +345,12 @@ class Gateway:
             self._tools.meter.begin(ticket)
             send = _to_client(send, guard)
             # What another model answers in its stead is not its answer.
-            recorder = Recorder(send) if question is not None and served is asked else None
+            recorder = Recorder(send) if question is not None and served is wanted else None
             send, passed = recorder or send, to_provider(headers)
-            model = self._arranged(served.model, known)
+            model = arranged(served.model, known, self.board, _random.random)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
             call.steps, call.translations, call.told = steps, said, choice.told
-            call.guard, call.stop_when = guard, stop_when
+            call.guard, call.stop_when = guard, asked.stop_when
             await self._run(call, headers)
             if question is not None and recorder is not None:
                 await self._keep(question, recorder, call)
@@ -344,20 +386,19 @@ class Gateway:
             known, guard = await self._guarded(served, known, guard, notes)
             if guard is not None:
                 await guard.judge(known, self._tools.upstream, in_house=bool(choice.whose))
-            return known, guard, await _translate(served, known)
+            return known, guard, await translate(served, known)
         except BaseException:
             self._tools.meter.cancel(ticket)
             raise
 
-    async def _look_up(self, choice: Choice, known: Known, headers: Headers) -> tuple[Question | None, Entry | None]:
-        """What to keep the call's answer for, and the answer that is kept already."""
+    def _question(self, choice: Choice, known: Known, headers: Headers) -> Question | None:
+        """What to look up in the cache, and to keep the call's answer for."""
         served = choice.served
         if served is None or not served.model.cache_seconds or self.cache is None:
-            return None, None
+            return None
         # The bound of a role does not stand in the body.
         seed = b"%b/%d" % (choice.seed, known.output_tokens or 0)
-        question = self.cache.question(served.model, seed, known, choice.caller.project_id, headers)
-        return question, None if question is None else await self.cache.find(question)
+        return self.cache.question(served.model, seed, known, choice.caller.project_id, headers)
 
     async def _run(self, call: ModelCall, headers: Headers) -> None:
         """Make a call that was admitted."""
@@ -372,21 +413,6 @@ class Gateway:
         finally:
             self._calls.discard(call)
 
-    def _arranged(self, model: Model, known: Known) -> Model:
-        """The model with its routes in the order in which this call shall try them."""
-        if len(model.routes) == 1 or (model.strategy == "ordered" and not model.windows_differ):
-            return model
-        routes: Sequence[Route] = model.routes
-        if model.strategy == "weighted":
-            routes = by_weight(model.routes, _random.random)
-        elif model.strategy == "lowest_cost":
-            routes = by_cost(model.routes, known)
-        elif model.strategy == "lowest_latency":
-            routes = by_load(model.routes, self.board.loads(model.routes, streams=known.stream), _random.random)
-        if model.windows_differ:
-            routes = by_window(routes, tokens_needed(known))
-        return replace(model, routes=tuple(routes))
-
     async def _keep(self, question: Question, recorder: Recorder, call: ModelCall) -> None:
         """Keep the answer of a call that came to a good end."""
         if self.cache is None or call.outcome != "ok" or call.route is None or call.charge is None:
@@ -394,8 +420,14 @@ class Gateway:
         if call.ticket.output_tokens_cap is not None and recorder.was_cut:
             # A budget's bound, not the client's: whoever asks with a larger budget gets a whole answer.
             return
-        provider, cost = call.route.provider.name, call.charge.cost_nusd
-        await self.cache.keep(question, recorder, provider=provider, model_used=call.route.model, cost_nusd=cost)
+        await self.cache.keep(
+            question,
+            recorder,
+            provider=call.route.provider.name,
+            model_used=call.route.model,
+            cost_nusd=call.charge.cost_nusd,
+            call_id=call.ticket.ask.call_id,
+        )
 
     def _spans(self, headers: Iterable[tuple[bytes, bytes]]) -> CallSpans | None:
         """None where the call is not recorded."""
@@ -432,26 +464,11 @@ class Gateway:
                 return served, ticket
 
 
+def _address(scope: Scope) -> str:
+    """Whose request it is; empty when that is not known."""
+    return (scope.get("client") or ("",))[0]
+
+
 def _to_client(send: Send, guard: CallGuard | None) -> Send:
     """Sends what the client reads: values where placeholders stood in for them."""
     return send if guard is None else guard.restoring(send)
-
-
-async def _spoken(choice: Choice, served: Served, known: Known) -> tuple[Choice, Served, Translations | None]:
-    """What the chosen model is told. A request that cannot be said to the model of its arm takes no part in the experiment.
-
-    Raises RequestUntranslatableError.
-    """
-    outside = choice.outside
-    try:
-        return choice, served, await _translate(served, known)
-    except RequestUntranslatableError:
-        if outside is None or outside.served is None:
-            raise
-    return outside, outside.served, await _translate(outside.served, known)
-
-
-async def _translate(served: Served, known: Known) -> Translations | None:
-    """The request in the formats of those routes that speak another one. Raises RequestUntranslatableError."""
-    foreign = served.foreign.get(known.face)
-    return None if foreign is None else await translations(known, served.model, foreign)

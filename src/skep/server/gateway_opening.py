@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -21,7 +22,7 @@ from skep.gateway import (
     shared,
     shown,
 )
-from skep.observe import NO_METRICS, Metrics, Tracer
+from skep.observe import NO_METRICS, Metrics, Tracer, event
 from skep.settings import CacheSettings, GatewaySettings, Settings, signing_keys
 from skep.spend import (
     AddressWindows,
@@ -33,6 +34,8 @@ from skep.spend import (
     keeping_contents,
     open_metering,
 )
+
+_log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -54,7 +57,9 @@ async def open_gateway(
         stack.push_async_callback(gateway.close)
         gateway.windows = AddressWindows(skep.database)
         stack.push_async_callback(gateway.windows.close)
-        cache = open_cache(skep.database, make_store(skep.settings.cache), metrics)
+        if embedder is None and any(model.semantic_cache is not None for model in gateway.config.models.values()):
+            event(_log, logging.WARNING, "semantic_cache does nothing while embedding.enabled is false")
+        cache = open_cache(skep.database, make_store(skep.settings.cache), metrics, embedder)
         gateway.cache, cleared = await stack.enter_async_context(cache)
         await stack.enter_async_context(shared(skep.database, gateway.board, gateway.route_names, cleared))
         gateway.foreign_journals = lambda: metering.foreign_journals

@@ -160,6 +160,13 @@ class Meter(Protocol):
     def begin(self, ticket: Ticket) -> None:
         """Write down that the call leaves now. Raises JournalUnwritableError; everything was given back then."""
 
+    def enter(self, ticket: Ticket, settlement: Settlement) -> Charge:
+        """Write down a call that never leaves, because it is answered from here: `begin` and `settle` in one.
+
+        Raises JournalUnwritableError; everything was given back then. Of a process that is killed, such calls of its last
+        turn of the loop are not in the ledger, unless the journal is synced: no provider has billed them.
+        """
+
     async def extend(self, ticket: Ticket) -> bool:
         """Reserve money and tokens for one attempt more, because the one before may be billed although it failed.
 

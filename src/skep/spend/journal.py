@@ -149,8 +149,7 @@ class FileJournal(Journal):
         try:
             if self._ended:
                 self.write_ended()
-            if self._segments[-1].size >= self._segment_bytes or self._segments[-1].is_doubtful:
-                self._rotate()
+            self._make_room()
             self._write(self._segments[-1], data)
             if self._sync:
                 self._make_safe(self._segments[-1], len(data))
@@ -159,11 +158,35 @@ class FileJournal(Journal):
         self._open[call_id] = data
 
     @override
+    def enter(self, line: str) -> None:
+        if not self._segments:
+            raise JournalUnwritableError(path=self._folder, reason="this process is stopping")
+        data = line.encode("utf-8", "replace")
+        try:
+            if self._held:
+                # Each turn of the loop may add some: a disk that takes nothing must not fill the memory instead.
+                self._write_held()
+            if self._held:
+                raise OSError(errno.ENOSPC, "the lines of calls that ended could not be written")
+            self._make_room()
+            if self._sync:
+                self.write_ended()
+                self._write(self._segments[-1], data)
+                self._make_safe(self._segments[-1], len(data))
+                return
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._add_ended(data)
+
+    @override
     def end(self, call_id: str, line: str) -> None:
         self._open.pop(call_id, None)
         if not self._segments:
             return  # closed with this call under way: whoever adopts the journal counts it as lost
-        self._ended.append(line.encode("utf-8", "replace"))
+        self._add_ended(line.encode("utf-8", "replace"))
+
+    def _add_ended(self, data: bytes) -> None:
+        self._ended.append(data)
         if len(self._ended) == 1:
             self._soon(self.write_ended)
 
@@ -230,6 +253,11 @@ class FileJournal(Journal):
                 self._held.popleft()
         except OSError:
             return  # still no room: they are flushed from memory
+
+    def _make_room(self) -> None:
+        """Begin another segment when the last has had its fill. Raises OSError when there are too many."""
+        if self._segments[-1].size >= self._segment_bytes or self._segments[-1].is_doubtful:
+            self._rotate()
 
     def _rotate(self) -> None:
         """Begin a new segment with the calls that are open, so that the old one can go."""

@@ -144,6 +144,12 @@ class MemoryJournal(Journal):
         self.lines.append(line)
 
     @override
+    def enter(self, line: str) -> None:
+        if self.is_full:
+            raise JournalUnwritableError(path="memory", reason="it is full")
+        self.lines.append(line)
+
+    @override
     def end(self, call_id: str, line: str) -> None:
         del self.open[call_id]
         self.lines.append(line)

@@ -157,6 +157,18 @@ class LeasedMeter(Meter):
             await self.acquire(wishes)
 
     @override
+    def enter(self, ticket: Ticket, settlement: Settlement) -> Charge:
+        held = _held(ticket)
+        charge, charged = self._charge(held, settlement)
+        try:
+            self._journal.enter(end_line(held, settlement, charge, charged))
+        except JournalUnwritableError:
+            self.give_up(held)
+            raise
+        self._close(held, charged)
+        return charge
+
+    @override
     def settle(self, ticket: Ticket, settlement: Settlement) -> Charge:
         held = _held(ticket)
         if held.is_closed:
@@ -164,9 +176,15 @@ class LeasedMeter(Meter):
         if not held.is_begun:
             self.give_up(held)
             return _NOTHING
-        held.is_closed = True
         if settlement.usage is not None and not is_plausible(settlement.usage):
             settlement = dataclasses.replace(settlement, usage=None, estimated=True)
+        charge, charged = self._charge(held, settlement)
+        self._journal.end(held.ask.call_id, end_line(held, settlement, charge, charged))
+        self._close(held, charged)
+        return charge
+
+    def _charge(self, held: HeldTicket, settlement: Settlement) -> tuple[Charge, list[int]]:
+        """What a call is charged, and what it takes of each of its holds."""
         used = use(held.ask, settlement)
         price = None if settlement.is_unpriced else settlement.price or held.ask.price
         if price is not None and price.version not in self.prices:
@@ -177,14 +195,14 @@ class LeasedMeter(Meter):
             estimated=settlement.estimated or used.tokens is None,
             price_version=None if price is None else price.version,
         )
-        charged = []
-        for holding, reserved in held.holds:
-            actual = used.of(holding.rule.metric, reserved)
+        return charge, [used.of(holding.rule.metric, reserved) for holding, reserved in held.holds]
+
+    def _close(self, held: HeldTicket, charged: Sequence[int]) -> None:
+        """A call is over: what it took stays taken, the rest is free again."""
+        held.is_closed = True
+        for (holding, reserved), actual in zip(held.holds, charged, strict=True):
             holding.settle(reserved, actual)
-            charged.append(actual)
-        self._journal.end(held.ask.call_id, end_line(held, settlement, charge, charged))
         self._rouse()
-        return charge
 
     @override
     def cancel(self, ticket: Ticket) -> None:

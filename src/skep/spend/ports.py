@@ -53,5 +53,8 @@ class Journal(Protocol):
     def begin(self, call_id: str, line: str) -> None:
         """Keep a call that leaves. Raises JournalUnwritableError; then nothing was kept."""
 
+    def enter(self, line: str) -> None:
+        """Keep a call that ends as it begins. Raises JournalUnwritableError; then nothing was kept."""
+
     def end(self, call_id: str, line: str) -> None:
         """Keep a call that ended. Never raises on account of the disk."""

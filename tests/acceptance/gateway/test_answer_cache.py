@@ -272,6 +272,26 @@ def test_a_hit_costs_nothing_passes_a_spent_budget_and_counts_in_limits(two: Ser
     assert found[0].headers["x-ratelimit-limit-requests"] == "2"
 
 
+def test_what_has_changed_since_a_repeat_counts(two: Server) -> None:
+    """Repeats are answered by what was found out before: not a word of that may be older than the key and the clearings."""
+    said, tag = words(), uuid4().hex
+    key, name = two.new_key(), uuid4().hex
+    revoked = str(two.administer("keys", name=name)["key"])
+    two.warm(said, key=key, x_skep_cache_tags=tag)
+    for sent in (key, revoked):
+        found = [two.ask("kept", said, key=sent, x_skep_cache_tags=tag) for _ in range(MANY)]
+        assert {answer.headers["x-skep-cache"] for answer in found} == {"hit"}
+    two.skep("key", "revoke", name)
+    time.sleep(1)
+    assert {two.ask("kept", said, key=revoked).status_code for _ in range(MANY)} == {401}
+    assert two.ask("kept", said, key=key, x_skep_cache_tags=tag).headers["x-skep-cache"] == "hit"
+    two.clear(tags=[tag])
+    time.sleep(1)
+    kinds = [two.ask("kept", said, key=key, x_skep_cache_tags=tag).headers["x-skep-cache"] for _ in range(MANY)]
+    assert kinds[0] == "miss"
+    assert kinds.count("miss") <= PROCESSES
+
+
 def test_the_ledger_tells_hits_and_what_they_saved(two: Server) -> None:
     said, tag = words(), f"tag-{uuid4().hex[:8]}"
     made, hits = two.asks(said, x_skep_tags=tag)

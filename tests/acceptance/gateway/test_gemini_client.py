@@ -287,6 +287,9 @@ def test_an_answer_is_kept_and_given_again(served: Server, google: genai.Client,
     first, second = (_post(served, path, _contents("Again?")) for _ in range(2))
     assert [each.headers["x-skep-cache"] for each in (first, second)] == ["miss", "hit"]
     assert second.content == first.content
+    # The same words to another model, and the other way of asking, are other questions.
+    other = _post(served, path.replace("kept", "gemini-text"), _contents("Again?"))
+    assert (other.status_code, "x-skep-cache" in other.headers) == (200, False)
     chunks = google.models.generate_content_stream(model="kept", contents="Again?")
     assert "".join(each.text or "" for each in chunks) == "The hive is quiet."
 

@@ -16,6 +16,7 @@ from skep.gateway.caching import entries
 from skep.gateway.caching.entries import Entry
 from skep.gateway.caching.interfaces import CacheAddressError
 from skep.gateway.caching.redis_store import RedisStore
+from skep.gateway.caching.wordings import Put
 from tests.redis_server import RedisServer, redis_server
 
 ENTRY = Entry(
@@ -50,6 +51,20 @@ async def test_what_one_keeps_another_finds(server: RedisServer, store: RedisSto
     await store.keep(b"k" * 32, ENTRY, 60)
     assert await other.find(b"k" * 32) == ENTRY
     assert await other.find(b"l" * 32) is None
+    await other.close()
+
+
+async def test_how_a_question_was_put_is_shared_and_no_answer(server: RedisServer, store: RedisStore) -> None:
+    put = Put(b"a" * 32, "What is it?", "call")
+    other = RedisStore(server.url)
+    assert await other.find_put(b"k" * 32) is None
+    await store.keep_put(b"k" * 32, put, 60)
+    assert await other.find_put(b"k" * 32) == put
+    assert await other.find(b"k" * 32) is None
+    # What a client of Redis mixed up is nobody's.
+    with redis.Redis.from_url(server.url) as raw:
+        raw.set(b"skep:question:" + b"l" * 32, raw.get(b"skep:question:" + b"k" * 32) or b"")
+    assert await other.find_put(b"l" * 32) is None
     await other.close()
 
 

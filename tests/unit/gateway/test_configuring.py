@@ -11,7 +11,7 @@ import pytest
 
 from skep.gateway.addresses import stays_in_the_house
 from skep.gateway.configuring import USUAL_FALLBACKS, read_config
-from skep.gateway.models import GatewayConfig, path_of
+from skep.gateway.models import GatewayConfig, SemanticCache, path_of
 from skep.gateway.profiles import PROFILES, Face, Profile, profiles_by_kind
 from skep.settings import InvalidSettingsError, load_settings
 from skep.spend import Price, Rates, make_price
@@ -196,6 +196,8 @@ MISTAKES = {
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], tier: a b}}": "*models.m.tier: a tier's name is 1 to 40 letters, *",
     f"{PROVIDER}models:\n  'tier:m': {{routes: [{{provider: p, model: x}}]}}": "*models.tier:m: names that begin with tier: stand for tiers; *",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], apology: 'Sorry, {{name}}'}}": "*models.m.apology: in braces only {trace_id} can stand in it",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], semantic_cache: {{}}}}": "*models.m.semantic_cache: needs cache_seconds, *",
+    f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], cache_seconds: 9, semantic_cache: {{similarity: 0.5}}}}": "*models.m.semantic_cache.similarity: expected a number from 0.85 to 1",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], retries: 1.5}}": "*models.m.retries: expected a whole number from 0 to 10",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: [time_out]}}": "*models.m.falls_back_on.0: expected unreachable, *; did you mean timeout?",
     f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], falls_back_on: timeout}}": "*models.m.falls_back_on: expected a list of *",
@@ -275,3 +277,9 @@ def test_profiles_are_complete_and_different() -> None:
 )
 def test_which_addresses_stay_in_the_house(address: str, stays: bool) -> None:
     assert stays_in_the_house(address) is stays
+
+
+def test_semantic_hits_are_asked_for(tmp_path: Path) -> None:
+    text = f"{PROVIDER}models:\n  m: {{routes: [{{provider: p, model: x}}], cache_seconds: 9, semantic_cache: {{wait_seconds: 0.2}}}}"
+    assert read(tmp_path, text).models["m"].semantic_cache == SemanticCache(similarity=0.85, wait_seconds=0.2)
+    assert read(tmp_path, text.replace(", semantic_cache: {wait_seconds: 0.2}", "")).models["m"].semantic_cache is None

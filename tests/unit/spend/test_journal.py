@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,69 @@ def test_what_may_wait_for_the_database_is_bounded(tmp_path: Path) -> None:
     drain(journal)
     begin(journal, "again")
     journal.close(is_done=True)
+
+
+def test_a_call_that_ends_as_it_begins_is_there_once(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path, 1)
+    journal.start()
+    begin(journal, "a")
+    journal.enter("E\tb\tended\n")
+    assert drain(journal) == ["b"]
+    journal.enter("E\tc\tended\n")
+    die(journal)
+    # What is in the ledger already does no harm there, since a call has one row.
+    assert left(tmp_path) == [("E", "b"), ("E", "c"), ("B", "a")]
+    with pytest.raises(JournalUnwritableError, match="stopping"):
+        journal.enter("E\td\tended\n")
+
+
+def test_calls_that_end_as_they_begin_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = FileJournal(tmp_path, 1, segment_bytes=100, most_bytes=300)
+    journal.start()
+
+    def fill() -> None:
+        for number in range(100):
+            journal.enter(f"E\t{number}\tended\n")
+
+    with pytest.raises(JournalUnwritableError, match="holds as much as it may"):
+        fill()
+    drain(journal)
+    journal.close(is_done=True)
+
+
+def test_a_full_disk_does_not_fill_the_memory_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = FileJournal(tmp_path, 1)
+    journal.start()
+
+    def full(_descriptor: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    journal.enter("E\tkept\tended\n")
+    with pytest.raises(JournalUnwritableError, match="could not be written"):
+        journal.enter("E\trefused\tended\n")
+    monkeypatch.undo()
+    assert drain(journal) == ["kept"]
+    journal.close(is_done=True)
+
+
+def test_a_call_that_ends_as_it_begins_is_safe_where_the_journal_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = FileJournal(tmp_path, 1, sync=True, soon=lambda _: None)
+    journal.start()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    journal.enter("E\ta\tended\n")
+    assert len(synced) == 1
+    # Written at once, not at the end of the turn, which never comes here.
+    assert left_lines(tmp_path) == ["E\ta\tended\n"]
+    die(journal)
+
+
+def left_lines(folder: Path) -> list[str]:
+    """What stands in the segments now, of a journal that lives."""
+    return [line for path in sorted(folder.glob("*.log")) for line in path.read_text().splitlines(keepends=True)]
 
 
 def test_a_call_that_could_not_be_made_safe_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

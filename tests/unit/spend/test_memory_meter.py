@@ -196,6 +196,21 @@ async def test_what_cannot_be_written_down_does_not_leave() -> None:
         assert (await meter.admit(ask())).ask.model == "m"
 
 
+async def test_a_call_that_never_leaves_is_written_down_once_and_counted() -> None:
+    async with MemoryMeter([rule("requests", 2)], BRIEF) as meter:
+        charge = meter.enter(await meter.admit(ask()), Settlement("ok", Usage(0, output_tokens=0), price=PRICE))
+        assert charge.cost_nusd == 0
+        assert [line[0] for line in meter.journal.lines] == ["E"]
+        ticket = await meter.admit(ask())
+        meter.journal.is_full = True
+        with pytest.raises(JournalUnwritableError):
+            meter.enter(ticket, Settlement("ok", Usage(0, output_tokens=0), price=PRICE))
+        # What was refused has taken nothing.
+        assert meter.try_admit(ask()) is not None
+        with pytest.raises(LimitExceededError):
+            await meter.admit(ask())
+
+
 async def test_a_call_without_rules_needs_nobody() -> None:
     async with MemoryMeter() as meter:
         ticket = meter.try_admit(ask())

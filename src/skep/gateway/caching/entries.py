@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from skep.gateway.caching.wordings import Likeness, Wording
 from skep.gateway.models import Model
 
 MOST_REQUEST_BYTES = 1_048_576
@@ -115,6 +116,13 @@ class Question:
     wish: Wish
     epochs: dict[str, int] = field(default_factory=dict)
     """By the names under which its answer can be cleared: how often that was done before it was asked."""
+    wording: Wording | None = None
+    """None: only the same bytes are the same question."""
+
+    @property
+    def likeness(self) -> Likeness | None:
+        """To which question an answer was found that was put in other words."""
+        return None if self.wording is None else self.wording.likeness
 
 
 def clearing_names(model: str, tags: Iterable[str]) -> list[str]:

@@ -15,11 +15,13 @@ from typing_extensions import override
 from skep.gateway.caching.entries import Entry, packed, unpacked
 from skep.gateway.caching.interfaces import CacheAddressError
 from skep.gateway.caching.stores import Store
+from skep.gateway.caching.wordings import Put, packed_put, unpacked_put
 from skep.observe import event
 
 T = TypeVar("T")
 
 _PREFIX = b"skep:answer:"
+_PUT_PREFIX = b"skep:question:"
 _ANSWER_SECONDS = 0.25
 """So long a call waits for it at most, twice if a connection has to be made; a provider takes longer as a rule."""
 
@@ -73,6 +75,22 @@ class RedisStore(Store):
     async def keep(self, key: bytes, entry: Entry, seconds: int) -> None:
         if self._may_ask():
             await self._ask(self._redis.set(_PREFIX + key, packed(key, entry), ex=seconds))
+
+    @override
+    async def find_put(self, key: bytes) -> Put | None:
+        data = await self._ask(self._redis.get(_PUT_PREFIX + key)) if self._may_ask() else None
+        if not isinstance(data, bytes):
+            return None
+        try:
+            return unpacked_put(key, data)
+        except ValueError as error:
+            event(_log, logging.WARNING, "kept question not understood", reason=str(error))
+            return None
+
+    @override
+    async def keep_put(self, key: bytes, put: Put, seconds: int) -> None:
+        if self._may_ask():
+            await self._ask(self._redis.set(_PUT_PREFIX + key, packed_put(key, put), ex=seconds))
 
     @override
     async def close(self) -> None:

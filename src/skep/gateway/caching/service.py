@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 
+from skep.gateway.caching.asking import asked_in
 from skep.gateway.caching.clearings import Clearings
 from skep.gateway.caching.entries import (
     MOST_REQUEST_BYTES,
@@ -17,8 +19,11 @@ from skep.gateway.caching.entries import (
     read_wish,
 )
 from skep.gateway.caching.recording import Recorder
+from skep.gateway.caching.similarity import Similarity
 from skep.gateway.caching.stores import Store
+from skep.gateway.caching.wordings import Likeness, Put, Wording
 from skep.gateway.headers import to_provider
+from skep.gateway.interfaces import LocalEmbedder
 from skep.gateway.metrics import CACHE_LOOKUPS
 from skep.gateway.models import Model
 from skep.gateway.requests import Known
@@ -30,12 +35,18 @@ Headers = Collection[tuple[bytes, bytes]]
 
 _MOST_NAMES = 50
 
+_ONLY_EXACT = (b"x-skep-cache", b"exact")
+"""The header of a call that takes no answer to a question in other words."""
+
 
 class AnswerCache:
     """See the module."""
 
-    def __init__(self, store: Store, clearings: Clearings, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, clearings: Clearings, metrics: Metrics, similarity: Similarity | None = None
+    ) -> None:
         self._store = store
+        self._similarity = similarity
         self._clearings = clearings
         self._metrics = metrics
 
@@ -54,10 +65,24 @@ class AnswerCache:
         if epochs is None:
             return None
         whose = self._clearings.installation, project_id
+        passed = to_provider(headers)
         # Where the address says it, two bodies that are the same ask for a whole answer or for a stream.
         asked = known.face if known.named is None or not known.named.streams else f"{known.face}?stream"
-        key = question_key(seed, whose, asked, to_provider(headers), known.body)
-        return Question(key, project_id, model.cache_seconds, wish, epochs)
+        key = question_key(seed, whose, asked, passed, known.body)
+        question = Question(key, project_id, model.cache_seconds, wish, epochs)
+        semantic = model.semantic_cache
+        if semantic is not None and self._similarity is not None and _ONLY_EXACT not in headers:
+            read = partial(asked_in, seed, whose, known, passed)
+            question.wording = Wording(read, semantic.similarity, semantic.wait_seconds)
+        return question
+
+    def again(self, question: Question) -> Question | None:
+        """The question of a call that is asked once more; None when its answer may not be given now."""
+        epochs = self._clearings.epochs(question.project_id, question.epochs)
+        if epochs is None:
+            return None
+        wording = None if question.wording is None else question.wording.anew()
+        return Question(question.key, question.project_id, question.seconds, question.wish, epochs, wording)
 
     async def find(self, question: Question) -> Entry | None:
         """The answer that is kept; None when there is none that may be given."""
@@ -68,7 +93,26 @@ class AnswerCache:
         if entry is not None and not (entry.answers(question, time.time()) and self._is_current(question, entry)):
             self._take_names(question, entry)
             entry = None
-        self._metrics.add(CACHE_LOOKUPS, ("miss" if entry is None else "hit",))
+        outcome = "miss" if entry is None else "hit"
+        if entry is None and question.wording is not None:
+            entry = await self._find_alike(question, question.wording)
+            outcome = "miss" if entry is None else "semantic"
+        self._metrics.add(CACHE_LOOKUPS, (outcome,))
+        return entry
+
+    async def _find_alike(self, question: Question, wording: Wording) -> Entry | None:
+        """The answer to the same question in other words."""
+        asked = wording.asked = wording.asked or wording.read()
+        put = None if asked is None else await self._store.find_put(asked.key)
+        if asked is None or put is None or put.answer_key == question.key or self._similarity is None:
+            return None
+        entry = await self._store.find(put.answer_key)
+        if entry is None or not (entry.answers(question, time.time()) and self._is_current(question, entry)):
+            return None
+        similarity = await self._similarity.between(asked.text, put.text, wording.wait_seconds)
+        if similarity is None or similarity < wording.least_similarity:
+            return None
+        wording.likeness = Likeness(similarity, put.text, put.call_id)
         return entry
 
     def _is_current(self, question: Question, entry: Entry) -> bool:
@@ -83,24 +127,41 @@ class AnswerCache:
         question.epochs.update(self._clearings.epochs(question.project_id, names[:_MOST_NAMES]) or {})
 
     async def keep(
-        self, question: Question, recorder: Recorder, *, provider: str, model_used: str, cost_nusd: int | None
+        self,
+        question: Question,
+        recorder: Recorder,
+        *,
+        provider: str,
+        model_used: str,
+        cost_nusd: int | None,
+        call_id: str,
     ) -> None:
         """Keep what a call answered that came to a good end, unless it was cleared meanwhile."""
         entry = recorder.entry(provider=provider, model_used=model_used, cost_nusd=cost_nusd, epochs=question.epochs)
         if entry is not None and self._clearings.epochs(question.project_id, question.epochs) == question.epochs:
+            wording = question.wording
+            asked = None if wording is None else wording.asked or wording.read()
+            if asked is not None:
+                await self._store.keep_put(asked.key, Put(question.key, asked.text, call_id), question.seconds)
             await self._store.keep(question.key, entry, question.seconds)
 
 
 @asynccontextmanager
 async def open_cache(
-    database: Database, store: Store, metrics: Metrics
+    database: Database, store: Store, metrics: Metrics, embedder: LocalEmbedder | None = None
 ) -> AsyncIterator[tuple[AnswerCache, Callable[[], None]]]:
-    """The cache, until the block ends, and what to call when something was cleared."""
+    """The cache, until the block ends, and what to call when something was cleared.
+
+    Without an ``embedder`` only the same questions are answered again, to the last byte.
+    """
     clearings = Clearings(database)
-    cache = AnswerCache(store, clearings, metrics)
+    similarity = None if embedder is None else Similarity(embedder)
+    cache = AnswerCache(store, clearings, metrics, similarity)
     reading = asyncio.create_task(clearings.keep_reading(), name="skep-cache-clearings")
     try:
         yield cache, clearings.changed
     finally:
         await end_task(reading)
+        if similarity is not None:
+            similarity.close()
         await store.close()

@@ -9,6 +9,7 @@ from cachetools import TLRUCache
 from typing_extensions import override
 
 from skep.gateway.caching.entries import Entry
+from skep.gateway.caching.wordings import Put
 
 
 class Store(Protocol):
@@ -22,6 +23,14 @@ class Store(Protocol):
         """Keep it instead of what was there."""
         ...
 
+    async def find_put(self, key: bytes) -> Put | None:
+        """How a question was put, by its `Asked.key`."""
+        ...
+
+    async def keep_put(self, key: bytes, put: Put, seconds: int) -> None:
+        """Keep it instead of what was there."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...
@@ -31,7 +40,7 @@ class MemoryStore(Store):
     """In this process; of too much what was not used for longest is dropped."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._entries: TLRUCache[bytes, tuple[Entry, int]] = TLRUCache(
+        self._entries: TLRUCache[bytes, tuple[Entry | Put, int]] = TLRUCache(
             most_bytes,
             ttu=lambda _, kept, now: now + kept[1],
             timer=time.monotonic,
@@ -42,13 +51,24 @@ class MemoryStore(Store):
     async def find(self, key: bytes) -> Entry | None:
         """See `Store.find`."""
         kept = self._entries.get(key)
-        return None if kept is None else kept[0]
+        return kept[0] if kept is not None and isinstance(kept[0], Entry) else None
 
     @override
     async def keep(self, key: bytes, entry: Entry, seconds: int) -> None:
         """See `Store.keep`. What is larger than everything there is room for is not kept."""
         if entry.size <= self._entries.maxsize:
             self._entries[key] = (entry, seconds)
+
+    @override
+    async def find_put(self, key: bytes) -> Put | None:
+        """See `Store.find_put`."""
+        kept = self._entries.get(key)
+        return kept[0] if kept is not None and isinstance(kept[0], Put) else None
+
+    @override
+    async def keep_put(self, key: bytes, put: Put, seconds: int) -> None:
+        """See `Store.keep_put`."""
+        self._entries[key] = (put, seconds)
 
     @override
     async def close(self) -> None:

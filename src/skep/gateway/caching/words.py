@@ -1,0 +1,209 @@
+"""Words of English, as `senses` needs them: which of them tell nothing, and which say the same.
+
+What stands here decides which questions count as one, so it is kept narrow: words that say the same of anything a user may ask of a
+model, not words that are near each other. `bench/semantic_cache.py` measures what comes of it.
+"""
+
+from __future__ import annotations
+
+
+def _each(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(_each(words))
+
+
+ARTICLES = _set("a an the")
+
+AUXILIARIES = _set("is are am be was were do does did will shall would been")
+"""They may stand before or behind their subject, and say no more than when: see `TENSES`."""
+
+TENSES = {
+    "was": "past",
+    "were": "past",
+    "did": "past",
+    "had": "past",
+    "will": "future",
+    "shall": "future",
+    "would": "would",
+}
+
+ANYWHERE = _set("have had not never no can could may might must should or my our today tomorrow yesterday tonight now")
+"""They count, but not where they stand."""
+
+QUESTION_WORDS = _set("what which who whom whose when where why how")
+
+PREPOSITIONS = {
+    **dict.fromkeys(_set("of in on 's"), "in"),
+    **dict.fromkeys(_set("with using via through"), "with"),
+    **dict.fromkeys(_set("to into onto toward towards"), "to"),
+    **dict.fromkeys(_set("about regarding concerning"), "about"),
+    **dict.fromkeys(_set("when if while"), "when"),
+    **{
+        word: word
+        for word in _set("for from by at than before after since until during under above below over without against")
+    },
+    **{
+        word: word
+        for word in _set("per as like except but behind beyond despite unlike versus vs because unless between among")
+    },
+    **{word: word for word in _set("within inside outside near across along around")},
+}
+"""What they say of the words behind them; those that say the same together. ``in`` stands for all that only says where."""
+
+LANGUAGES = "python|java|js|ts|css|html|sql|bash|excel|rust|php|ruby|perl|pandas|numpy|react|matlab"
+"""What one does something *with* as well as *in*."""
+
+ABBREVIATIONS = _set("mt mr mrs ms dr st vs etc e.g i.e no approx fig prof inc ltd")
+"""The full stop behind them ends no sentence."""
+
+DEGREES = _set(
+    "many much long often old far high tall big large fast deep wide heavy expensive soon hot cold warm late early quick safe good bad"
+    " likely common dangerous hard difficult easy loud strong short small thick bright close well difficult accurate reliable"
+)
+"""Behind *how* they say what is asked for."""
+
+COURTESIES = _set("please kindly thanks hi hello hey")
+
+REQUESTS = _set(
+    "tell show give explain describe define write list translate convert calculate compute summarize draft compose"
+    " name suggest recommend compare find check help draw create make generate provide rewrite fix"
+)
+"""What one asks a model to do. Before these ``can you`` is courtesy."""
+
+PLURALS_ALONE = _set(
+    "windows news goods customs means arms times glasses savings series species physics mathematics economics"
+    " pandas keras rails jenkins kubernetes postgres always perhaps plus less across towards besides this"
+    " sales pants shorts sometimes thus whereas does was is its redis"
+)
+"""They end like plurals and are none, or say something else than without the s."""
+
+SAME = {
+    "biggest": "largest",
+    "bigger": "larger",
+    "big": "large",
+    "begin": "start",
+    "beginning": "start",
+    "begins": "start",
+    "begun": "started",
+    "began": "started",
+    "purchase": "buy",
+    "photo": "picture",
+    "film": "movie",
+    "automobile": "car",
+    "physician": "doctor",
+    "e-mail": "email",
+    "javascript": "js",
+    "typescript": "ts",
+    "golang": "go",
+    "postgresql": "postgres",
+    "k8s": "kubernetes",
+    "mt": "mount",
+    "dict": "dictionary",
+    "regex": "regular expression",
+    "regexp": "regular expression",
+    "func": "function",
+    "wifi": "wi-fi",
+    "ssl": "tls",
+    "quickly": "fast",
+    "remove": "delete",
+    "erase": "delete",
+    "exit": "quit",
+    "enable": "turn-on",
+    "disable": "turn-off",
+    "centre": "center",
+    "colour": "color",
+    "summarise": "summarize",
+    "organise": "organize",
+    "optimise": "optimize",
+    "initialise": "initialize",
+    "serialise": "serialize",
+    "normalise": "normalize",
+    "analyse": "analyze",
+    "behaviour": "behavior",
+    "favourite": "favorite",
+    "licence": "license",
+    "litre": "liter",
+    "metre": "meter",
+    "theatre": "theater",
+    "grey": "gray",
+    "travelling": "traveling",
+    "cancelled": "canceled",
+    "cancelling": "canceling",
+    "ok": "okay",
+    "max": "maximum",
+    "min": "minimum",
+    "us": "i",
+    "me": "i",
+    "we": "i",
+    "percentage": "percent",
+    "%": "percent",
+    "&": "and",
+    "usd": "us-dollar",
+    "eur": "euro",
+    "children": "child",
+    "men": "man",
+    "women": "woman",
+    "feet": "foot",
+    "mice": "mouse",
+    "indices": "index",
+    "indexes": "index",
+    "could": "can",
+    "has": "have",
+    "cannot": "can not",
+}
+"""Words that say the same, each as one of them."""
+
+NUMBERS = {
+    word: str(number)
+    for number, word in enumerate(
+        _each(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+            " eighteen nineteen twenty"
+        )
+    )
+} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "hundred": "hundred", "dozen": "12"}
+
+ROMAN = {"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9"}
+"""As they stand behind names. Those of one letter are more often something else."""
+
+UNITS_OF_TIME = _set("second minute hour day week month quarter year")
+
+FOREIGN = _set(
+    "der und ist wie ich nicht ein eine mit auf warum wann wer dem zu kann welche welcher kannst bitte"
+    " les et une que qui dans comment pourquoi quand je puis pour sur quel quelle sont avec"
+    " una como por para cuando donde puedo cual hacer tiene"
+    " che gli quando sono cosa posso della het een hoe wat waarom niet welke"
+    " och att hur jag inte jak nie czy jest gdzie uma fazer"
+)
+"""Common words of other languages that are none of English, nor parts of names that are often named in it."""
+
+_VERBS = _each(
+    "use make get create delete run install open close send copy move rename add change update upgrade configure connect"
+    " print export import convert calculate fix cancel return submit request check verify test deploy listen wait work"
+    " charge pay buy sell write read throw raise catch upload download restart stop start"
+)
+
+GERUNDS = {
+    form: verb
+    for verb in _VERBS
+    for form in (
+        f"{verb}ing",
+        f"{verb[:-1]}ing" if verb.endswith("e") else "",
+        f"{verb}{verb[-1]}ing" if verb in ("get", "run", "stop", "submit") else "",
+    )
+    if form
+}
+"""What somebody is doing, as what somebody does; only of verbs whose forms in -ing name no thing."""
+
+_WANTED = "|".join(sorted(REQUESTS - {"find", "check", "make", "fix"}))
+
+OPENERS = (
+    r"(?:hi|hello|hey|okay|well|so|thanks|thank you|please|kindly|good (?:morning|day|evening))(?: there| all| everyone)?(?=[ ,])",
+    rf"(?:can|could|would|will) (?:you|u|someone|anyone|anybody|somebody)(?: please| kindly)?(?= (?:{_WANTED})\b)",
+    r"(?:do you know|does (?:anyone|anybody|someone) know|i wonder|i (?:am|was) wondering|i (?:would like|want|need) to know|help i understand"
+    r"|let i know|(?:tell|show|teach|explain to|remind) i|explain)(?= (?:how|what|which|when|where|why|who|whom|whose|whether|if)\b)",
+)
+"""How a question begins that has not begun yet."""
