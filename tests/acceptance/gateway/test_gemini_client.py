@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -283,14 +284,14 @@ def test_a_budget_counts_exactly_and_bounds_the_output(served: Server) -> None:
 
 @pytest.mark.parametrize("streams", [False, True])
 def test_an_answer_is_kept_and_given_again(served: Server, google: genai.Client, streams: bool) -> None:
-    path = "kept:streamGenerateContent?alt=sse" if streams else "kept:generateContent"
-    first, second = (_post(served, path, _contents("Again?")) for _ in range(2))
+    text, path = uuid4().hex, "kept:streamGenerateContent?alt=sse" if streams else "kept:generateContent"
+    first, second = (_post(served, path, _contents(text)) for _ in range(2))
     assert [each.headers["x-skep-cache"] for each in (first, second)] == ["miss", "hit"]
     assert second.content == first.content
     # The same words to another model, and the other way of asking, are other questions.
-    other = _post(served, path.replace("kept", "gemini-text"), _contents("Again?"))
+    other = _post(served, path.replace("kept", "gemini-text"), _contents(text))
     assert (other.status_code, "x-skep-cache" in other.headers) == (200, False)
-    chunks = google.models.generate_content_stream(model="kept", contents="Again?")
+    chunks = google.models.generate_content_stream(model="kept", contents=text)
     assert "".join(each.text or "" for each in chunks) == "The hive is quiet."
 
 
