@@ -22,7 +22,7 @@ from skep.cli import COMMANDS
 from skep.cli.main import run
 from skep.errors import SkepError
 from skep.fakes import script_reference
-from skep.gateway import FORMAT_FACES, FORMATS
+from skep.gateway import FORMAT_FACES, FORMATS, Profile
 from skep.gateway import PROFILES as PROVIDERS
 from skep.knowledge.chunking import LANGUAGES
 from skep.knowledge.edges import PROFILES
@@ -35,7 +35,7 @@ _WIDTH = "100"
 _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
-    "gateway": ("status", "models", "test", "explain", "experiment", "reload", "clear-cache"),
+    "gateway": ("status", "models", "test", "explain", "experiment", "advice", "reload", "clear-cache"),
     "cost": ("report", "trend", "savings", "privacy", "streams"),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
@@ -91,7 +91,9 @@ that seems too long for a route (four bytes to a token, and the bound of its out
 `GET /v1/models` tells clients the largest.
 
 **A price** has `input_usd_per_mtok` and `output_usd_per_mtok`, and if they differ `cached_input_`, `cache_write_`, `cache_write_1h_` (input
-that the provider keeps for an hour), `reasoning_`, `input_audio_` and `output_audio_usd_per_mtok`; `request_usd` is added for each call.
+that the provider keeps for an hour), `reasoning_`, `input_audio_`, `output_audio_`, `input_image_` and `output_image_usd_per_mtok`; `request_usd` is added for each call.
+What is not paid by tokens has other words: `input_usd_per_mchar` (for a million characters of a text that is spoken) and `audio_usd_per_hour` (of what is
+listened to); then the tokens' prices may be left out, and there are 0 tokens in the ledger.
 
 **What a request may ask for that the price is not for** is said by the model, or by a route for itself:
 
@@ -107,11 +109,16 @@ At `/v1/rerank` a model with `search_usd` costs that for each search that the pr
 tokens; reserved are the most that the documents can come to. Without it, tokens are charged by `price` (Jina, Voyage, vLLM: the query's count once for
 each document). `/v1/moderations` of OpenAI is free.
 
+At `/v1/images/...` a model with `image_usd` costs that for each picture, and with `image_usd_by` what stands there for its quality and size, its quality, or its
+size (`"hd 1024x1024": 0.08`, `hd: 0.08`, `"1024x1024": 0.04`), as the answer says them, else as they were asked for; what is left to the provider and told by nobody costs the dearest
+that it can be, and a picture of which nothing fits has no known price. Without either, tokens are charged by `price`. At `/v1/audio/...` the price decides: characters, time or tokens.
+The price list knows these of OpenAI, Groq and Mistral, as far as they are paid by tokens, characters or time; prices of single pictures must be said.
+
 Of `service_tier`, `auto`, `default`, `standard` and `on_demand` cost what the price says, `flex` of OpenAI and Azure half of it, and
 `flex` of Groq the same. What is charged is the tier that the
 answer names, since one that was asked for may be denied; reserved is the dearer of both. A call on terms whose price is not known (another tier,
 `web_search_options` without `search_usd`, OpenRouter's `plugins` and `provider`, in responses the provider's own tools, `prompt`,
-`context_management`, `reasoning.mode` and a cache of 12 hours) is refused by a money budget, which names the field, unless
+`context_management`, `reasoning.mode` and a cache of 12 hours, pictures as SVG, recordings that are only named) is refused by a money budget, which names the field, unless
 it allows unpriced calls; its cost is unknown (not 0) in the ledger then. What OpenRouter tells as `usage.cost` is the cost of calls without a known price;
 others are charged by their price, which `skep gateway explain` can show.
 
@@ -145,7 +152,23 @@ def providers_page() -> str:
         f" {f'`{each.base_url}`' if each.base_url else 'must be named'} | {'needed' if each.needs_key else 'optional'} |\n"
         for each in PROVIDERS
     )
-    return _PROVIDERS + rows
+    return _PROVIDERS + rows + _ADDRESSES + "".join(map(_addresses, PROVIDERS))
+
+
+def _addresses(profile: Profile) -> str:
+    """What a kind of provider has besides chats."""
+    faces = [face for face in profile.paths if face not in _FORMATS_OF]
+    return f"| `{profile.kind}` | {', '.join(f'`{face}`' for face in faces)} |\n"
+
+
+_ADDRESSES = """
+## Addresses
+
+What providers of a kind can be asked for besides chats, by the names that keys' lists of faces have; nothing of it is translated.
+
+| kind | faces |
+|---|---|
+"""
 
 
 def commands_page() -> str:

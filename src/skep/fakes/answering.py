@@ -14,6 +14,7 @@ from skep.fakes import content, generation_wire, messages_wire, responses_wire, 
 from skep.fakes.composing import WITHOUT_CONTENT, Reply, compose, compressed
 from skep.fakes.deployments import is_deployment, undeployed
 from skep.fakes.matching import Matcher
+from skep.fakes.media_wire import MEDIA_PATHS, Asked
 from skep.fakes.models import Answer, Behaviour, Price, Request, Rule, Script, Span, ToolCall, Usage
 
 _CHAT, _COMPLETIONS, _EMBEDDINGS, _MODELS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"
@@ -24,6 +25,7 @@ _INPUT_OF = {
     _COMPLETIONS: "prompt",
     _EMBEDDINGS: "input",
     _RESPONSES: "input",
+    **{path: needed for path, (needed, _) in MEDIA_PATHS.items()},
 }
 _BOUNDS_OF = {_RESPONSES: ("max_output_tokens",)}
 _USUAL_BOUNDS = ("max_completion_tokens", "max_tokens")
@@ -131,6 +133,8 @@ class Provider:
         asked = self._asked(request)
         if request.path == _EMBEDDINGS:
             return self._embeddings(number, request, asked, behaviour)
+        if request.path in MEDIA_PATHS:
+            return self._media(number, request, asked, behaviour)
         said, usage = self._said(number, request, asked, behaviour)
         if request.path == _MESSAGES:
             return self._message(number, request, said, usage, behaviour)
@@ -184,6 +188,25 @@ class Provider:
         events = tuple(responses_wire.response_events(said, asked))
         reply = Reply(behaviour.status, headers, events=events, error_event=responses_wire.response_error_event)
         return _Made(reply, usage)
+
+    def _media(self, number: int, request: Request, asked: dict[str, Any], behaviour: Behaviour) -> _Made:
+        text = self._words(request, asked, behaviour) or ""
+        made = MEDIA_PATHS[request.path][1](
+            Asked(
+                values=asked,
+                model=request.model or "",
+                streams=request.streams,
+                behaviour=behaviour,
+                text=text,
+                pieces=content.pieces_of(text, behaviour.events),
+                created=wire.FIRST_SECOND + number,
+                id=self._id(number),
+                seed=self._script.seed,
+                request_bytes=len(request.body),
+            )
+        )
+        headers = self._headers(number, behaviour, made.content_type)
+        return _Made(Reply(behaviour.status, headers, made.body, made.events), made.usage)
 
     def _asked(self, request: Request) -> dict[str, Any]:
         """The request's JSON, looked through as far as an answer depends on it. Raises _RefusedRequest."""

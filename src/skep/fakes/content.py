@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
+from fractions import Fraction
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
@@ -76,13 +77,15 @@ def charged(said: SaidUsage, request_bytes: int, answer_bytes: int) -> Usage:
         reasoning_tokens=said.reasoning_tokens,
         audio_input_tokens=said.audio_input_tokens,
         audio_output_tokens=said.audio_output_tokens,
+        image_input_tokens=said.image_input_tokens,
+        image_output_tokens=said.image_output_tokens,
     )
 
 
 def cost_nusd(usage: Usage, price: Price) -> int:
     """The cost in nano-dollars, rounded once, halves up."""
-    text_in = usage.input_tokens - usage.cached_input_tokens - usage.audio_input_tokens
-    text_out = usage.output_tokens - usage.reasoning_tokens - usage.audio_output_tokens
+    text_in = usage.input_tokens - usage.cached_input_tokens - usage.audio_input_tokens - usage.image_input_tokens
+    text_out = usage.output_tokens - usage.reasoning_tokens - usage.audio_output_tokens - usage.image_output_tokens
     millionths = (
         text_in * price.input
         + usage.cached_input_tokens * _or(price.cached_input, price.input)
@@ -90,8 +93,12 @@ def cost_nusd(usage: Usage, price: Price) -> int:
         + text_out * price.output
         + usage.reasoning_tokens * _or(price.reasoning, price.output)
         + usage.audio_output_tokens * _or(price.audio_output, price.output)
+        + usage.image_input_tokens * _or(price.image_input, price.input)
+        + usage.image_output_tokens * _or(price.image_output, price.output)
+        + usage.characters * price.characters
     )
-    return (millionths + 500_000) // 1_000_000
+    exact = Fraction(millionths, 1_000_000) + Fraction(usage.audio_ms * price.audio_hour, 3_600_000)
+    return math.floor(exact + Fraction(1, 2)) + usage.images * price.image + usage.searches * price.search
 
 
 def _or(rate: int | None, other: int) -> int:

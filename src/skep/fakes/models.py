@@ -24,6 +24,18 @@ class Price:
     """None: as `output`."""
     reasoning: int | None = None
     """None: as `output`."""
+    image_input: int | None = None
+    """None: as `input`."""
+    image_output: int | None = None
+    """None: as `output`."""
+    characters: int = 0
+    """Of a text that is spoken."""
+    audio_hour: int = 0
+    """In nano-dollars, for an hour of what is listened to."""
+    image: int = 0
+    """In nano-dollars, for a picture."""
+    search: int = 0
+    """In nano-dollars, for a search among documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,12 @@ class Usage:
     reasoning_tokens: int = 0
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    characters: int = 0
+    audio_ms: int = 0
+    images: int = 0
+    searches: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +68,12 @@ class SaidUsage:
     reasoning_tokens: int = 0
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    seconds: float | None = None
+    """Of what is listened to, told and charged in the place of tokens. None: tokens are."""
+    searches: int | None = None
+    """Told where documents are ranked, in the place of tokens. None: tokens are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +117,8 @@ class Behaviour:
     """None: what follows from the content."""
     dimensions: int = 8
     """Of embeddings, unless the request says."""
+    flagged: tuple[str, ...] = ()
+    """What a moderation finds."""
     usage: SaidUsage = SaidUsage()
     latency_ms: Span = Span(0, 0)
     events: int | None = None

@@ -75,8 +75,10 @@ def _read_usage(reading: Reading, node: Node, place: str) -> SaidUsage:
         word = read_choice(("bytes", "missing"))(reading, node, place)
         return SaidUsage(told=word != "missing")
     said = SaidUsage(**read_fields(reading, node, place, USAGE))
-    _within(node, "input_tokens", said.input_tokens, said.cached_input_tokens + said.audio_input_tokens)
-    _within(node, "output_tokens", said.output_tokens, said.reasoning_tokens + said.audio_output_tokens)
+    parts = said.cached_input_tokens + said.audio_input_tokens + said.image_input_tokens
+    _within(node, "input_tokens", said.input_tokens, parts)
+    parts = said.reasoning_tokens + said.audio_output_tokens + said.image_output_tokens
+    _within(node, "output_tokens", said.output_tokens, parts)
     return said
 
 
@@ -177,7 +179,16 @@ def _read_price(reading: Reading, node: Node, place: str) -> Price:
         raise WrongValueError(f"expected {' and '.join(missing)}")
     if "input_usd_per_mtok" not in values or "output_usd_per_mtok" not in values:
         return Price(0, 0)  # what is wrong was noted already, so this is never used
-    return Price(**{name.removesuffix("_usd_per_mtok"): rate for name, rate in values.items()})
+    return Price(**{_PRICES.get(name, name.removesuffix("_usd_per_mtok")): rate for name, rate in values.items()})
+
+
+_PRICES = {
+    "input_usd_per_mchar": "characters",
+    "audio_usd_per_hour": "audio_hour",
+    "image_usd": "image",
+    "search_usd": "search",
+}
+"""What is paid by something else than tokens, by the names of scripts and ours."""
 
 
 _COUNT = read_whole(0, _MANY)
@@ -204,6 +215,22 @@ USAGE = (
     Field("reasoning_tokens", "a whole number", "0", "Part of the output that is not shown.", _COUNT),
     Field("audio_input_tokens", "a whole number", "0", "Part of the input that is audio.", _COUNT),
     Field("audio_output_tokens", "a whole number", "0", "Part of the output that is audio.", _COUNT),
+    Field("image_input_tokens", "a whole number", "0", "Part of the input that is pictures.", _COUNT),
+    Field("image_output_tokens", "a whole number", "0", "Part of the output that is pictures.", _COUNT),
+    Field(
+        "seconds",
+        "a number",
+        "tokens",
+        "So long is what is listened to; told and charged in the place of tokens.",
+        read_number(0, 1_000_000),
+    ),
+    Field(
+        "searches",
+        "a whole number",
+        "tokens",
+        "Billed where documents are ranked; told in the place of tokens.",
+        _COUNT,
+    ),
 )
 
 TOOL_CALL = (
@@ -227,6 +254,16 @@ PRICE = tuple(
         ("audio_input", "as input", "audio in"),
         ("audio_output", "as output", "audio out"),
         ("reasoning", "as output", "reasoning"),
+        ("image_input", "as input", "pictures in"),
+        ("image_output", "as output", "pictures out"),
+    )
+) + tuple(
+    Field(name, "a number", "0", about, _read_rate)
+    for name, about in (
+        ("input_usd_per_mchar", "Dollars per million characters of a text that is spoken."),
+        ("audio_usd_per_hour", "Dollars for an hour of what is listened to."),
+        ("image_usd", "Dollars for a picture."),
+        ("search_usd", "Dollars for a search among documents."),
     )
 )
 
@@ -269,6 +306,7 @@ THEN = (
         read_text,
     ),
     Field("dimensions", "a whole number", "8", "Of embeddings, unless the request says.", read_whole(1, 65_536)),
+    Field("flagged", "names of categories", "none", "What a moderation finds.", read_list(read_text)),
     Field(
         "usage",
         "`bytes`, `missing`, or counts",

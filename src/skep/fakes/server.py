@@ -20,6 +20,7 @@ import orjson
 from typing_extensions import override
 
 from skep.fakes.answering import Provider
+from skep.fakes.forms import form_object
 from skep.fakes.generation_wire import addressed
 from skep.fakes.interfaces import FakeAddressError, FakeTlsError, TruthLogError
 from skep.fakes.models import Answer, End, Pause, Request, Script, Send
@@ -221,7 +222,7 @@ class _Connection(asyncio.Protocol):
                 path=unquote(path) if "%" in path else path,
                 headers=self._headers,
                 body=body,
-                json=_json_object(body),
+                json=_object(self._headers.get("content-type", ""), body),
                 query=query,
             )
         )
@@ -306,9 +307,12 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
+def _object(content_type: str, body: bytes) -> dict[str, Any] | None:
     if not body:
         return None
+    form = form_object(content_type, body) if content_type.startswith("multipart/") else None
+    if form is not None:
+        return form
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:

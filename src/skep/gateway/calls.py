@@ -18,6 +18,7 @@ from skep.gateway.failures import Failure
 from skep.gateway.guarding import CallGuard
 from skep.gateway.headers import dollars, exceeded_headers, limit_headers, to_other_format
 from skep.gateway.interfaces import AttemptFailedError, CancelledUnsentError, NoRouteError, RoutesBusyError, Upstream
+from skep.gateway.media import price_of_media
 from skep.gateway.metrics import STREAMS_STOPPED, count_call
 from skep.gateway.models import Model, Route, StopWhen
 from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
@@ -132,6 +133,8 @@ class ModelCall:
     """How many events of a stream it has been sent, about: an error that ends one goes on counting there."""
     billing: Billing = UNBILLED
     """What the answer says of it: the provider charges by the tier that it served by, whatever was asked for."""
+    is_sound: bool = False
+    """Whether its stream is sound, and no events: then nothing can be said in it."""
     is_stopped: bool = False
     """Whether the server, which stops, has broken it off."""
     spans: CallSpans | None = None
@@ -219,6 +222,8 @@ class ModelCall:
             route = self.route
             now = time.monotonic()
             price = self._price(route)
+            if usage is not None and self.known.media is not None:
+                usage, estimated = self.known.media.billed(usage, price, is_estimated=estimated)
             settlement = Settlement(
                 outcome=outcome,
                 usage=usage,
@@ -254,6 +259,7 @@ class ModelCall:
     def settle_counted(self, outcome: Outcome, output_bytes: int, pieces: int, status: int | None = None) -> Charge:
         """Charge what can be told without the provider's own count."""
         usage = replace(counted(0, output_bytes, pieces), input_tokens=self.known.input_tokens_reckoned)
+        usage = usage if self.known.media is None else Usage()
         return self.settle(outcome, usage=usage, estimated=True, status=status)
 
     def settle_left(self, outcome: Outcome) -> Charge:
@@ -313,6 +319,8 @@ class ModelCall:
             return None
         if known.face in route.provider.profile.free_faces:
             return FREE
+        if known.media is not None:
+            return price_of_media(route, known.media, self.billing)
         if known.searches_at_most:
             told = self.billing.searches
             return price_of_ranking(route, known.searches_at_most if told is None else told)
@@ -322,6 +330,8 @@ class ModelCall:
         """What an attempt is reckoned to have used of which nothing came. A stream is written while we look on; of a whole answer
         the provider may have written all that the reservation has room for.
         """
+        if self.known.media is not None:
+            return self.known.media.billed(Usage(), self._price(self.route), is_estimated=True)[0]
         usage = Usage(input_tokens=self.known.input_tokens_reckoned, output_tokens=0)
         return usage if self.known.stream else replace(usage, output_tokens=self.ticket.output_tokens_reckoned)
 

@@ -294,6 +294,7 @@ def _route(
         formats=formats,
         price=price,
         service_tiers=tuple({**dict(provider.profile.service_tiers), **usual.terms.tiers, **own.terms.tiers}.items()),
+        image_prices=tuple((own.terms.image_prices or usual.terms.image_prices).items()),
         search_nusd=usual.terms.search_nusd if own.terms.search_nusd is None else own.terms.search_nusd,
     )
 

@@ -14,9 +14,18 @@ from skep.gateway.failures import Failure, classify
 from skep.gateway.guarding import StreamGuard
 from skep.gateway.headers import header
 from skep.gateway.interfaces import Answer, AttemptFailedError, Stream
+from skep.gateway.media_answers import (
+    MediaTally,
+    PieceScanner,
+    SoundTally,
+    is_answer,
+    is_sound,
+    read_media_answer,
+)
 from skep.gateway.models import Route
 from skep.gateway.profiles import Face
 from skep.gateway.ranking import read_ranking
+from skep.gateway.requests import Known
 from skep.gateway.streaming import Tally, tally_of
 from skep.gateway.translated import Spoken
 from skep.gateway.translating import AnswerStrangeError, Translator
@@ -48,14 +57,17 @@ async def fetch_whole(call: ModelCall, route: Route, timeout_seconds: float) -> 
     if answer.status != HTTPStatus.OK:
         raise AttemptFailedError(_classified(answer.status, answer.headers, answer.body))
     content_type = header(answer.headers, "content-type")
-    if "json" not in content_type:
+    if not is_answer(known.face, content_type):
         # A page of somebody on the way, most likely: no model has written it.
         reason = f"its answer is no JSON but {content_type[:80] or 'unnamed'}"
         raise AttemptFailedError(
             Failure("malformed", reason, 200, usage=Usage(call.known.input_tokens_reckoned, output_tokens=0))
         )
     try:
-        usage, error, billing = _READERS.get(known.face, read_answer)(answer.body)
+        if known.media is None:
+            usage, error, billing = _READERS.get(known.face, read_answer)(answer.body)
+        else:
+            usage, error, billing = read_media_answer(known.face, content_type, answer.body)
     except AnswerUnreadableError as unreadable:
         raise AttemptFailedError(Failure("malformed", "its answer is not the JSON it should be", 200)) from unreadable
     if error:
@@ -103,7 +115,7 @@ class Opened:
     """A stream whose first event has come."""
 
     stream: Stream
-    scanner: EventScanner
+    scanner: EventScanner | PieceScanner
     tally: Tally
     first: list[bytes]
     face: Face
@@ -112,6 +124,7 @@ class Opened:
     """None: the provider speaks the client's format."""
     guard: StreamGuard | None
     """None: nobody looks through it."""
+    content_type: str = "text/event-stream; charset=utf-8"
 
 
 async def open_stream(call: ModelCall, route: Route, timeout_seconds: float) -> Opened:
@@ -136,14 +149,7 @@ async def open_stream(call: ModelCall, route: Route, timeout_seconds: float) -> 
                 call.heard.restart()
                 call.heard.add(body)
             raise AttemptFailedError(_classified(stream.status, stream.headers, body))
-        content_type = header(stream.headers, "content-type")
-        if not content_type.startswith("text/event-stream"):
-            reason = f"its answer is no stream but {content_type[:80] or 'unnamed'}"
-            raise AttemptFailedError(Failure("malformed", reason, stream.status))
-        hides = provider.profile.takes_include_usage and not call.known.wants_usage and spoken is None
-        tally, translator = tally_of(known.face, hides_usage=hides), None if spoken is None else spoken.stream()
-        guard = None if call.guard is None else call.guard.stream()
-        opened = Opened(stream, EventScanner(_MAX_EVENT_BYTES), tally, [], known.face, translator, guard)
+        opened = _opened(call, route, stream, known)
         call.make_stopper(route, known)
         while not opened.first:
             piece = await _read(stream, until - time.monotonic())
@@ -157,8 +163,29 @@ async def open_stream(call: ModelCall, route: Route, timeout_seconds: float) -> 
     return opened
 
 
+def _opened(call: ModelCall, route: Route, stream: Stream, known: Known) -> Opened:
+    """How to read a stream that begins. Raises AttemptFailedError for what is none."""
+    content_type = header(stream.headers, "content-type")
+    if is_sound(known.face, content_type):
+        call.is_sound = True
+        return Opened(stream, PieceScanner(), SoundTally(), [], known.face, None, None, content_type)
+    if not content_type.startswith("text/event-stream"):
+        reason = f"its answer is no stream but {content_type[:80] or 'unnamed'}"
+        raise AttemptFailedError(Failure("malformed", reason, stream.status))
+    guard = None if call.guard is None else call.guard.stream()
+    if known.media is not None:
+        scanner = EventScanner(max(_MAX_EVENT_BYTES, call.tools.options.max_answer_bytes))
+        return Opened(stream, scanner, MediaTally(known.face), [], known.face, None, guard)
+    spoken = call.spoken(route)
+    hides = route.provider.profile.takes_include_usage and not call.known.wants_usage and spoken is None
+    tally, translator = tally_of(known.face, hides_usage=hides), None if spoken is None else spoken.stream()
+    return Opened(stream, EventScanner(_MAX_EVENT_BYTES), tally, [], known.face, translator, guard)
+
+
 def _refuse_told_error(opened: Opened) -> None:
     """A stream that begins with an error is a failed attempt."""
+    if isinstance(opened.tally, SoundTally):
+        return
     data = data_of(opened.first[0])
     if data is not None and b'"error"' in data:
         probe = tally_of(opened.face, hides_usage=False)
@@ -181,7 +208,7 @@ async def _read(stream: Stream, seconds: float) -> bytes:
     return await stream.read(max(0.001, seconds))
 
 
-def cut_events(scanner: EventScanner, piece: bytes) -> list[bytes]:
+def cut_events(scanner: EventScanner | PieceScanner, piece: bytes) -> list[bytes]:
     """The events that a piece completes. Raises AttemptFailedError for one that is too large."""
     try:
         return scanner.feed(piece)

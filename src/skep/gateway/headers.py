@@ -51,8 +51,8 @@ _NOT_RETURNED_PREFIXES = ("access-control-", "cf-", "x-skep-", "x-ratelimit-", "
 """The provider's limits are those of our account, not of who calls."""
 
 
-def to_provider(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The client's headers that a provider gets, as they came; names are in lower case."""
+def to_provider(headers: Iterable[tuple[bytes, bytes]], content_type: bytes | None = None) -> list[tuple[bytes, bytes]]:
+    """The client's headers that a provider gets, as they came; names are in lower case. ``content_type``: where it is not the usual one."""
     headers = list(headers)
     passed = [pair for pair in headers if pair[0] not in _HELD_BACK and not pair[0].startswith(_OUR_PREFIXES)]
     for name, value in headers:
@@ -60,7 +60,7 @@ def to_provider(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
             # What it names is of this connection only, too (RFC 9110, section 7.6.1).
             named = {each.strip() for each in value.lower().split(b",")}
             passed = [pair for pair in passed if pair[0] not in named]
-    return passed
+    return passed if content_type is None else [*passed, (b"content-type", content_type)]
 
 
 _ANOTHER_WAY = (b"x-original-", b"x-rewrite-", b"x-http-method", b"x-method-override")

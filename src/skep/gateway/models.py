@@ -96,6 +96,8 @@ class Route:
     """What the tokens of a tier of service cost, as a multiple of the price."""
     search_nusd: int | None = None
     """What a call with ``web_search_options`` costs more; None: unknown."""
+    image_prices: tuple[tuple[str, int], ...] = ()
+    """What one picture costs, in nano-dollars, by its quality and size (``hd 1024x1024``, ``1024x1024``, ``hd``, ``*``); empty: its tokens."""
 
     context_window: int | None = None
     """How many tokens the model can have before it, its own included; None: unknown."""

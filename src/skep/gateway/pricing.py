@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from skep.gateway.media import ANY_IMAGE, AUTO
 from skep.gateway.models import Route
 from skep.gateway.tables import Table
 from skep.spend import Price, Rates, make_price, price_on_terms
 
 FREE = make_price(Rates(input_nusd_per_mtok=0, output_nusd_per_mtok=0))
 """Of what is answered from here, and of what no provider charges for."""
+
+_PARTS = (
+    *("cached_input", "cache_write", "cache_write_1h", "reasoning", "input_audio", "output_audio"),
+    *("input_image", "output_image"),
+)
 
 LISTED_TIERS = frozenset({"auto", "default", "standard", "standard_only", "on_demand"})
 """Tiers of service whose tokens cost what the price list says. ``auto`` is what the project is set to; the answer says which."""
@@ -23,12 +30,31 @@ class Terms:
 
     tiers: Mapping[str, Decimal]
     search_nusd: int | None
+    image_prices: Mapping[str, int]
 
 
 def read_terms(table: Table) -> Terms:
-    """The table's ``service_tiers`` and ``search_usd``."""
-    inner = table.table("service_tiers")
-    return Terms({} if inner is None else _read_tiers(inner), table.money("search_usd"))
+    """The table's ``service_tiers``, ``search_usd``, ``image_usd`` and ``image_usd_by``."""
+    inner, images = table.table("service_tiers"), table.table("image_usd_by")
+    prices = {} if images is None else _read_images(images)
+    usual = table.money("image_usd")
+    if usual is not None:
+        prices[ANY_IMAGE] = usual
+    return Terms({} if inner is None else _read_tiers(inner), table.money("search_usd"), prices)
+
+
+_IMAGE = re.compile(r"(?:[a-z]{1,20}|[a-z]{1,20} [1-9][0-9]{0,4}x[1-9][0-9]{0,4}|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})")
+
+
+def _read_images(table: Table) -> dict[str, int]:
+    prices = {}
+    for name in table.names():
+        price = table.money(name)
+        if _IMAGE.fullmatch(name) is None or AUTO in name.split():
+            table.problem(name, "a price is for a size, a quality or both: 1024x1024, hd, or hd 1024x1024")
+        elif price is not None:
+            prices[name] = price
+    return prices
 
 
 def _read_tiers(table: Table) -> dict[str, Decimal]:
@@ -74,19 +100,21 @@ def price_of_ranking(route: Route, searches: int) -> Price | None:
 
 
 def read_price(table: Table) -> Price | None:
-    """The table's ``price``; None where there is none, or a wrong one. Input and output must be named, the parts may be."""
+    """The table's ``price``; None where there is none, or a wrong one.
+
+    Input and output must be named, unless something else is paid in their place; the parts may be.
+    """
     inner = table.table("price")
     if inner is None:
         return None
-    entry = inner.money("input_usd_per_mtok", required=True)
-    output = inner.money("output_usd_per_mtok", required=True)
-    parts = {
-        f"{part}_nusd_per_mtok": inner.money(f"{part}_usd_per_mtok")
-        for part in ("cached_input", "cache_write", "cache_write_1h", "reasoning", "input_audio", "output_audio")
-    }
+    characters, hour = inner.money("input_usd_per_mchar"), inner.money("audio_usd_per_hour")
+    has_tokens = characters is None and hour is None
+    entry = inner.money("input_usd_per_mtok", required=has_tokens)
+    output = inner.money("output_usd_per_mtok", required=has_tokens)
+    parts = {f"{part}_nusd_per_mtok": inner.money(f"{part}_usd_per_mtok") for part in _PARTS}
     request = inner.money("request_usd")
     inner.finish()
-    if entry is None or output is None:
+    if has_tokens and (entry is None or output is None):
         return None
-    rates = Rates(input_nusd_per_mtok=entry, output_nusd_per_mtok=output, **parts)
+    rates = Rates(entry or 0, output or 0, **parts, input_nusd_per_mchar=characters, audio_nusd_per_hour=hour)
     return make_price(rates, request_nusd=request or 0)

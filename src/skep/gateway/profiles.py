@@ -18,6 +18,12 @@ Face = Literal[
     "generate_content.count_tokens",
     "moderations",
     "rerank",
+    "images.generations",
+    "images.edits",
+    "images.variations",
+    "audio.speech",
+    "audio.transcriptions",
+    "audio.translations",
 ]
 """A way of calling models, named as in its address: OpenAI's, Anthropic's messages, Gemini's, and what ranks documents."""
 
@@ -56,6 +62,14 @@ _PATHS: Mapping[Face, str] = {
 }
 
 _WITH_RESPONSES: Mapping[Face, str] = {**_PATHS, "responses": "/responses"}
+
+_DRAWING: Mapping[Face, str] = {"images.generations": "/images/generations", "images.edits": "/images/edits"}
+_LISTENING: Mapping[Face, str] = {
+    "audio.transcriptions": "/audio/transcriptions",
+    "audio.translations": "/audio/translations",
+}
+_MEDIA: Mapping[Face, str] = {**_DRAWING, "audio.speech": "/audio/speech", **_LISTENING}
+_ALL_MEDIA: Mapping[Face, str] = {**_MEDIA, "images.variations": "/images/variations"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +159,7 @@ PROFILES: tuple[Profile, ...] = (
         price_id="openai",
         # Flex processing costs as much as the Batch API, which is half: https://developers.openai.com/api/docs/guides/flex-processing
         service_tiers=(("flex", Decimal("0.5")),),
-        paths={**_WITH_RESPONSES, "moderations": "/moderations"},
+        paths={**_WITH_RESPONSES, **_ALL_MEDIA, "moderations": "/moderations"},
         # https://developers.openai.com/api/docs/guides/moderation
         free_faces=("moderations",),
     ),
@@ -173,7 +187,8 @@ PROFILES: tuple[Profile, ...] = (
         service_tiers=(("flex", Decimal("0.5")),),
         trace_name="azure.ai.openai",
         # https://learn.microsoft.com/azure/foundry/openai/how-to/responses
-        paths=_WITH_RESPONSES,
+        # https://learn.microsoft.com/azure/foundry/openai/latest
+        paths={**_WITH_RESPONSES, **_MEDIA},
     ),
     # https://learn.microsoft.com/azure/foundry/openai/reference
     Profile(
@@ -182,7 +197,7 @@ PROFILES: tuple[Profile, ...] = (
         base_url=None,
         key_header="api-key",
         key_prefix="",
-        paths={face: f"/openai/deployments/{{model}}{path}" for face, path in _PATHS.items()},
+        paths={face: f"/openai/deployments/{{model}}{path}" for face, path in {**_PATHS, **_MEDIA}.items()},
         api_version="2024-10-21",
         health_path="/openai/models",
         cap_fields=("max_completion_tokens", "max_tokens"),
@@ -209,6 +224,8 @@ PROFILES: tuple[Profile, ...] = (
     Profile(
         kind="gemini_openai",
         summary="Google Gemini, by its OpenAI-compatible address, which has embeddings, too",
+        # https://ai.google.dev/gemini-api/docs/openai#generate-images
+        paths={**_PATHS, "images.generations": "/images/generations"},
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         price_id="google",
         trace_name="gcp.gemini",
@@ -218,7 +235,8 @@ PROFILES: tuple[Profile, ...] = (
         kind="mistral",
         summary="Mistral",
         base_url="https://api.mistral.ai/v1",
-        paths={**_PATHS, "moderations": "/moderations"},
+        # https://docs.mistral.ai/api/endpoint/audio/transcriptions
+        paths={**_PATHS, "moderations": "/moderations", "audio.transcriptions": "/audio/transcriptions"},
         takes_include_usage=False,
         price_id="mistral",
         trace_name="mistral_ai",
@@ -232,7 +250,8 @@ PROFILES: tuple[Profile, ...] = (
         service_tiers=(("flex", Decimal(1)),),
         cap_fields=("max_tokens", "max_completion_tokens"),
         # https://console.groq.com/docs/responses-api
-        paths=_WITH_RESPONSES,
+        # https://console.groq.com/docs/speech-to-text
+        paths={**_WITH_RESPONSES, **_LISTENING, "audio.speech": "/audio/speech"},
     ),
     Profile(kind="deepseek", summary="DeepSeek", base_url="https://api.deepseek.com/v1", price_id="deepseek"),
     Profile(
@@ -243,7 +262,8 @@ PROFILES: tuple[Profile, ...] = (
         trace_name="x_ai",
         cap_fields=("max_tokens", "max_completion_tokens"),
         # https://docs.x.ai/developers/model-capabilities/text/generate-text
-        paths=_WITH_RESPONSES,
+        # https://docs.x.ai/developers/model-capabilities/images/generation
+        paths={**_WITH_RESPONSES, **_DRAWING},
     ),
     Profile(
         kind="openrouter",
@@ -261,7 +281,15 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.together.xyz/v1",
         price_id="together",
         # https://docs.together.ai/docs/inference/responses
-        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
+        # https://docs.together.ai/reference/post-images-generations
+        # https://docs.together.ai/reference/audio-transcriptions
+        paths={
+            **_WITH_RESPONSES,
+            **_LISTENING,
+            "images.generations": "/images/generations",
+            "audio.speech": "/audio/speech",
+            "rerank": "/rerank",
+        },
     ),
     Profile(
         kind="fireworks",
@@ -293,7 +321,7 @@ PROFILES: tuple[Profile, ...] = (
         needs_key=False,
         cap_fields=("max_tokens", "max_completion_tokens"),
         # https://docs.vllm.ai/en/stable/serving/online_serving.html
-        paths={**_WITH_RESPONSES, "rerank": "/rerank"},
+        paths={**_WITH_RESPONSES, **_LISTENING, "rerank": "/rerank"},
     ),
     Profile(
         kind="llama_cpp",
@@ -331,7 +359,7 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://api.portkey.ai/v1",
         key_header="x-portkey-api-key",
         key_prefix="",
-        paths=_WITH_RESPONSES,
+        paths={**_WITH_RESPONSES, **_ALL_MEDIA},
     ),
     # https://docs.cohere.com/reference/rerank
     Profile(
@@ -359,7 +387,7 @@ PROFILES: tuple[Profile, ...] = (
         summary="anything else that speaks OpenAI's API, at the address in base_url",
         base_url=None,
         needs_key=False,
-        paths={**_PATHS, "moderations": "/moderations", "rerank": "/rerank"},
+        paths={**_PATHS, **_ALL_MEDIA, "moderations": "/moderations", "rerank": "/rerank"},
     ),
 )
 """Every kind of provider; the one list."""

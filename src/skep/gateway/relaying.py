@@ -27,7 +27,7 @@ from skep.gateway.translating import AnswerStrangeError
 from skep.gateway.usage import counted, output_bytes
 from skep.gateway.watching import ClientWatch
 from skep.spend import Outcome, Step
-from skep.web import WHOLE_ANSWER
+from skep.web import WHOLE_ANSWER, break_connection
 
 _WATCH_AFTER_SECONDS = 0.1
 """Most whole answers of quick models are there before; whoever waits longer is watched."""
@@ -92,7 +92,9 @@ async def _answer_stopped(call: ModelCall, watch: ClientWatch) -> None:
         call.settle_left("interrupted")
         call.notes.headers += call.headers()
         raise error
-    if call.known.stream and not watch.is_gone:
+    if call.is_sound:
+        break_connection(call.scope)
+    elif call.known.stream and not watch.is_gone:
         last = _cost_comment(call) + error_event(call.known.face, error, call.events)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
@@ -109,7 +111,8 @@ async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
     outcome: Outcome = "cancelled" if watch.is_gone else "ok"
     body, blocked = answer.body, None
     if call.guard is not None:
-        body, blocked = await _guard_whole(call, call.guard, body)
+        is_json = "json" in header(answer.headers, "content-type")
+        body, blocked = await _guard_whole(call, call.guard, body, is_json=is_json)
         outcome = outcome if blocked is None else "content_filter"
     if usage is None:
         call.settle_counted(outcome, output_bytes(answer.body), 0, answer.status)
@@ -121,12 +124,14 @@ async def _relay_whole(call: ModelCall, watch: ClientWatch) -> None:
     await _send_whole(call, answer.status, to_client(answer.headers), header(answer.headers, "content-type"), body)
 
 
-async def _guard_whole(call: ModelCall, guard: CallGuard, body: bytes) -> tuple[bytes, BlockedError | None]:
+async def _guard_whole(
+    call: ModelCall, guard: CallGuard, body: bytes, *, is_json: bool
+) -> tuple[bytes, BlockedError | None]:
     """The answer as its guards let it pass, or why they do not; what is kept of it is that."""
     if call.heard is not None:
         call.heard.restart()
     try:
-        body = await guard.whole(body)
+        body = await guard.whole(body, is_json=is_json)
     except BlockedError as blocked:
         return body, blocked
     if call.heard is not None:
@@ -198,7 +203,7 @@ async def _pass_on(call: ModelCall, opened: Opened, watch: ClientWatch) -> None:
     route, tally, stream = call.route, opened.tally, opened.stream
     assert route is not None, "a stream came from a route"
     headers = [*to_client(stream.headers), *call.headers()]
-    headers += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+    headers += [(b"content-type", opened.content_type.encode("latin-1")), (b"x-accel-buffering", b"no")]
     call.has_begun = True
     await _to_client(call, watch, {"type": "http.response.start", "status": stream.status, "headers": headers})
     deadline = call.started + min(call.model.deadline_seconds, route.timeout_seconds)
@@ -214,8 +219,8 @@ async def _pass_on(call: ModelCall, opened: Opened, watch: ClientWatch) -> None:
             await _end_early(call, watch, tally, error)
             return
         if body:
-            call.events += body.count(b"\n\n")
-            if call.heard is not None:
+            call.events += 0 if call.is_sound else body.count(b"\n\n")
+            if call.heard is not None and not call.is_sound:
                 call.heard.add(body)
             await _to_client(call, watch, {"type": "http.response.body", "body": body, "more_body": True})
         if tally.failure is not None:
@@ -232,13 +237,24 @@ async def _pass_on(call: ModelCall, opened: Opened, watch: ClientWatch) -> None:
             if left <= 0:
                 raise AttemptFailedError(Failure("timeout", "the call took longer than it may"))
             idle = _AFTER_SAID_SECONDS if tally.is_said else route.idle_timeout_seconds
-            piece = await stream.read(min(idle, left))
-            if not piece:
-                raise AttemptFailedError(Failure("interrupted", "its stream ended without saying that it is whole"))
-            events = cut_events(opened.scanner, piece)
+            more = await _next_events(opened, min(idle, left))
         except AttemptFailedError as error:
             await _end_unread(call, watch, opened, error.failure)
             return
+        if more is None:
+            await _end_well(call, watch, opened)
+            return
+        events = more
+
+
+async def _next_events(opened: Opened, seconds: float) -> list[bytes] | None:
+    """What comes next; None at an end that nothing need say. Raises AttemptFailedError."""
+    piece = await opened.stream.read(seconds)
+    if piece:
+        return cut_events(opened.scanner, piece)
+    if opened.tally.may_end:
+        return None
+    raise AttemptFailedError(Failure("interrupted", "its stream ended without saying that it is whole"))
 
 
 def _has_ended(call: ModelCall, tally: Tally) -> bool:
@@ -277,6 +293,9 @@ async def _break_off(call: ModelCall, watch: ClientWatch, tally: Tally, failure:
 
 async def _end_broken(call: ModelCall, watch: ClientWatch, tally: Tally, last: bytes) -> None:
     _settle_stream(call, tally, "cancelled" if watch.is_gone else "interrupted")
+    if call.is_sound:
+        break_connection(call.scope)
+        return
     await _to_client(call, watch, {"type": "http.response.body", "body": _cost_comment(call) + last})
 
 
@@ -350,7 +369,9 @@ def _settle_stream(call: ModelCall, tally: Tally, outcome: Outcome) -> None:
 
 
 def _cost_comment(call: ModelCall) -> bytes:
-    return b"" if call.charge is None else cost_comment(call.known.face, call.charge.cost_nusd)
+    if call.charge is None or call.is_sound:
+        return b""
+    return cost_comment(call.known.face, call.charge.cost_nusd)
 
 
 async def _to_client(call: ModelCall, watch: ClientWatch, message: dict[str, object]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from skep.gateway.forms import with_values
 from skep.gateway.generate_requests import (
     GENERATION_KEYS,
     Named,
@@ -17,6 +18,7 @@ from skep.gateway.generate_requests import (
 )
 from skep.gateway.interfaces import RequestInvalidError
 from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, read_top_level
+from skep.gateway.media import MEDIA, MEDIA_KEYS, Media
 from skep.gateway.naming import Names, unescaped
 from skep.gateway.pricing import LISTED_TIERS
 from skep.gateway.profiles import COUNTING, COUNTINGS, GENERATION_COUNTING, Face
@@ -36,10 +38,14 @@ TOOLS_TOKENS = 1_000
 (https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing)."""
 
 _WITHOUT_OUTPUT = ("embeddings", "moderations", "rerank", *COUNTINGS)
-_TELLING = ("messages", "responses", "generate_content")
+_TELLING = ("messages", "responses", "generate_content", *MEDIA)
 """Their streams tell the usage unasked."""
 
-_COUNTED: Mapping[Face, tuple[str, ...]] = {"embeddings": ("input",), "rerank": ("documents",)}
+_COUNTED: Mapping[Face, tuple[str, ...]] = {
+    "embeddings": ("input",),
+    "rerank": ("documents",),
+    "images.edits": ("images",),
+}
 """The lists of which it matters how many elements they have."""
 
 _MOST_TOKENS = 1 << 40
@@ -76,6 +82,7 @@ _KEYS_OF: Mapping[Face, tuple[str, ...]] = {
     "rerank": (*_KEYS, "query", "documents"),
     "generate_content": ("model", *GENERATION_KEYS),
     GENERATION_COUNTING: ("model", *GENERATION_KEYS),
+    **dict.fromkeys(MEDIA, (*_KEYS, *MEDIA_KEYS)),
 }
 """The same where it is more."""
 
@@ -117,12 +124,21 @@ class Known:
     """The model that the client named, where a role put another one in its place."""
     named: Named | None = None
     """What its address says; None: the body says all."""
+    media: Media | None = None
+    """What it asks for, where it is about pictures or sound."""
 
     @property
     def input_tokens_reckoned(self) -> int:
         """About what goes in, where no provider says it: a token for four bytes, and what is only named as the most that it may be."""
+        if self.media is not None:
+            return self.media.input_tokens
         named = self.input_tokens_at_most - len(self.body) - (TOOLS_TOKENS if self.values.get("tools") else 0)
         return (counted(len(self.body), 0).input_tokens or 0) + max(0, named)
+
+    @property
+    def form_type(self) -> bytes | None:
+        """The content type of a form; None: it is JSON."""
+        return None if self.media is None or self.media.form is None else self.media.form.content_type
 
     @property
     def is_free(self) -> bool:
@@ -253,6 +269,13 @@ def adapted(known: Known, *, model: str, include_usage: bool, cap_fields: Sequen
     ``cap`` is for all choices together; None leaves the bound to the client, whose own is said again where the provider heeds only
     another name for it (``cap_fields``). Every byte that need not change is as it came.
     """
+    if known.media is not None and known.media.form is not None:
+        # There is nothing else to change in a form.
+        return (
+            known.body
+            if model == known.model
+            else with_values(known.body, {(known.spans or {})["model"]: model.encode()})
+        )
     changes: dict[str, bytes] = {}
     if known.face == "generate_content":
         # Its model stands in the address.
@@ -267,7 +290,9 @@ def adapted(known: Known, *, model: str, include_usage: bool, cap_fields: Sequen
             changes["stream_options"] = orjson.dumps({**options, "include_usage": True})
         else:
             changes["stream_options"] = b'{"include_usage":true}'
-    if cap is not None or (known.output_tokens is not None and known.face not in _WITHOUT_OUTPUT):
+    if known.face not in MEDIA and (
+        cap is not None or (known.output_tokens is not None and known.face not in _WITHOUT_OUTPUT)
+    ):
         _bound(known, cap_fields, cap, changes)
     return splice(known.body, changes, known.values, known.spans) if changes else known.body
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError
 from skep.errors import SkepError, UnavailableError
+from skep.gateway.advice_routes import advice_endpoints
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.caching import cache_endpoints
 from skep.gateway.experiment_routes import experiment_endpoints
@@ -210,6 +211,7 @@ def gateway_endpoints(
         *cache_endpoints(database),
         *service_endpoints(gateway),
         *experiment_endpoints(lambda: gateway().config, database),
+        *advice_endpoints(lambda: gateway().config, database),
     )
 
 
@@ -317,6 +319,26 @@ def _faces(gateway: Callable[[], Gateway], tracer: Tracer | None) -> tuple[Endpo
         _face(gateway, tracer, "responses", "/v1/responses", "Let a model answer, as a response", _RESPONSES),
         _face(gateway, tracer, "moderations", "/v1/moderations", "Let a model say whether texts or pictures do harm"),
         _face(gateway, tracer, "rerank", "/v1/rerank", "Let a model rank documents by a query", _RANKING),
+        _face(gateway, tracer, "images.generations", "/v1/images/generations", "Let a model draw pictures", _MEDIA),
+        _face(gateway, tracer, "images.edits", "/v1/images/edits", "Let a model change pictures", _MEDIA),
+        _face(gateway, tracer, "images.variations", "/v1/images/variations", "Let a model vary a picture", _MEDIA),
+        _face(gateway, tracer, "audio.speech", "/v1/audio/speech", "Let a model speak a text", _MEDIA),
+        _face(
+            gateway,
+            tracer,
+            "audio.transcriptions",
+            "/v1/audio/transcriptions",
+            "Let a model write what is said",
+            _MEDIA,
+        ),
+        _face(
+            gateway,
+            tracer,
+            "audio.translations",
+            "/v1/audio/translations",
+            "Let a model write in English what is said",
+            _MEDIA,
+        ),
     )
 
 
@@ -362,6 +384,11 @@ _AS_OPENAI = (
 _RANKING = (
     "Takes and gives what the model's provider does at this address (Cohere, Jina, Voyage, vLLM and others differ a little); it passes"
     " through untouched. It is charged by searches where the settings have their price (`search_usd`), else by tokens."
+)
+
+_MEDIA = (
+    "Takes and gives what OpenAI's API does at this address, JSON or a form; all but the name of the model passes through untouched, pictures,"
+    " sound and streams too. It is charged by what the model's price is for: tokens, pictures, characters or time."
 )
 
 _RESPONSES = (

@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -35,9 +34,10 @@ from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
 from skep.gateway.models import GatewayConfig, Role
 from skep.gateway.profiles import Face
+from skep.gateway.reading import read_call
 from skep.gateway.relaying import run_call
 from skep.gateway.repeating import Asked, Repeats, Sent
-from skep.gateway.requests import Known, read_request
+from skep.gateway.requests import Known
 from skep.gateway.roles import in_role, role_of
 from skep.gateway.services import SERVICES_FACE, ServiceCall, call_service, chosen_service, service_model
 from skep.gateway.serving import Served, make_ask
@@ -244,13 +244,6 @@ class Gateway:
         finally:
             self._bodies.leave(len(body))
 
-    async def _read(self, sent: Sent) -> Known:
-        """What the request says; a large one is read in a thread: nobody else should wait."""
-        read = partial(read_request, sent.face, sent.body, named=sent.named)
-        if is_quick(sent.body):
-            return read(quick=True)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, partial(read, quick=False))
-
     async def _in_role(self, known: Known, role: Role) -> Known:
         """With what the role says; a large one in a thread."""
         if is_quick(known.body):
@@ -271,7 +264,7 @@ class Gateway:
 
     async def _asked(self, sent: Sent, principal: Principal, scope: Scope, notes: Notes) -> Asked:
         """What the call asks for, as its guards let it pass. Raises what `may_call` raises, and the errors of requests, models and guards."""
-        known = await self._read(sent)
+        known = await read_call(sent.face, sent.body, scope["headers"], self._readers, sent.named)
         # Also of calls that are refused; a client may write what it likes.
         notes.log["model"] = known.model[:_LONGEST_NAME]
         headers = scope["headers"]
@@ -346,7 +339,7 @@ class Gateway:
             send = _to_client(send, guard)
             # What another model answers in its stead is not its answer.
             recorder = Recorder(send) if question is not None and served is wanted else None
-            send, passed = recorder or send, to_provider(headers)
+            send, passed = recorder or send, to_provider(headers, known.form_type)
             model = arranged(served.model, known, self.board, _random.random)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
             call.steps, call.translations, call.told = steps, said, choice.told
@@ -394,7 +387,7 @@ class Gateway:
     def _question(self, choice: Choice, known: Known, headers: Headers) -> Question | None:
         """What to look up in the cache, and to keep the call's answer for."""
         served = choice.served
-        if served is None or not served.model.cache_seconds or self.cache is None:
+        if served is None or not served.model.cache_seconds or self.cache is None or known.media is not None:
             return None
         # The bound of a role does not stand in the body.
         seed = b"%b/%d" % (choice.seed, known.output_tokens or 0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from skep.gateway.caching import seed_of
 from skep.gateway.guarding import Guards, guards_of
+from skep.gateway.media import price_of_media
 from skep.gateway.models import Model
 from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
 from skep.gateway.profiles import Face
@@ -73,8 +74,10 @@ def dearest(prices: Iterable[Price | None]) -> Price | None:
     def most(*names: str) -> int:
         return max(getattr(each, name) or 0 for each in rates for name in names)
 
-    entry = most("input_nusd_per_mtok", "cached_input_nusd_per_mtok", "cache_write_nusd_per_mtok")
-    output = most("output_nusd_per_mtok", "reasoning_nusd_per_mtok")
+    entry = most(
+        "input_nusd_per_mtok", "cached_input_nusd_per_mtok", "cache_write_nusd_per_mtok", "input_image_nusd_per_mtok"
+    )
+    output = most("output_nusd_per_mtok", "reasoning_nusd_per_mtok", "output_image_nusd_per_mtok")
     return make_price(
         Rates(
             input_nusd_per_mtok=entry,
@@ -82,6 +85,8 @@ def dearest(prices: Iterable[Price | None]) -> Price | None:
             input_audio_nusd_per_mtok=max(entry, most("input_audio_nusd_per_mtok")),
             output_audio_nusd_per_mtok=max(output, most("output_audio_nusd_per_mtok")),
             cache_write_1h_nusd_per_mtok=max(entry, most("cache_write_1h_nusd_per_mtok")),
+            input_nusd_per_mchar=most("input_nusd_per_mchar") or None,
+            audio_nusd_per_hour=most("audio_nusd_per_hour") or None,
         ),
         request_nusd=max(price.request_nusd for price in known),
     )
@@ -101,6 +106,8 @@ def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
     price, dear_field = FREE if known.is_free or known.face in served.free_faces else served.dearest, None
     if known.searches_at_most:
         price = dearest([price_of_ranking(route, known.searches_at_most) for route in served.model.routes])
+    if known.media is not None:
+        price = dearest([price_of_media(route, known.media) for route in served.model.routes])
     if known.service_tier is not None or known.searches or known.dear_field is not None:
         price, dear_field = _asked_price(served, known)
     return Ask(
@@ -114,6 +121,8 @@ def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
         stream=known.stream,
         has_audio=known.has_audio,
         keeps_an_hour=known.keeps_an_hour,
+        characters_at_most=0 if known.media is None else known.media.characters,
+        audio_ms_at_most=0 if known.media is None else known.media.audio_ms_at_most,
     )
 
 

@@ -36,6 +36,12 @@ _OPERATIONS: dict[Face, str] = {
     "generate_content.count_tokens": "count_tokens",
     "moderations": "moderation",
     "rerank": "rerank",
+    "images.generations": "generate_content",
+    "images.edits": "generate_content",
+    "images.variations": "generate_content",
+    "audio.speech": "generate_content",
+    "audio.transcriptions": "transcription",
+    "audio.translations": "translation",
 }
 
 _PORTS = {"http": 80, "https": 443}

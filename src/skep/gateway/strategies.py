@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from skep.gateway.media import price_of_media
 from skep.gateway.models import Route
 from skep.gateway.requests import TOOLS_TOKENS, Known
 from skep.gateway.usage import counted
@@ -111,7 +112,11 @@ def by_cost(routes: Sequence[Route], known: Known) -> list[Route]:
     usage = Usage(input_tokens=counted(len(known.body), 0).input_tokens, output_tokens=output)
 
     def cost(route: Route) -> float:
-        found = None if route.price is None else cost_nusd(route.price, usage)
+        price, used = route.price, usage
+        if known.media is not None:
+            price = price_of_media(route, known.media)
+            used, _ = known.media.billed(Usage(), price, is_estimated=True)
+        found = None if price is None else cost_nusd(price, used)
         return math.inf if found is None else found
 
     return sorted(routes, key=cost)

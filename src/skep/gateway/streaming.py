@@ -60,6 +60,11 @@ class Tally:
         self.failure: Failure | None = None
         """What the provider told in the middle of the stream; nothing passes after it."""
 
+    @property
+    def may_end(self) -> bool:
+        """Whether the stream is whole if it ends now, without an event that says so."""
+        return False
+
     def passing(self, events: Iterable[bytes]) -> list[bytes]:
         """Those of the events that the client gets, as they came."""
         passed = []
@@ -78,7 +83,7 @@ class Tally:
                     self.pieces += 1
                     self.output_bytes += size
                 if b'"error"' in data:
-                    self.failure = _told_failure(data)
+                    self.failure = told_failure(data)
         return passed
 
     def _is_hidden(self, data: bytes) -> bool:
@@ -133,7 +138,7 @@ class MessagesTally(Tally):
         if kind == "message_stop":
             self.done_event = event
         elif kind == "error":
-            self.failure = _told_failure(data)
+            self.failure = told_failure(data)
         elif kind in ("message_start", "message_delta"):
             message = values.get("message") if kind == "message_start" else values
             self._parts.add(message.get("usage") if isinstance(message, dict) else None)
@@ -271,7 +276,8 @@ def tally_of(face: Face, *, hides_usage: bool) -> Tally:
     return MessagesTally() if face == "messages" else Tally(hides_usage=hides_usage)
 
 
-def _told_failure(data: bytes) -> Failure | None:
+def told_failure(data: bytes) -> Failure | None:
+    """The error that an event tells; None where it tells none."""
     try:
         values = orjson.loads(data)
     except orjson.JSONDecodeError:

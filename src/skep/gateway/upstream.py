@@ -53,6 +53,8 @@ class _Pool:
     fixed: bytes
     """Header lines of every request."""
     fixed_names: frozenset[bytes]
+    usual_type: bytes
+    """The line of the content type that a request has unless it says another; empty: only what it says."""
     idle: deque[Connection] = field(default_factory=deque)
     is_retired: bool = False
     """The settings do not name its provider any more."""
@@ -60,6 +62,8 @@ class _Pool:
     def head(self, method: bytes, path: str, headers: Headers, length: int) -> bytes:
         """A request up to its body."""
         lines = b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in self.fixed_names])
+        if self.usual_type and b"\r\ncontent-type: " not in b"\r\n" + lines:
+            lines += self.usual_type
         return b"%b %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (
             method,
             self.base_path,
@@ -314,8 +318,7 @@ def _make_pool(provider: Provider) -> _Pool:
         "connection": "keep-alive",
         **dict(provider.headers),
     }
-    if provider.profile.content_type is not None:
-        headers.setdefault("content-type", provider.profile.content_type)
+    usual = None if "content-type" in headers else provider.profile.content_type
     if provider.api_key is not None:
         profile = provider.profile
         headers[profile.key_header] = profile.key_prefix + provider.api_key.reveal()
@@ -327,6 +330,7 @@ def _make_pool(provider: Provider) -> _Pool:
         base_path=parts.path.encode("ascii", "ignore"),
         fixed="".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1"),
         fixed_names=frozenset(name.encode("ascii") for name in headers),
+        usual_type=b"" if usual is None else b"content-type: %b\r\n" % usual.encode("latin-1"),
     )
 
 

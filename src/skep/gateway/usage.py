@@ -51,8 +51,23 @@ _REASONING: _In = (
     ("output_tokens_details", "reasoning_tokens"),
     ("", "reasoning_tokens"),
 )
-_AUDIO_IN: _In = (("prompt_tokens_details", "audio_tokens"),)
+_AUDIO_IN: _In = (("prompt_tokens_details", "audio_tokens"), ("input_token_details", "audio_tokens"))
 _AUDIO_OUT: _In = (("completion_tokens_details", "audio_tokens"),)
+_IMAGE_IN: _In = (("input_tokens_details", "image_tokens"), ("prompt_tokens_details", "image_tokens"))
+_IMAGE_OUT: _In = (("output_tokens_details", "image_tokens"), ("completion_tokens_details", "image_tokens"))
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesMade:
+    """Pictures that are asked for, or were made. What is not said is empty."""
+
+    count: int
+    quality: str = ""
+    size: str = ""
+
+    def or_as(self, asked: ImagesMade) -> ImagesMade:
+        """With what was asked for where the answer does not say it."""
+        return ImagesMade(self.count, self.quality or asked.quality, self.size or asked.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,8 @@ class Billing:
     """What it charged, by ``usage.cost``; in US dollars only with providers of which that is known (`Profile.tells_cost`)."""
     searches: int | None = None
     """How many searches it bills, where documents were ranked."""
+    images: ImagesMade | None = None
+    """What pictures it has; None where it is about none."""
 
 
 UNBILLED = Billing()
@@ -99,6 +116,8 @@ def usage_of(told: object) -> Usage | None:
         input_audio_tokens=_part(told, _AUDIO_IN, entry),
         output_audio_tokens=_part(told, _AUDIO_OUT, output),
         cache_write_1h_tokens=hour if None in (hour, written) else min(hour or 0, written or 0),
+        input_image_tokens=_part(told, _IMAGE_IN, entry),
+        output_image_tokens=_part(told, _IMAGE_OUT, output),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from skep.web import WHOLE_BODY
+from skep.web import BREAK, WHOLE_BODY
 
 WHOLE: Final = "skep.whole_answer"
 """The extension's name in the scope."""
@@ -37,6 +37,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.scope["extensions"] = {
                 WHOLE: {"send": partial(_send_whole, cycle)},
                 WHOLE_BODY: partial(_take_body, cycle),
+                BREAK: partial(_break, cycle),
             }
 
 
@@ -49,6 +50,12 @@ def _take_body(cycle: RequestResponseCycle) -> bytes | None:
     cycle.message_event.clear()
     cycle.flow.resume_reading()
     return body
+
+
+def _break(cycle: RequestResponseCycle) -> None:
+    """Close the connection, though the answer is not at its end. What was sent before still leaves."""
+    cycle.disconnected = True
+    cycle.transport.close()
 
 
 async def _send_whole(cycle: RequestResponseCycle, status: int, lines: bytes, body: bytes) -> None:

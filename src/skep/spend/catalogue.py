@@ -29,8 +29,16 @@ _PARTS: Mapping[str, str] = {
     "output_reasoning_mtok": "reasoning_nusd_per_mtok",
     "input_audio_mtok": "input_audio_nusd_per_mtok",
     "output_audio_mtok": "output_audio_nusd_per_mtok",
+    "input_image_mtok": "input_image_nusd_per_mtok",
+    "output_image_mtok": "output_image_nusd_per_mtok",
+    "input_mchars": "input_nusd_per_mchar",
+    "audio_hours": "audio_nusd_per_hour",
+    "input_audio_hours": "audio_nusd_per_hour",
 }
-"""Their names of what is paid for, and ours. What has no name of ours (searches, images) is not reckoned."""
+"""Their names of what is paid for, and ours. What has no name of ours (searches) is not reckoned."""
+
+_WITHOUT_TOKENS = frozenset({"input_nusd_per_mchar", "audio_nusd_per_hour"})
+"""What is paid by one of these has no price of tokens."""
 
 
 class PriceCatalogue:
@@ -69,10 +77,12 @@ def _look_up(provider: str, model: str) -> ModelInfo | None:
 
 
 def to_price(listed: ModelPrice) -> Price | None:
-    """Their price as one of ours; None when it does not say what tokens cost."""
+    """Their price as one of ours; None when it does not say what tokens cost, nor what is paid in their place."""
     parts = {ours: value for theirs, ours in _PARTS.items() if (value := getattr(listed, theirs, None)) is not None}
     if "input_nusd_per_mtok" not in parts:
-        return None
+        if not _WITHOUT_TOKENS & parts.keys():
+            return None
+        parts["input_nusd_per_mtok"] = Decimal(0)
     parts.setdefault("output_nusd_per_mtok", Decimal(0))  # embeddings put nothing out
     starts = sorted({tier.start for value in parts.values() for tier in getattr(value, "tiers", ())})
     per_request = getattr(listed, "requests_kcount", None)

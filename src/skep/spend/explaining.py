@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -49,6 +50,10 @@ class CallRow:
     input_audio_tokens: int | None
     output_audio_tokens: int | None
     cache_write_1h_tokens: int | None
+    input_image_tokens: int | None
+    output_image_tokens: int | None
+    characters: int | None
+    audio_ms: int | None
     cost_nusd: int | None
     price_version: str | None
     estimated: bool
@@ -169,6 +174,10 @@ def explain(row: CallRow, rules: Iterable[ChargedRule]) -> Explanation:
         row.input_audio_tokens,
         row.output_audio_tokens,
         row.cache_write_1h_tokens,
+        row.input_image_tokens,
+        row.output_image_tokens,
+        row.characters,
+        row.audio_ms,
     )
     return Explanation(
         call_id=str(row.call_id),
@@ -277,7 +286,7 @@ def _cost_lines(call: Explanation) -> Iterator[str]:
     cost = call.cost
     yield f"  tokens: {_tokens_text(call.usage)}{' (estimated)' if cost.estimated else ''}"
     for part in cost.parts:
-        yield f"    {part.tokens} {part.what} x {usd_text(part.nusd_per_mtok)} USD per million"
+        yield f"    {part.tokens} {part.what} x {usd_text(part.nusd_per_mtok)} USD per {'million' if part.per == MTOK else 'hour'}"
     if cost.request_nusd:
         yield f"    {usd_text(cost.request_nusd)} USD for the call itself"
     price = f", price {cost.price_version}" if cost.price_version else ""
@@ -286,8 +295,8 @@ def _cost_lines(call: Explanation) -> Iterator[str]:
     if cost.cost_usd is None:
         yield f"  cost: not known{price}"
     elif cost.parts or cost.request_nusd:
-        exact = sum(part.tokens * part.nusd_per_mtok for part in cost.parts)
-        rounded = "" if exact % MTOK == 0 else ", rounded to a nano-dollar"
+        exact = sum(Fraction(part.tokens * part.nusd_per_mtok, part.per) for part in cost.parts)
+        rounded = "" if exact == int(exact) else ", rounded to a nano-dollar"
         yield f"  cost: {cost.cost_usd} USD{price}{rounded}"
     else:
         is_told = cost.cost_nusd and cost.price_version is None and call.usage.input_tokens is not None

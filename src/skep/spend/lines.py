@@ -46,6 +46,10 @@ COLUMNS = (
     "input_audio_tokens",
     "output_audio_tokens",
     "cache_write_1h_tokens",
+    "input_image_tokens",
+    "output_image_tokens",
+    "characters",
+    "audio_ms",
     "cost_nusd",
     "price_version",
     "estimated",
@@ -72,10 +76,10 @@ MOST_STEPS = 50
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": "\ufffd"})
 _NO_USAGE = Usage()
 _NO_PARTS = f"\t{NULL}\t{NULL}\t"
-_NO_LAST_PARTS = f"\t{NULL}" * 4
+_NO_LAST_PARTS = f"\t{NULL}" * 8
 _NO_SAVINGS = f"\t{NULL}" * 3
-_UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 10])
-"""From ``provider`` to ``cache_write_1h_tokens``, in a line of a call that has not ended."""
+_UNTOLD = "\t".join([NULL, NULL, NULL, "0", *[NULL] * 14])
+"""From ``provider`` to ``audio_ms``, in a line of a call that has not ended."""
 
 
 @lru_cache(maxsize=20_000)
@@ -162,6 +166,10 @@ def _usage(usage: Usage) -> str:
             _number(usage.input_audio_tokens),
             _number(usage.output_audio_tokens),
             _number(usage.cache_write_1h_tokens),
+            _number(usage.input_image_tokens),
+            _number(usage.output_image_tokens),
+            _number(usage.characters),
+            _number(usage.audio_ms),
         ]
     )
 

@@ -9,7 +9,7 @@ from typing import get_args
 
 from skep.spend.holdings import Holding
 from skep.spend.models import EVERY, Ask, Caller, Metric, Price, Rule, Settlement, Subject, Usage
-from skep.spend.prices import cost_nusd, worst_cost_nusd
+from skep.spend.prices import cost_nusd, worst_cost_nusd, worst_units_nusd
 
 SUBJECTS: tuple[Subject, ...] = get_args(Subject)
 
@@ -197,22 +197,21 @@ def needs(plan: Plan, ask: Ask, output_tokens: int) -> dict[Metric, int]:
     if plan.counts_tokens:
         found["tokens"] = min(ask.input_tokens_at_most + output_tokens, MOST_NEED)
     if plan.counts_money:
-        price = ask.price
-        found["cost"] = (
-            0
-            if price is None
-            else min(
-                worst_cost_nusd(
-                    price,
-                    ask.input_tokens_at_most,
-                    output_tokens,
-                    has_audio=ask.has_audio,
-                    keeps_an_hour=ask.keeps_an_hour,
-                ),
-                MOST_NEED,
-            )
-        )
+        found["cost"] = 0 if ask.price is None else min(_worst_nusd(ask, ask.price, output_tokens), MOST_NEED)
     return found
+
+
+def _worst_nusd(ask: Ask, price: Price, output_tokens: int) -> int:
+    worst = worst_cost_nusd(
+        price,
+        ask.input_tokens_at_most,
+        output_tokens,
+        has_audio=ask.has_audio,
+        keeps_an_hour=ask.keeps_an_hour,
+    )
+    if ask.characters_at_most or ask.audio_ms_at_most:
+        worst += worst_units_nusd(price, ask.characters_at_most, ask.audio_ms_at_most)
+    return worst
 
 
 @dataclass(slots=True)
@@ -243,6 +242,10 @@ def is_plausible(usage: Usage) -> bool:
         usage.input_audio_tokens,
         usage.output_audio_tokens,
         usage.cache_write_1h_tokens,
+        usage.input_image_tokens,
+        usage.output_image_tokens,
+        usage.characters,
+        usage.audio_ms,
     ):
         if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
             return False

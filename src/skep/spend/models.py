@@ -75,6 +75,12 @@ class Rates:
     input_audio_nusd_per_mtok: int | None = None
     output_audio_nusd_per_mtok: int | None = None
     cache_write_1h_nusd_per_mtok: int | None = None
+    input_image_nusd_per_mtok: int | None = None
+    output_image_nusd_per_mtok: int | None = None
+    input_nusd_per_mchar: int | None = None
+    """For a million characters of a text that is spoken; None: it is not paid by these."""
+    audio_nusd_per_hour: int | None = None
+    """For an hour of what is listened to; None: it is not paid by these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class Price:
 class Usage:
     """Tokens of one call in the provider's own count. Each None when the provider did not tell.
 
-    ``input_tokens`` includes cached, cache-write and audio input; ``output_tokens`` includes reasoning and audio output.
+    ``input_tokens`` includes cached, cache-write, audio and image input; ``output_tokens`` includes reasoning, audio and image output.
     ``cache_write_tokens`` includes those that are kept for an hour. The other parts do not overlap. A provider that counts its input without the cached part is brought to this form by whoever
     reads its answer.
     """
@@ -117,6 +123,12 @@ class Usage:
     input_audio_tokens: int | None = None
     output_audio_tokens: int | None = None
     cache_write_1h_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_image_tokens: int | None = None
+    characters: int | None = None
+    """Of a text that was spoken. Where these are paid, there are 0 tokens."""
+    audio_ms: int | None = None
+    """How long that was what was listened to. Where that is paid, there are 0 tokens."""
 
 
 @dataclass(slots=True)
@@ -155,6 +167,10 @@ class Ask:
     """Whether audio goes in or is asked for; only then the reservation counts with the rates of audio."""
     keeps_an_hour: bool = False
     """Whether the provider is to keep input for an hour; only then the reservation counts with that rate."""
+    characters_at_most: int = 0
+    """Of a text that is spoken."""
+    audio_ms_at_most: int = 0
+    """How long what is listened to is at most."""
     call_id: str = field(default_factory=new_call_id)
     """A UUID; the ledger's name of the call."""
     trace_id: str = ""

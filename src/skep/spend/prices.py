@@ -1,4 +1,4 @@
-"""What tokens cost. Pure integer arithmetic, rounded once per call."""
+"""What tokens cost, and what else is paid by its number. Pure integer arithmetic, rounded once per call."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from typing import Any
 from skep.spend.models import Price, Rates, Tier, Usage
 
 MTOK = 1_000_000
+_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class CostPart:
-    """Tokens that cost the same."""
+    """Tokens that cost the same, or something else that is paid by its number."""
 
     what: str
     tokens: int
+    """Or characters, or milliseconds of audio; ``what`` says which."""
     nusd_per_mtok: int
+    """For ``per`` of them."""
+    per: int = MTOK
+    """A million; of milliseconds as many as an hour has."""
 
 
 def make_price(rates: Rates, tiers: Iterable[Tier] = (), *, request_nusd: int = 0, terms: str = "") -> Price:
@@ -70,8 +75,31 @@ def cost_nusd(price: Price, usage: Usage) -> int | None:
         total += _more(usage.input_audio_tokens, rates.input_audio_nusd_per_mtok, rates.input_nusd_per_mtok)
         total += _more(usage.reasoning_tokens, rates.reasoning_nusd_per_mtok, rates.output_nusd_per_mtok)
         total += _more(usage.output_audio_tokens, rates.output_audio_nusd_per_mtok, rates.output_nusd_per_mtok)
+        total += _more(usage.input_image_tokens, rates.input_image_nusd_per_mtok, rates.input_nusd_per_mtok)
+        total += _more(usage.output_image_tokens, rates.output_image_nusd_per_mtok, rates.output_nusd_per_mtok)
+        if usage.characters is not None or usage.audio_ms is not None:
+            return price.request_nusd + _rounded(total, rates, usage.characters or 0, usage.audio_ms or 0)
     # A provider that tells parts larger than the whole must not be owed money.
     return price.request_nusd + max(0, total + MTOK // 2) // MTOK
+
+
+def cost_of_many_nusd(price: Price, usage: Usage, calls: int) -> int | None:
+    """What so many calls cost that used so much together, each as much as the others; None as in `cost_nusd`.
+
+    Exact to half a nano-dollar a call, unless the price changes with the length of a request between theirs.
+    """
+    if usage.input_tokens is None or calls <= 0:
+        return None
+    rates = _rates_for(price, -(-usage.input_tokens // calls))
+    return cost_nusd(dataclasses.replace(price, rates=rates, tiers=(), request_nusd=calls * price.request_nusd), usage)
+
+
+def _rounded(total: int, rates: Rates, characters: int, audio_ms: int) -> int:
+    """Millionths of nano-dollars, and what characters and audio cost, rounded half up once for all together."""
+    total += characters * (rates.input_nusd_per_mchar or 0)
+    # An hour has 18/5 millions of milliseconds.
+    whole = max(0, total) * 18 + audio_ms * (rates.audio_nusd_per_hour or 0) * 5
+    return (whole + 9 * MTOK) // (18 * MTOK)
 
 
 def cost_parts(price: Price, usage: Usage) -> list[CostPart]:
@@ -85,10 +113,12 @@ def cost_parts(price: Price, usage: Usage) -> list[CostPart]:
         ("cache write", (usage.cache_write_tokens or 0) - hour, rates.cache_write_nusd_per_mtok),
         ("cache write for an hour", hour, rates.cache_write_1h_nusd_per_mtok),
         ("input audio", usage.input_audio_tokens, rates.input_audio_nusd_per_mtok),
+        ("input image", usage.input_image_tokens, rates.input_image_nusd_per_mtok),
     ]
     exit_ = [
         ("reasoning", usage.reasoning_tokens, rates.reasoning_nusd_per_mtok),
         ("output audio", usage.output_audio_tokens, rates.output_audio_nusd_per_mtok),
+        ("output image", usage.output_image_tokens, rates.output_image_nusd_per_mtok),
     ]
     found = []
     for whole, tokens, rate, parts in (
@@ -97,6 +127,10 @@ def cost_parts(price: Price, usage: Usage) -> list[CostPart]:
     ):
         own = [CostPart(what, part, own_rate) for what, part, own_rate in parts if part and own_rate is not None]
         found += [CostPart(whole, tokens - sum(part.tokens for part in own), rate), *own]
+    if rates.input_nusd_per_mchar is not None:
+        found.append(CostPart("characters", usage.characters or 0, rates.input_nusd_per_mchar))
+    if rates.audio_nusd_per_hour is not None:
+        found.append(CostPart("ms of audio", usage.audio_ms or 0, rates.audio_nusd_per_hour, _HOUR_MS))
     return [part for part in found if part.tokens]
 
 
@@ -130,6 +164,14 @@ def worst_cost_nusd(
     return price.request_nusd - (-worst // MTOK)
 
 
+def worst_units_nusd(price: Price, characters: int, audio_ms: int) -> int:
+    """The most that so much costs besides tokens. Rounded up."""
+    every = [price.rates, *(tier.rates for tier in price.tiers)]
+    spoken = characters * max(rates.input_nusd_per_mchar or 0 for rates in every)
+    heard = audio_ms * max(rates.audio_nusd_per_hour or 0 for rates in every)
+    return -(-spoken // MTOK) - (-heard // _HOUR_MS)
+
+
 def is_plain(usage: Usage) -> bool:
     """Whether nothing is told but how much went in and out; so it is with most calls."""
     return (
@@ -139,6 +181,10 @@ def is_plain(usage: Usage) -> bool:
         and usage.input_audio_tokens is None
         and usage.output_audio_tokens is None
         and usage.cache_write_1h_tokens is None
+        and usage.input_image_tokens is None
+        and usage.output_image_tokens is None
+        and usage.characters is None
+        and usage.audio_ms is None
     )
 
 
@@ -158,6 +204,7 @@ def _dearest_input(rates: Rates, *, has_audio: bool, keeps_an_hour: bool) -> int
         rates.input_nusd_per_mtok,
         rates.cached_input_nusd_per_mtok or 0,
         rates.cache_write_nusd_per_mtok or 0,
+        rates.input_image_nusd_per_mtok or 0,
         audio or 0,
         hour or 0,
     )
@@ -165,7 +212,12 @@ def _dearest_input(rates: Rates, *, has_audio: bool, keeps_an_hour: bool) -> int
 
 def _dearest_output(rates: Rates, *, has_audio: bool) -> int:
     audio = rates.output_audio_nusd_per_mtok if has_audio else None
-    return max(rates.output_nusd_per_mtok, rates.reasoning_nusd_per_mtok or 0, audio or 0)
+    return max(
+        rates.output_nusd_per_mtok,
+        rates.reasoning_nusd_per_mtok or 0,
+        rates.output_image_nusd_per_mtok or 0,
+        audio or 0,
+    )
 
 
 def _more(tokens: int | None, rate: int | None, whole_rate: int) -> int:
@@ -177,7 +229,8 @@ def _or(rate: int | None, whole_rate: int) -> int:
     return whole_rate if rate is None else rate
 
 
-def _numbers(rates: Rates) -> tuple[int | None, ...]:
+def _numbers(rates: Rates) -> tuple[int | str | None, ...]:
+    later = {name: rate for name in _LATER_RATES if (rate := getattr(rates, name)) is not None}
     hour = rates.cache_write_1h_nusd_per_mtok
     return (
         rates.input_nusd_per_mtok,
@@ -189,4 +242,13 @@ def _numbers(rates: Rates) -> tuple[int | None, ...]:
         rates.output_audio_nusd_per_mtok,
         # Prices without it keep the version that they had before there was one.
         *(() if hour is None else (hour,)),
+        *(part for pair in later.items() for part in pair),
     )
+
+
+_LATER_RATES = (
+    "input_image_nusd_per_mtok",
+    "output_image_nusd_per_mtok",
+    "input_nusd_per_mchar",
+    "audio_nusd_per_hour",
+)

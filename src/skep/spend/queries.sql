@@ -124,7 +124,8 @@ create temporary table if not exists call_stage (
     tier text, tags text[], model text, face text, stream boolean, trace_id text, provider text, model_used text,
     status integer, attempts integer, ttft_us bigint, duration_us bigint, input_tokens bigint, cached_input_tokens bigint,
     cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, input_audio_tokens bigint,
-    output_audio_tokens bigint, cache_write_1h_tokens bigint, cost_nusd bigint, price_version text, estimated boolean,
+    output_audio_tokens bigint, cache_write_1h_tokens bigint, input_image_tokens bigint, output_image_tokens bigint,
+    characters bigint, audio_ms bigint, cost_nusd bigint, price_version text, estimated boolean,
     outcome text, tried jsonb, exceeded bigint[], saved_nusd bigint, stopped text, spared_nusd bigint, is_remote boolean, holds bigint[]
 ) on commit delete rows;
 
@@ -164,14 +165,17 @@ with fresh as (
     insert into call (
         call_id, started_at, project_id, key_id, key_name, user_name, session, tier, tags, model, face, stream, trace_id,
         provider, model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens,
-        output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd,
-        price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd, is_remote
+        output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens,
+        input_image_tokens, output_image_tokens, characters, audio_ms, cost_nusd,
+        price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd,
+        is_remote
     )
     select
         call_id, timestamptz 'epoch' + started_us * interval '1 microsecond', project_id, key_id, key_name, user_name, session,
         tier, tags, model, face, stream, trace_id, provider, model_used, status, attempts, ttft_us, duration_us, input_tokens,
         cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, input_audio_tokens, output_audio_tokens,
-        cache_write_1h_tokens, cost_nusd, price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd,
+        cache_write_1h_tokens, input_image_tokens, output_image_tokens, characters, audio_ms,
+        cost_nusd, price_version, estimated, outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd,
         is_remote
     from call_stage
     on conflict do nothing
@@ -766,7 +770,8 @@ select * from unnest(%(versions)s::text[], %(rates)s::jsonb[]) on conflict do no
 -- One call of the principal's project. Its id tells when it was made, which spares looking through all days.
 select call_id, started_at, key_id, key_name, user_name as user, session, tier, tags, model, face, stream, trace_id, provider,
     model_used, status, attempts, ttft_us, duration_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
-    reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, cost_nusd, price_version, estimated,
+    reasoning_tokens, input_audio_tokens, output_audio_tokens, cache_write_1h_tokens, input_image_tokens, output_image_tokens,
+    characters, audio_ms, cost_nusd, price_version, estimated,
     outcome, holds, tried, exceeded, saved_nusd, stopped, spared_nusd,
     (select rates from price where version = price_version) as rates
 from call where project_id = %(project_id)s and call_id = %(call_id)s and started_at between %(from)s and %(until)s;

@@ -10,7 +10,18 @@ from skep.web.anthropic_errors import (
 )
 from skep.web.gemini_errors import GEMINI_ERROR_SCHEMA, gemini_error_bytes, gemini_status, is_geminis
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
-from skep.web.models import WHOLE_ANSWER, WHOLE_BODY, Call, Caller, Endpoint, Notes, Refusal, json_answer
+from skep.web.models import (
+    BREAK,
+    WHOLE_ANSWER,
+    WHOLE_BODY,
+    Call,
+    Caller,
+    Endpoint,
+    Notes,
+    Refusal,
+    break_connection,
+    json_answer,
+)
 from skep.web.openai_errors import (
     OPENAI_ERROR_SCHEMA,
     OPENAI_PREFIX,
@@ -24,6 +35,7 @@ from skep.web.openai_errors import (
 __all__ = [
     "ANTHROPIC_ERROR_SCHEMA",
     "ANTHROPIC_PREFIX",
+    "BREAK",
     "GEMINI_ERROR_SCHEMA",
     "OPENAI_ERROR_SCHEMA",
     "OPENAI_PREFIX",
@@ -39,6 +51,7 @@ __all__ = [
     "Refusal",
     "anthropic_error_bytes",
     "anthropic_type",
+    "break_connection",
     "gemini_error_bytes",
     "gemini_status",
     "is_geminis",

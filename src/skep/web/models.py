@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 from starlette.websockets import WebSocket
 
 from skep.access import Principal, Role
@@ -26,6 +26,9 @@ there as a whole, without ``content-length``. It leaves in one write where the s
 WHOLE_BODY: Final = "skep.whole_body"
 """Among a request's extensions, where the server can do that: a function that gives the body if all of it is there, else None. Without
 a timer, a message and waiting; what it gave is not received any more."""
+
+BREAK: Final = "skep.break"
+"""Among a request's extensions, where the server can do that: a function that closes the connection in the middle of an answer."""
 
 Caller = Literal["public"] | Role
 """Who may call a route: anybody, or at least this role."""
@@ -158,6 +161,17 @@ class Endpoint:
     """Is told of requests that were answered with an error of ours; must not fail."""
     errors: Sequence[type[SkepError]] = ()
     """What it may refuse with, besides what every route may."""
+
+
+def break_connection(scope: Scope) -> None:
+    """End an answer that has begun in a way that nobody takes for its end: nothing can be said in the middle of what is no text.
+
+    Raises ConnectionAbortedError where the server cannot do it; that ends it, too.
+    """
+    close = scope.get("extensions", {}).get(BREAK)
+    if close is None:
+        raise ConnectionAbortedError
+    close()
 
 
 def json_answer(value: object, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:

@@ -36,8 +36,8 @@ def test_a_call_is_explained(served: Served) -> None:
     assert (call["usage"]["input_tokens"], call["usage"]["output_tokens"]) == (1000, 50)
     cost = call["cost"]
     assert cost["parts"] == [
-        {"what": "input", "tokens": 1000, "nusd_per_mtok": 150_000_000},
-        {"what": "output", "tokens": 50, "nusd_per_mtok": 600_000_000},
+        {"what": "input", "tokens": 1000, "nusd_per_mtok": 150_000_000, "per": 1_000_000},
+        {"what": "output", "tokens": 50, "nusd_per_mtok": 600_000_000, "per": 1_000_000},
     ]
     assert sum(part["tokens"] * part["nusd_per_mtok"] for part in cost["parts"]) == cost["cost_nusd"] * 10**6
     assert cost["cost_usd"] == answer.headers["x-skep-cost-usd"] == "0.00018"

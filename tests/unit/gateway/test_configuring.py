@@ -11,6 +11,7 @@ import pytest
 
 from skep.gateway.addresses import stays_in_the_house
 from skep.gateway.configuring import USUAL_FALLBACKS, read_config
+from skep.gateway.media import MEDIA
 from skep.gateway.models import GatewayConfig, SemanticCache, path_of
 from skep.gateway.profiles import PROFILES, Face, Profile, profiles_by_kind
 from skep.settings import InvalidSettingsError, load_settings
@@ -143,18 +144,43 @@ def test_formats_of_a_route_are_those_that_chats_are_asked_in(tmp_path: Path) ->
     """
     usual, responses, both, messages, none = read(tmp_path, text).models["m"].routes
     assert usual.paths == usual.provider.profile.paths
-    assert [usual.face_for(face) for face in get_args(Face)] == [
+    others = [face for face in get_args(Face) if face not in MEDIA]
+    assert [usual.face_for(face) for face in others] == [
         *("chat.completions", "completions", "embeddings", "chat.completions", None, "responses", "chat.completions"),
         *(None, "moderations", None),
     ]
-    assert [responses.face_for(face) for face in get_args(Face)] == [
+    assert [responses.face_for(face) for face in others] == [
         *("responses", "completions", "embeddings", "responses", None, "responses", "responses"),
         *(None, "moderations", None),
     ]
+    assert all(usual.face_for(face) == responses.face_for(face) == face for face in MEDIA)
     assert (both.face_for("messages"), both.paths["messages"]) == ("messages", "/messages")
     assert (both.face_for("responses"), both.face_for("rerank")) == ("chat.completions", "rerank")
     assert messages.paths == messages.provider.profile.paths
     assert none.paths == {}
+
+
+def test_pictures_and_sound_have_prices_of_their_own(tmp_path: Path) -> None:
+    text = """
+        providers: {o: {kind: openai, api_key: k}}
+        models:
+          m:
+            routes: [{provider: o, model: x, image_usd_by: {hd 1024x1024: 0.08, hd: 0.1, 512x512: 0.02}}, {provider: o, model: y}]
+            image_usd: 0.05
+            price: {input_usd_per_mchar: 15, audio_usd_per_hour: 0.36}
+    """
+    own, usual = read(tmp_path, text).models["m"].routes
+    assert dict(own.image_prices) == {"hd 1024x1024": 80_000_000, "hd": 100_000_000, "512x512": 20_000_000}
+    assert (dict(usual.image_prices), own.price) == ({"*": 50_000_000}, usual.price)
+    assert usual.price == make_price(Rates(0, 0, input_nusd_per_mchar=15 * 10**9, audio_nusd_per_hour=360_000_000))
+    for wrong in (
+        "image_usd_by: {auto: 1}",
+        "image_usd_by: {1024: 1}",
+        "image_usd_by: {hd: x}",
+        "price: {request_usd: 1}",
+    ):
+        with pytest.raises(InvalidSettingsError):
+            read(tmp_path, text.replace("image_usd: 0.05", wrong))
 
 
 def test_nothing_said_is_nothing_configured(tmp_path: Path) -> None:
@@ -231,12 +257,23 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 _USUAL = {"chat.completions", "completions", "embeddings"}
 _WITH_RESPONSES = ("azure_openai", "groq", "xai", "openrouter", "ollama", "lm_studio", "portkey")
 _WITH_BOTH = ("together", "fireworks", "vllm", "llama_cpp")
+_LISTENING = {"audio.transcriptions", "audio.translations"}
+_MEDIA = {"images.generations", "images.edits", "audio.speech", *_LISTENING}
+_ALL_MEDIA = {*_MEDIA, "images.variations"}
 _MORE = {
     **{kind: {"responses"} for kind in _WITH_RESPONSES},
     **{kind: {"responses", "rerank"} for kind in _WITH_BOTH},
-    "openai": {"responses", "moderations"},
-    "mistral": {"moderations"},
-    "openai_compatible": {"moderations", "rerank"},
+    "openai": {"responses", "moderations", *_ALL_MEDIA},
+    "azure_openai": {"responses", *_MEDIA},
+    "azure": _MEDIA,
+    "gemini_openai": {"images.generations"},
+    "groq": {"responses", "audio.speech", *_LISTENING},
+    "mistral": {"moderations", "audio.transcriptions"},
+    "xai": {"responses", "images.generations", "images.edits"},
+    "together": {"responses", "rerank", "images.generations", "audio.speech", *_LISTENING},
+    "vllm": {"responses", "rerank", *_LISTENING},
+    "portkey": {"responses", *_ALL_MEDIA},
+    "openai_compatible": {"moderations", "rerank", *_ALL_MEDIA},
 }
 _FACES = {
     "anthropic": {"messages", "messages.count_tokens"},

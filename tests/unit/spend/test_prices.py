@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.spend import Price, Rates, Tier, Usage, cost_nusd, make_price, price_on_terms, worst_cost_nusd
-from skep.spend.prices import price_facts, price_of_facts
+from skep.spend.prices import cost_parts, price_facts, price_of_facts, worst_units_nusd
 
 RATE = st.integers(0, 100_000_000_000)
 PART = st.none() | RATE
-RATES = st.builds(Rates, RATE, RATE, PART, PART, PART, PART, PART, PART)
+RATES = st.builds(Rates, RATE, RATE, PART, PART, PART, PART, PART, PART, PART, PART, PART, PART)
 PRICES = st.builds(
     make_price,
     RATES,
@@ -31,9 +31,12 @@ def usages(draw: st.DrawFn) -> Usage:
     cached = draw(st.integers(0, inside))
     written = draw(st.integers(0, inside - cached))
     heard = draw(st.integers(0, inside - cached - written))
+    seen = draw(st.integers(0, inside - cached - written - heard))
     reasoned = draw(st.integers(0, outside))
     spoken = draw(st.integers(0, outside - reasoned))
-    return Usage(inside, cached, written, outside, reasoned, heard, spoken, draw(st.integers(0, written)))
+    drawn = draw(st.integers(0, outside - reasoned - spoken))
+    hour, characters, audio_ms = draw(st.integers(0, written)), draw(st.none() | TOKENS), draw(st.none() | TOKENS)
+    return Usage(inside, cached, written, outside, reasoned, heard, spoken, hour, seen, drawn, characters, audio_ms)
 
 
 def exact(price: Price, usage: Usage) -> Fraction:
@@ -54,17 +57,22 @@ def exact(price: Price, usage: Usage) -> Fraction:
     )
     hour, written_rate = usage.cache_write_1h_tokens or 0, rate(rates.cache_write_nusd_per_mtok, inside)
     reasoned, spoken = usage.reasoning_tokens or 0, usage.output_audio_tokens or 0
+    seen, drawn = usage.input_image_tokens or 0, usage.output_image_tokens or 0
     total = (
-        ((usage.input_tokens or 0) - cached - written - heard) * inside
+        ((usage.input_tokens or 0) - cached - written - heard - seen) * inside
+        + seen * rate(rates.input_image_nusd_per_mtok, inside)
+        + drawn * rate(rates.output_image_nusd_per_mtok, outside)
+        + (usage.characters or 0) * (rates.input_nusd_per_mchar or 0)
         + cached * rate(rates.cached_input_nusd_per_mtok, inside)
         + (written - hour) * written_rate
         + hour * rate(rates.cache_write_1h_nusd_per_mtok, written_rate)
         + heard * rate(rates.input_audio_nusd_per_mtok, inside)
-        + ((usage.output_tokens or 0) - reasoned - spoken) * outside
+        + ((usage.output_tokens or 0) - reasoned - spoken - drawn) * outside
         + reasoned * rate(rates.reasoning_nusd_per_mtok, outside)
         + spoken * rate(rates.output_audio_nusd_per_mtok, outside)
     )
-    return Fraction(total, 1_000_000) + price.request_nusd
+    time = Fraction((usage.audio_ms or 0) * (rates.audio_nusd_per_hour or 0), 3_600_000)
+    return Fraction(total, 1_000_000) + time + price.request_nusd
 
 
 @given(PRICES, usages())
@@ -84,7 +92,7 @@ def test_no_call_within_its_bounds_costs_more_than_the_worst_case(
         (usage.output_tokens or 0) + more_out,
         has_audio=True,
         keeps_an_hour=True,
-    )
+    ) + worst_units_nusd(price, usage.characters or 0, usage.audio_ms or 0)
     cost = cost_nusd(price, usage)
     assert cost is not None
     assert cost <= worst
@@ -116,6 +124,19 @@ def test_a_tier_holds_for_the_whole_call() -> None:
     assert worst_cost_nusd(price, 200_001, 0) == 400_002
 
 
+def test_what_is_paid_in_the_place_of_tokens_is_exact() -> None:
+    spoken, heard = (
+        make_price(Rates(0, 0, input_nusd_per_mchar=15 * 10**9)),
+        make_price(Rates(0, 0, audio_nusd_per_hour=111_000_000)),
+    )
+    assert cost_nusd(spoken, Usage(0, characters=1)) == 15_000
+    assert cost_nusd(heard, Usage(0, audio_ms=3_600_000)) == 111_000_000
+    # 30.83 nano-dollars for a millisecond.
+    assert [cost_nusd(heard, Usage(0, audio_ms=ms)) for ms in (1, 3, 6)] == [31, 93, 185]
+    assert worst_units_nusd(heard, 0, 1) == 31
+    assert [part.per for part in cost_parts(heard, Usage(0, audio_ms=5))] == [3_600_000]
+
+
 def test_equal_prices_have_equal_versions() -> None:
     first = make_price(Rates(1, 2), [Tier(10, Rates(3, 4)), Tier(5, Rates(5, 6))])
     second = make_price(Rates(1, 2), [Tier(5, Rates(5, 6)), Tier(10, Rates(3, 4))])
@@ -134,7 +155,8 @@ def test_a_price_on_other_terms_is_so_many_times_the_price(
     assert found is not None
     tokens = Fraction(usual - price.request_nusd) * Fraction(factor)
     # Rates are rounded up to a nano-dollar for a million tokens, costs to a nano-dollar.
-    slack = 1 + Fraction((usage.input_tokens or 0) + (usage.output_tokens or 0), 1_000_000) * 2 + Fraction(factor)
+    counted = (usage.input_tokens or 0) + (usage.output_tokens or 0) + (usage.characters or 0) + (usage.audio_ms or 0)
+    slack = 1 + Fraction(counted, 1_000_000) * 2 + Fraction(factor)
     assert abs(found - price.request_nusd - more - tokens) <= slack
     assert other.version != price.version
     assert price_of_facts(price_facts(other)) == other

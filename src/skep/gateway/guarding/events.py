@@ -40,6 +40,7 @@ _LEFT_ALONE = frozenset(
         "native_finish_reason",
         "index",
         "obfuscation",
+        "b64_json",
     ]
 )
 _JSON_KEYS = frozenset({"arguments", "partial_json"})
@@ -118,6 +119,8 @@ class EventRewriter:
             "messages": self._message,
             "responses": self._response,
             "generate_content": self._generation,
+            # Their events have the same form.
+            "audio.transcriptions": self._response,
         }
         self._scanner = EventScanner(_MOST_EVENT_BYTES)
         self._open: dict[tuple[int, Path], Piecewise] = {}
@@ -339,7 +342,7 @@ class EventRewriter:
             name = str(path[-1])
             delta = {"type": _DELTAS.get(name, "text_delta"), name: rest}
             return {"type": "content_block_delta", "index": number, "delta": delta}
-        if self._face == "responses":
+        if self._face in ("responses", "audio.transcriptions"):
             return {**self._deltas.pop((number, path)), "delta": rest}
         if self._face == "generate_content":
             candidate = {"content": {"parts": [_part_of(path, rest)], "role": "model"}, "index": number}

@@ -14,6 +14,7 @@ from starlette.types import Send
 from typing_extensions import override
 
 from skep.gateway.guarding.events import EventRewriter
+from skep.gateway.guarding.form_texts import changed_form
 from skep.gateway.guarding.injections import is_injection
 from skep.gateway.guarding.interfaces import GuardBlockedError, GuardUnreadableError
 from skep.gateway.guarding.json_texts import Place, Roles, changed
@@ -25,6 +26,8 @@ from skep.gateway.guarding.restoring import RestoringSend
 from skep.gateway.guarding.vault import Findings, Vault, unnumbered
 from skep.gateway.interfaces import Upstream
 from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, values_in
+from skep.gateway.media import SPEECH
+from skep.gateway.media_requests import read_media
 from skep.gateway.metrics import GUARD_FINDINGS
 from skep.gateway.models import Guard, Side
 from skep.gateway.profiles import Face
@@ -111,7 +114,8 @@ class CallGuard:
         if plan.changes:
             _refuse_tokens(known, self.model)
             _refuse_stored(known, self.model)
-        await self._run(len(known.body), partial(_refuse_many, known, self.model))
+        if known.form_type is None:
+            await self._run(len(known.body), partial(_refuse_many, known, self.model))
         found = Findings("request", self.vault.name)
         self.vault.take_none_of(known.body)
         try:
@@ -133,7 +137,7 @@ class CallGuard:
             return
         if any(guard.action == "block" for guard in asked):
             _refuse_tokens(known, self.model)
-        texts = await self._run(len(known.body), partial(_said, known.body))
+        texts = await self._run(len(known.body), partial(_said, known))
         for guard in asked:
             assert guard.moderation is not None, "only those are asked"
             self.judged.add(guard.name)
@@ -154,23 +158,25 @@ class CallGuard:
 
     def restoring(self, send: Send) -> Send:
         """Sends to the client, with values in the place of what stood in for them."""
-        return RestoringSend(send, self.face, self.vault) if self.vault.values else send
+        # Sound has no texts that anything could stand in for.
+        return RestoringSend(send, self.face, self.vault) if self.vault.values and self.face != SPEECH else send
 
-    async def whole(self, body: bytes) -> bytes:
+    async def whole(self, body: bytes, *, is_json: bool = True) -> bytes:
         """A whole answer as others may see it. Raises BlockedError."""
         plan = self.guards.answer
         if plan is None:
             return body
         found = Findings("answer", unnumbered)
+        work = _guarded_answer if is_json else _guarded_text
         try:
-            return await self._run(len(body), partial(_guarded_answer, body, plan, found))
+            return await self._run(len(body), partial(work, body, plan, found))
         finally:
             self.note(found)
 
     def stream(self) -> StreamGuard | None:
         """What looks through a stream; None when there is nothing to look for."""
         plan = self.guards.answer
-        return None if plan is None else StreamGuard(self, plan)
+        return None if plan is None or self.face == SPEECH else StreamGuard(self, plan)
 
     def refusal(self, blocked: BlockedError, side: Side) -> GuardBlockedError:
         """What the client is told."""
@@ -280,7 +286,8 @@ def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
         return plan.change(text, found)[0]
 
     roles: Roles = {}
-    body = changed(known.body, change, roles=roles)
+    form = None if known.media is None else known.media.form
+    body = changed(known.body, change, roles=roles) if form is None else changed_form(known.body, form, change)
     for guard in plan.injections:
         for place, text in heard:
             if roles.get(place) not in _TRUSTED_ROLES and is_injection(guard, text):
@@ -288,10 +295,12 @@ def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
     if body is known.body:
         return known
     # What was said about the request, and does not stand in it, stays.
+    if known.media is not None:
+        return replace(read_media(known.face, body, known.form_type or b""), asked=known.asked)
     return replace(read_again(known, body), asked=known.asked, output_tokens=known.output_tokens)
 
 
-def _said(body: bytes) -> list[str]:
+def _said(known: Known) -> list[str]:
     """What people and tools say in a request."""
     heard: list[tuple[tuple[str, int], str]] = []
 
@@ -301,7 +310,11 @@ def _said(body: bytes) -> list[str]:
         return text
 
     roles: Roles = {}
-    changed(body, hear, roles=roles)
+    form = None if known.media is None else known.media.form
+    if form is None:
+        changed(known.body, hear, roles=roles)
+    else:
+        changed_form(known.body, form, hear)
     return [text for place, text in heard if roles.get(place) not in _TRUSTED_ROLES]
 
 
@@ -309,6 +322,13 @@ def _guarded_answer(body: bytes, plan: Plan, found: Findings) -> bytes:
     # What an answer says is said once more in its log probabilities, in pieces too small to find anything in.
     drops = _LOGPROBS if plan.changes else frozenset()
     return changed(body, lambda text, _: plan.change(text, found)[0], drops=drops)
+
+
+def _guarded_text(body: bytes, plan: Plan, found: Findings) -> bytes:
+    """The same for an answer that is a text and no JSON, such as subtitles."""
+    text = body.decode("utf-8", "replace")
+    new = plan.change(text, found)[0]
+    return body if new == text else new.encode()
 
 
 def _refuse_many(known: Known, model: str) -> None:
