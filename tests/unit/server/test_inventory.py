@@ -61,6 +61,7 @@ INVENTORY = {
     "DELETE /api/v1/limits/{name}": "admin",
     "GET /api/v1/projects": "admin",
     "POST /api/v1/projects": "admin",
+    "PATCH /api/v1/projects/{project}": "admin",
     "POST /v1/chat/completions": "member",
     "POST /v1/completions": "member",
     "POST /v1/embeddings": "member",
