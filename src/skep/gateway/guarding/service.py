@@ -31,7 +31,7 @@ from skep.gateway.media_requests import read_media
 from skep.gateway.metrics import GUARD_FINDINGS
 from skep.gateway.models import Guard, Side
 from skep.gateway.profiles import Face
-from skep.gateway.requests import Known, read_request
+from skep.gateway.requests import Known, read_again
 from skep.gateway.response_requests import stored_field
 from skep.gateway.splicing import NestedTooDeepError
 from skep.observe import Metrics
@@ -54,13 +54,14 @@ _SAID_IN: Mapping[str, frozenset[str]] = {
     "prompt": frozenset({"prompt"}),
     "query": frozenset({"query"}),
     "documents": frozenset({"documents", "text"}),
+    "contents": frozenset({"text", "output", "result", "content", "args"}),
 }
 """Where what people and tools say stands, by the name at the top level: there injections are looked for."""
 
 _TRUSTED_ROLES = frozenset({"system", "developer"})
 _TOKENS = re.compile(rb"\[\s*(?:\[\s*)*-?\d")
 _TOKEN_FIELDS: Mapping[Face, str] = {"embeddings": "input", "completions": "prompt"}
-_LOGPROBS = frozenset({"logprobs"})
+_LOGPROBS = frozenset({"logprobs", "logprobsResult"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +297,7 @@ def _guarded(known: Known, plan: Plan, found: Findings) -> Known:
     # What was said about the request, and does not stand in it, stays.
     if known.media is not None:
         return replace(read_media(known.face, body, known.form_type or b""), asked=known.asked)
-    return replace(read_request(known.face, body), asked=known.asked, output_tokens=known.output_tokens)
+    return replace(read_again(known, body), asked=known.asked, output_tokens=known.output_tokens)
 
 
 def _said(known: Known) -> list[str]:
