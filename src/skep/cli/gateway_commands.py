@@ -13,6 +13,7 @@ from skep.cli.advice_command import ADVICE_EXAMPLES, advice
 from skep.cli.asking import ask_server
 from skep.cli.dashboards_command import DASHBOARDS_EXAMPLES, dashboards
 from skep.cli.interfaces import ModelUnknownError
+from skep.cli.lease_commands import LEASES_EXAMPLES, RELEASE_EXAMPLES, leases, release
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
 from skep.cli.route_tests import RouteTest, told, try_routes
 from skep.spend import Ledger, explanation_lines, parse_since, usd_text
@@ -145,6 +146,8 @@ def experiment(
 
 gateway_app.command("advice", epilog=ADVICE_EXAMPLES)(advice)
 gateway_app.command("dashboards", epilog=DASHBOARDS_EXAMPLES)(dashboards)
+gateway_app.command("leases", epilog=LEASES_EXAMPLES)(leases)
+gateway_app.command("release", epilog=RELEASE_EXAMPLES)(release)
 
 
 @gateway_app.command("clear-cache", epilog=_CLEAR_EXAMPLES)

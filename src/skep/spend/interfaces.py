@@ -4,6 +4,7 @@ RefusedError
 ├── BudgetExceededError       a money rule has no room for the call (402)
 ├── LimitExceededError        another rule has none (429)
 ├── AddressLimitError         an address has made all the calls without a key that it may make in this minute (429)
+├── ReleaseForeignError       only the first project's administrators release what a dead process held
 └── UnpricedError             the call has no known price, and a money rule applies (402)
     └── DearFieldError        it asks for something that the price does not know of
 UnavailableError
@@ -113,7 +114,13 @@ class ContentNotKeptError(NotFoundError):
 class ProcessNotReleasableError(ConflictError):
     """The process {process_id} may still live, or is gone: its leases cannot be released."""
 
-    fix = "Wait until its time is over; the list of processes says when it was last seen."
+    fix = "Wait until its time is over; `skep gateway leases` says when it was last seen."
+
+
+class ReleaseForeignError(RefusedError):
+    """What a process holds of all projects is released with an administrator's key of the project {home}; this one is of {project_name}."""
+
+    fix = "Set SKEP_KEY to an administrator's key of the project {home}."
 
 
 class RuleExistsError(ConflictError):

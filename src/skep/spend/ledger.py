@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from skep.access import Principal, require_role
+from skep.access import DEFAULT_PROJECT, Principal, require_role
 from skep.observe import event
 from skep.spend.comparing import EXPERIMENT_TAGS, ArmRow, Comparison, Moments, compared, experiment_tag
 from skep.spend.contents import CallContent
@@ -25,6 +25,7 @@ from skep.spend.interfaces import (
     ContentNotKeptError,
     ExperimentNotFoundError,
     ProcessNotReleasableError,
+    ReleaseForeignError,
 )
 from skep.spend.models import Percentiles, ProcessState, ReportLine, Savings, SavingsLine, TrendPoint
 from skep.spend.money import usd_text
@@ -232,9 +233,13 @@ class Ledger:
     async def release(self, principal: Principal, process_id: int) -> None:
         """Give back the leases of a process whose journal is lost. Its calls that are not in the ledger stay unknown.
 
-        Raises ProcessNotReleasableError while it may live.
+        Only for administrators of the first project, since it holds something of every one.
+
+        Raises ReleaseForeignError, and ProcessNotReleasableError while it may live.
         """
         require_role(principal, "admin")
+        if principal.project_name != DEFAULT_PROJECT:
+            raise ReleaseForeignError(home=DEFAULT_PROJECT, project_name=principal.project_name)
         bound = {"process_id": process_id}
         async with self._database.transaction() as connection:
             if await (await connection.execute(queries["lock_expired"], bound)).fetchone() is None:

@@ -40,3 +40,16 @@ def test_without_a_server_it_says_so(tmp_path: Path) -> None:
     code, _, err = run(tmp_path / "data", "status")
     assert code == 4
     assert "skep up" in err
+
+
+def test_who_holds_parts_of_budgets_and_is_alive_is_not_released(served: Served) -> None:
+    served.ask("ok")
+    code, out, err = run(served.data, "leases", database=served.database)
+    assert (code, err) == (0, "")
+    assert ": alive; parts of " in out
+    code, out, _ = run(served.data, "leases", "--json", database=served.database)
+    (process, *_) = json.loads(out)["processes"]
+    code, _, err = run(served.data, "release", str(process["process_id"]), database=served.database)
+    assert code == 1
+    assert "may still live" in err
+    assert "skep gateway leases" in err

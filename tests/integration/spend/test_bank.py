@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,16 @@ from typing import Any
 import psycopg
 import pytest
 
+from skep.access import DEFAULT_PROJECT
 from skep.spend import Ledger as SpendLedger
-from skep.spend import LimitExceededError, MeterUnavailableError, Period, ProcessNotReleasableError, Rules
+from skep.spend import (
+    LimitExceededError,
+    MeterUnavailableError,
+    Period,
+    ProcessNotReleasableError,
+    ReleaseForeignError,
+    Rules,
+)
 from skep.spend.database_bank import DatabaseTeller, parse_recall, recall_payloads
 from skep.spend.holdings import WindowView
 from skep.spend.leasing import lease_size
@@ -134,13 +143,16 @@ async def test_leases_of_a_process_out_of_reach_stay_until_somebody_releases_the
             with pytest.raises(LimitExceededError):
                 await opened.meter.admit(an_ask(who.project_id, 2))
             ledger = SpendLedger(database)
+            first = replace(who, project_name=DEFAULT_PROJECT)
             with pytest.raises(ProcessNotReleasableError):
+                await ledger.release(first, 77)
+            with pytest.raises(ReleaseForeignError):
                 await ledger.release(who, 77)
             with psycopg.connect(database_url, autocommit=True) as connection:
                 connection.execute("update meter_process set expires_at = now() - interval '1 s' where process_id = 77")
                 (state,) = [each for each in await ledger.processes(who) if each.process_id == 77]
                 assert (state.is_expired, state.windows, state.node) == (True, 1, "elsewhere")
-                await ledger.release(who, 77)
+                await ledger.release(first, 77)
                 assert await call(opened.meter, an_ask(who.project_id, 2), 2)
                 connection.execute("update rule set amount = 5")
                 with pytest.raises(MeterUnavailableError, match="taken for dead"):
