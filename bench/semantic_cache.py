@@ -4,7 +4,7 @@
 
 `semantic_questions.txt` has the judged set, written by hand for this purpose: groups of five questions that ask the same, as
 users put it (one answer serves all), and five that look alike and ask something else, with how they differ. It was written before the
-rules of `skep.gateway.caching.senses`. Every other group was looked at while those and the threshold were made (the tuning half); the figures
+rules of `skep.gateway.caching.senses`. Every other group was used while those and the threshold were made (the tuning half); the figures
 are of the others, which were not. A pair counts as a hit if the product would answer the one from the other: the same sense, and
 a cosine of at least the threshold. *Precision*: the share of hits that are right; of questions in one cache, asked in any order, as well.
 *Recall*: the share of pairs that ask the same that are hits. *Vectors alone* is what others do: a hit is whatever is near enough, by the threshold

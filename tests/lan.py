@@ -23,6 +23,9 @@ from pathlib import Path
 SWITCH = "10.77.0.1"
 """Where the services are that all machines share: at the bridge itself."""
 
+OUTSIDE = "10.78.0.1"
+"""Where the world is that all machines reach by another cable, which nobody cuts."""
+
 _TOOLS = ("unshare", "nsenter", "ip", "bridge")
 _ANSWER_SECONDS = 20.0
 _FORWARD = Path(__file__).with_name("forwarding.py")
@@ -148,14 +151,19 @@ def lan(*names: str) -> Iterator[Lan]:
         switch = stack.enter_context(_namespace())
         switch.run("ip link add br0 type bridge mcast_snooping 0")
         switch.run(f"ip link set br0 address {_mac(1)} up && ip addr add {SWITCH}/24 dev br0")
+        switch.run(
+            f"ip link add br1 type bridge mcast_snooping 0 && ip link set br1 up && ip addr add {OUTSIDE}/24 dev br1"
+        )
         machines = []
         for number, name in enumerate(names, 2):
             inside = stack.enter_context(_namespace(switch))
             address = SWITCH.rpartition(".")[0] + f".{number}"
+            there = f"address {_mac(number)} netns {inside.shell.pid}"
+            switch.run(f"ip link add to-{name} type veth peer name eth0 {there} && ip link set to-{name} master br0 up")
             switch.run(
-                f"ip link add to-{name} type veth peer name eth0 address {_mac(number)} netns {inside.shell.pid}"
+                f"ip link add out-{name} type veth peer name eth1 {there} && ip link set out-{name} master br1 up"
             )
-            switch.run(f"ip link set to-{name} master br0 up")
+            inside.run(f"ip addr add {OUTSIDE.rpartition('.')[0]}.{number}/24 dev eth1 && ip link set eth1 up")
             # Who is where is known for good: a network of more than one cable does not tell either that somebody is gone.
             switch.run(f"ip neigh add {address} lladdr {_mac(number)} dev br0 nud permanent")
             inside.run(f"ip addr add {address}/24 dev eth0 && ip link set eth0 up")

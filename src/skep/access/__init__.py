@@ -20,6 +20,7 @@ from skep.access.interfaces import (
     OverlapInvalidError,
     ProjectExistsError,
     ProjectNameError,
+    ProjectNotFoundError,
     ProjectsForeignError,
     RoleTooLowError,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "Project",
     "ProjectExistsError",
     "ProjectNameError",
+    "ProjectNotFoundError",
     "Projects",
     "ProjectsForeignError",
     "Role",

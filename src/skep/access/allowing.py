@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from skep.access.faces import FACES
 from skep.access.interfaces import (
     AddressNotAllowedError,
     FaceNotAllowedError,
@@ -16,7 +17,6 @@ from skep.access.interfaces import (
 from skep.access.models import KeyWish, Network, Principal
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,59}")
-_FACE = re.compile(r"[a-z][a-z0-9_.]{0,59}")
 _MODEL = re.compile(r"[^\s*]{1,200}\*?|\*")
 _MOST_ENTRIES = 200
 _LONGEST_WORD = 200
@@ -65,7 +65,7 @@ def _faults(wish: KeyWish, now: datetime) -> Iterator[str]:
     if not is_name(wish.name):
         yield f"its name needs {NAME_RULE}"
     yield from _wrong_entries("models", wish.models, lambda entry: _MODEL.fullmatch(entry) is not None)
-    yield from _wrong_entries("faces", wish.faces, lambda entry: _FACE.fullmatch(entry) is not None)
+    yield from _wrong_entries("faces", wish.faces, FACES.__contains__, f"; there are {', '.join(FACES)}")
     yield from _wrong_entries("addresses", wish.addresses, _is_network)
     for what, text in (("user", wish.user), ("tier", wish.tier)):
         if text is not None and not (0 < len(text) <= _LONGEST_WORD and text.isprintable()):
@@ -76,14 +76,16 @@ def _faults(wish: KeyWish, now: datetime) -> Iterator[str]:
         yield "the time when it expires is over"
 
 
-def _wrong_entries(what: str, entries: Sequence[str] | None, is_right: Callable[[str], bool]) -> Iterator[str]:
+def _wrong_entries(
+    what: str, entries: Sequence[str] | None, is_right: Callable[[str], bool], hint: str = ""
+) -> Iterator[str]:
     if entries is None:
         return
     if not 0 < len(entries) <= _MOST_ENTRIES:
         yield f"its list of {what} needs 1 to {_MOST_ENTRIES} entries; leave it out to allow all"
     for entry in entries[:_MOST_ENTRIES]:
         if not is_right(entry):
-            yield f"{entry[:100]!r} cannot be one of its {what}"
+            yield f"{entry[:100]!r} cannot be one of its {what}{hint}"
 
 
 def _is_network(text: str) -> bool:

@@ -5,7 +5,8 @@ UsageError
 ├── OverlapInvalidError      both secrets of a key cannot be good for so long
 └── ProjectNameError         not a name
 NotFoundError
-└── KeyNotFoundError         no such key in this project
+├── KeyNotFoundError         no such key in this project
+└── ProjectNotFoundError     no such project
 ConflictError
 ├── KeyExistsError           the project has a key of this name
 ├── KeyUnusableError         it was revoked or has expired: it cannot be rotated
@@ -21,7 +22,7 @@ RefusedError
 ├── ModelNotAllowedError     the key is for other models
 ├── FaceNotAllowedError      the key is for other faces
 ├── AddressNotAllowedError   the key is for other addresses
-├── ProjectsForeignError     only the first project's administrators make others
+├── ProjectsForeignError     only the first project's administrators make and change projects
 └── KeyFileUnsafeError       the file with the key can be read by others
 """
 
@@ -95,6 +96,12 @@ class KeyNotFoundError(NotFoundError):
     fix = "See `skep key list`; with --all it shows revoked ones too."
 
 
+class ProjectNotFoundError(NotFoundError):
+    """There is no project {name}."""
+
+    fix = "See `skep project list`."
+
+
 class KeyExistsError(ConflictError):
     """This project has a key named {name} already."""
 
@@ -138,6 +145,6 @@ class AddressNotAllowedError(RefusedError):
 
 
 class ProjectsForeignError(RefusedError):
-    """Projects are made with an administrator's key of the project {home}; this one is of {project_name}."""
+    """Projects are made and changed with an administrator's key of the project {home}; this one is of {project_name}."""
 
     fix = "Set SKEP_KEY to an administrator's key of the project {home}."

@@ -18,6 +18,7 @@ from skep.access.interfaces import (
     OverlapInvalidError,
     ProjectExistsError,
     ProjectNameError,
+    ProjectNotFoundError,
     ProjectsForeignError,
 )
 from skep.access.keys import ParsedKey, key_hmac, new_key, parse_key
@@ -149,9 +150,7 @@ class Projects:
 
         Raises ProjectsForeignError, ProjectNameError, ProjectExistsError.
         """
-        require_role(principal, "admin")
-        if principal.project_name != DEFAULT_PROJECT:
-            raise ProjectsForeignError(home=DEFAULT_PROJECT, project_name=principal.project_name)
+        _require_first(principal)
         if not is_name(name):
             raise ProjectNameError(name=repr(name[:100]), rule=NAME_RULE)
         key, pepper, wish = new_key(), secrets.token_bytes(32), KeyWish("admin", "admin")
@@ -182,11 +181,35 @@ class Projects:
         )
         return Project(row[0], name, row[1], keys=1, local_only=local_only), NewKey(key.text, shown)
 
+    async def change(self, principal: Principal, name: str, *, local_only: bool) -> Project:
+        """Say whether the calls of a project stay in the house: all processes go by it at once, as by a change of a key.
+
+        Raises ProjectsForeignError, ProjectNotFoundError.
+        """
+        _require_first(principal)
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(
+                queries["set_project_local_only"], {"name": name[:100], "local_only": local_only}
+            )
+            row = await cursor.fetchone()
+            if row is None:
+                raise ProjectNotFoundError(what="project", name=name[:100])
+            await connection.execute(queries["tell_keys_of_project"], {"project_id": row[0]})
+        (project,) = await self._database.fetch_all(Project, queries["fetch_projects"], {"project_id": row[0]})
+        return project
+
     async def all(self, principal: Principal) -> list[Project]:
         """Those the principal may see, by name."""
         require_role(principal, "admin")
         own = None if principal.project_name == DEFAULT_PROJECT else principal.project_id
         return await self._database.fetch_all(Project, queries["fetch_projects"], {"project_id": own})
+
+
+def _require_first(principal: Principal) -> None:
+    """Raises RoleTooLowError, ProjectsForeignError unless an administrator of the first project asks."""
+    require_role(principal, "admin")
+    if principal.project_name != DEFAULT_PROJECT:
+        raise ProjectsForeignError(home=DEFAULT_PROJECT, project_name=principal.project_name)
 
 
 async def insert_key(connection: Connection, project_id: int, key: ParsedKey, pepper: bytes, wish: KeyWish) -> None:

@@ -36,6 +36,14 @@ insert into project (name, key_pepper, local_only) values (%(name)s, %(pepper)s,
 on conflict (name) do nothing
 returning project_id, created_at;
 
+-- name: set_project_local_only
+-- Say whether the calls of a project stay in the house; its number, or no row when there is no such project.
+update project set local_only = %(local_only)s where name = %(name)s returning project_id;
+
+-- name: tell_keys_of_project
+-- Have every process ask anew who has the keys of a project: a key that changes is told about.
+update api_key set project_id = project_id where project_id = %(project_id)s and revoked_at is null;
+
 -- name: fetch_projects
 -- One project, or every one for null, by name, with how many of its keys are active. Across projects, for those who make them.
 select p.project_id as id, p.name, p.created_at, count(k.key_id) as keys, p.local_only

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
+from skep.cli.advice_command import ADVICE_EXAMPLES, advice
 from skep.cli.asking import ask_server
 from skep.cli.interfaces import ModelUnknownError
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
@@ -139,6 +140,9 @@ def experiment(
     path = f"/api/v1/gateway/experiments/{quote(name, safe='')}?{urlencode(span)}"
     answer = ask_server(settings_for(context, terminal, config, data_dir), path)
     terminal.result(answer, lambda: "\n".join(_compared(answer)))
+
+
+gateway_app.command("advice", epilog=ADVICE_EXAMPLES)(advice)
 
 
 @gateway_app.command("clear-cache", epilog=_CLEAR_EXAMPLES)

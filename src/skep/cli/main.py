@@ -47,7 +47,7 @@ COMMANDS = (
     LazyCommand(
         "project",
         "skep.cli.project_commands",
-        "Make and show projects: teams that share a Skep and nothing else.",
+        "Make, show and change projects: teams that share a Skep and nothing else.",
     ),
     LazyCommand("fake-provider", "skep.cli.fake_command", "Play a model provider that follows a script, for tests."),
     LazyCommand("gateway", "skep.cli.gateway_commands", "Look at how calls of models fare."),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from skep.access import Project
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
 from skep.spend import administer
 from skep.terminal import Terminal
@@ -16,6 +17,12 @@ Examples:
   skep project create research
   skep project create research --json
 """
+SET_EXAMPLES = """\
+\b
+Examples:
+  skep project set research --local-only
+  skep project set research --no-local-only
+"""
 LIST_EXAMPLES = """\
 \b
 Examples:
@@ -25,7 +32,7 @@ Examples:
 project_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Make and show projects: teams that share a Skep and nothing else.",
+    help="Make, show and change projects: teams that share a Skep and nothing else.",
 )
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(project_app, name="project")
@@ -57,6 +64,32 @@ def create(
         terminal.say(f"made {project.name}; set SKEP_KEY to its key to work in it. It is shown only this time.")
 
 
+@project_app.command("set", epilog=SET_EXAMPLES)
+def set_(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")],
+    local_only: Annotated[
+        bool,
+        typer.Option(
+            "--local-only/--no-local-only", help="Whether calls of models with its keys stay with local providers."
+        ),
+    ],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change a project; servers go by it at once."""
+    terminal = Terminal(json=json)
+    project = with_skep(
+        settings_for(context, terminal, config, data_dir),
+        terminal,
+        lambda skep, who: administer(skep.database, skep.access.key_file).projects.change(
+            who, name, local_only=local_only
+        ),
+    )
+    terminal.result({"project": project}, lambda: _line(project))
+
+
 @project_app.command("list", epilog=LIST_EXAMPLES)
 def list_(
     context: typer.Context, config: ConfigOption = None, data_dir: DataDirOption = None, json: JsonOption = False
@@ -70,8 +103,10 @@ def list_(
     )
     terminal.result(
         {"projects": projects},
-        lambda: "\n".join(
-            f"{project.name} ({project.id}): {project.keys} active keys{', local providers only' if project.local_only else ''}"
-            for project in projects
-        ),
+        lambda: "\n".join(map(_line, projects)),
     )
+
+
+def _line(project: Project) -> str:
+    house = ", local providers only" if project.local_only else ""
+    return f"{project.name} ({project.id}): {project.keys} active keys{house}"

@@ -66,6 +66,15 @@ def stays_in_the_house(address: str) -> bool:
     return found.is_loopback or (found.is_private and not found.is_unspecified)
 
 
+def is_private(address: str) -> bool:
+    """Whether an address says by its number that it is not of the public internet; of a name that shows when it is looked up."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return not is_public(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def read_address(table: Table) -> str | None:
     """The table's ``base_url``, without the slash at its end; None where there is none, or a wrong one."""
     text = table.text("base_url")

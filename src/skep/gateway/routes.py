@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from skep.access import AddressNotAllowedError, FaceNotAllowedError, ModelNotAllowedError
 from skep.errors import SkepError, UnavailableError
+from skep.gateway.advice_routes import advice_endpoints
 from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.caching import cache_endpoints
 from skep.gateway.experiment_routes import experiment_endpoints
@@ -192,6 +193,7 @@ def gateway_endpoints(
         *cache_endpoints(database),
         *service_endpoints(gateway),
         *experiment_endpoints(lambda: gateway().config, database),
+        *advice_endpoints(lambda: gateway().config, database),
     )
 
 

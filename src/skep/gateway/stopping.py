@@ -18,7 +18,8 @@ from skep.gateway.interfaces import RequestInvalidError
 from skep.gateway.models import StopWhen
 from skep.gateway.profiles import Face
 from skep.gateway.requests import Known
-from skep.gateway.usage import counted, output_bytes
+from skep.gateway.response_ends import TEXT_DELTA, ResponseSoFar
+from skep.gateway.usage import counted, delta_bytes, output_bytes
 from skep.spend import Usage
 
 TAIL_CHARACTERS = 1000
@@ -32,7 +33,7 @@ nobody's pattern may hold up the others. Usual ones have under a hundred."""
 
 _MOST_USD = 1_000_000
 _HEADER = b"x-skep-stop-when"
-STOPPABLE: tuple[Face, ...] = ("chat.completions", "messages", "generate_content")
+STOPPABLE: tuple[Face, ...] = ("chat.completions", "messages", "responses", "generate_content")
 """Faces whose streams can be ended."""
 
 
@@ -59,7 +60,7 @@ def asked_to_stop(headers: Iterable[tuple[bytes, bytes]], known: Known, usual: S
     for name, value in headers:
         if name == _HEADER:
             if not known.stream or known.choices != 1 or known.face not in STOPPABLE:
-                raise _invalid("is for streams of chats and messages with one choice")
+                raise _invalid("is for streams of chats, messages, responses and Gemini's contents, with one choice")
             return _read(value.decode("latin-1").strip())
     return usual if known.stream and known.choices == 1 and known.face in STOPPABLE else None
 
@@ -163,7 +164,18 @@ class Stopper:
     ``tells_usage``: whether an event with a usage and nothing else is one that the client, or we, asked for.
     """
 
-    __slots__ = ("_bytes", "_costs", "_enders", "_face", "_input_tokens", "_limit", "_pieces", "_tells_usage", "why")
+    __slots__ = (
+        "_bytes",
+        "_costs",
+        "_enders",
+        "_face",
+        "_input_tokens",
+        "_limit",
+        "_pieces",
+        "_response",
+        "_tells_usage",
+        "why",
+    )
 
     def __init__(
         self, when: StopWhen, face: Face, input_tokens: int, costs: Costs, *, tells_usage: bool = True
@@ -178,6 +190,7 @@ class Stopper:
         self._input_tokens = input_tokens
         self._tells_usage = tells_usage
         self._costs = costs
+        self._response = ResponseSoFar()
         self._bytes = 0
         self._pieces = 0
         self.why = ""
@@ -201,15 +214,21 @@ class Stopper:
     def _after(self, event: bytes) -> list[bytes] | None:
         """The event as far as it is wanted, and the end of the stream; None: it goes on."""
         data = data_of(event)
-        size = 0 if data is None else output_bytes(data)
-        if data is None or not size:
+        is_response = self._face == "responses"
+        size = 0 if data is None else (delta_bytes if is_response else output_bytes)(data)
+        # What a response says beside its text is needed for its end.
+        if data is None or not (size or is_response):
             return None
-        self._bytes += size
-        self._pieces += 1
         try:
             values = orjson.loads(data)
         except orjson.JSONDecodeError:
             return None
+        if is_response and isinstance(values, dict):
+            self._response.note(values)
+        if not size:
+            return None
+        self._bytes += size
+        self._pieces += 1
         places = _places_of(values, self._face)
         for number, place in enumerate(places):
             text = place[_TEXT_NAMES[self._face]]
@@ -235,6 +254,8 @@ class Stopper:
             reason = "max_tokens" if is_cut else "end_turn"
             return _messages_ending(values, event, reason, self.output_tokens)
         usage = Usage(input_tokens=self._input_tokens, output_tokens=self.output_tokens)
+        if self._face == "responses":
+            return self._response.ending(values, event, usage, is_cut=is_cut)
         if self._face == "generate_content":
             return _generation_ending(values, event, "MAX_TOKENS" if is_cut else "STOP", usage)
         # A provider that tells it with each event knows better.
@@ -242,7 +263,12 @@ class Stopper:
         return _chat_ending(values, event, "length" if is_cut else "stop", told)
 
 
-_TEXT_NAMES: Mapping[Face, str] = {"chat.completions": "content", "messages": "text", "generate_content": "text"}
+_TEXT_NAMES: Mapping[Face, str] = {
+    "chat.completions": "content",
+    "messages": "text",
+    "responses": "delta",
+    "generate_content": "text",
+}
 
 
 def _places_of(values: object, face: Face) -> list[dict[str, Any]]:
@@ -256,6 +282,8 @@ def _places_of(values: object, face: Face) -> list[dict[str, Any]]:
         parts = content.get("parts") if isinstance(content, dict) else None
         found = parts if isinstance(parts, list) else []
         return [each for each in found if isinstance(each, dict) and _is_said(each)]
+    if face == "responses":
+        return [values] if values.get("type") == TEXT_DELTA and isinstance(values.get("delta"), str) else []
     inner: object = values
     if face == "chat.completions":
         choices = values.get("choices")

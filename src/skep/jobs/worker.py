@@ -24,7 +24,7 @@ from skep.jobs.interfaces import JobFailedError, JobLostError, JobUnknownError, 
 from skep.jobs.models import JobContext, JobError, JobHandler, JobProgress
 from skep.jobs.service import SILENT_SECONDS, TASK, queries, to_jsonb
 from skep.observe import event, new_trace_id, tracing
-from skep.store import Database
+from skep.store import Database, OwnConnection
 
 if TYPE_CHECKING:
     import procrastinate
@@ -130,6 +130,7 @@ class Worker:
             max_size=self._options.concurrency + 2,
             timeout=5.0,
             num_workers=1,
+            connection_class=OwnConnection,
         )
         app = procrastinate.App(connector=connector)
         _silence(app.job_manager)

@@ -72,7 +72,12 @@ def make_opening(
     followed = followed or Followed(settings)
     # What is wrong with the providers stays wrong however often one tries: whoever starts the server is told at once.
     gateway_config(settings)
-    return Opening(opened, probe, lambda skep: open_gateway(skep, followed.settings, metrics, tracer))
+    return Opening(
+        opened,
+        probe,
+        lambda skep: open_gateway(skep, followed.settings, metrics, tracer),
+        where=f"the database at {make_database(settings, name='skep').where}",
+    )
 
 
 def all_endpoints(

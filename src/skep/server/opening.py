@@ -26,6 +26,9 @@ _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 _ANSWER_SECONDS = 2.0
 """A database that takes longer for one small statement is not one to send people to."""
 
+_GLANCE_SECONDS = 0.3
+"""For a look at one that is known to be away."""
+
 _LOOK_SECONDS = 0.5
 _FIRST_SECONDS = 5.0
 """How long a request waits for the first attempt; mostly it takes a tenth of a second."""
@@ -34,19 +37,24 @@ _log = logging.getLogger(__name__)
 
 
 class Opening:
-    """Holds the opened Skep from `hold` to the end of the process."""
+    """Holds the opened Skep from `hold` to the end of the process. ``where`` says for people which database it needs."""
 
-    def __init__(self, open_skep: OpenSkep, probe: Probe, open_gateway: OpenGateway) -> None:
+    def __init__(
+        self, open_skep: OpenSkep, probe: Probe, open_gateway: OpenGateway, *, where: str = "the database"
+    ) -> None:
         self._open_skep = open_skep
         self._probe = probe
         self._open_gateway = open_gateway
         self._skep: Skep | None = None
         self._gateway: Gateway | None = None
-        self._reason = "it has just started"
+        self._where = where
+        self._reason = f"it has just started, and {where} has not answered yet"
         self._ending = asyncio.Event()
         self._closing = asyncio.Event()
         self._away: str | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._trying: asyncio.Task[object] | None = None
+        """What opens, until everything is open."""
         self.tried = asyncio.Event()
         """Set when the first attempt has ended, however."""
 
@@ -116,6 +124,9 @@ class Opening:
         """Let `hold` close everything."""
         self._ending.set()
         self._closing.set()
+        if self._trying is not None:
+            # A database that does not answer is not waited for any more.
+            self._trying.cancel()
 
     @property
     def ending(self) -> asyncio.Event:
@@ -131,8 +142,10 @@ class Opening:
         """Open, keep open until `end`, close."""
         failures = 0
         while not self._closing.is_set():
+            self._trying = asyncio.current_task()
             try:
                 async with self._open_skep() as skep, self._open_gateway(skep) as gateway:
+                    self._trying = None
                     self._skep, self._gateway = skep, gateway
                     self.tried.set()
                     event(_log, logging.INFO, "ready", database=skep.database.where)
@@ -147,8 +160,14 @@ class Opening:
             except Exception as error:  # noqa: BLE001 -- a server that goes on trying; the cause is logged
                 _log.exception("opening failed")
                 self._note(f"{type(error).__name__}: {error}")
+            except asyncio.CancelledError:
+                if self._trying is None or not self._closing.is_set():
+                    raise
+                return
             else:
                 return
+            finally:
+                self._trying = None
             await self._pause(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
             failures += 1
 
@@ -161,15 +180,25 @@ class Opening:
             raise ServerStoppingError
         await self._first_attempt()
         database = self.skep.database
+        await self._glance()
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 await ensure_schema(database)
-            # Who hears that we are ready must find us so.
-            self._away = None
         except (TimeoutError, DatabaseUnavailableError) as error:
             await self._look()
             slow = f"the database at {database.where} took longer than {_ANSWER_SECONDS:g} s"
             raise NotReadyError(what="Skep", reason=self._away or str(error) or slow) from error
+
+    async def _glance(self) -> None:
+        """Look shortly at a database that is known to be away: who hears that we are ready must find us so. Raises NotReadyError.
+
+        Its return is watched for with more patience; who asks whether we are ready gives us a second, as a rule.
+        """
+        away = self._away
+        if away is not None:
+            if await self._reason_away(_GLANCE_SECONDS) is not None:
+                raise NotReadyError(what="Skep", reason=away)
+            self._away = None
 
     async def _look(self) -> None:
         """Find out whether the database is away, and why; if it is, have its return watched for."""
@@ -184,13 +213,13 @@ class Opening:
             self._away = await self._reason_away()
         event(_log, logging.INFO, "database back")
 
-    async def _reason_away(self) -> str | None:
+    async def _reason_away(self, seconds: float = _ANSWER_SECONDS) -> str | None:
         """Why a new connection cannot be made; None when it can. The pool's own would not say."""
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS), self._probe():
+            async with asyncio.timeout(seconds), self._probe():
                 return None
         except TimeoutError:
-            return f"no connection could be made within {_ANSWER_SECONDS:g} s"
+            return f"no connection to {self._where} could be made within {seconds:g} s"
         except SkepError as error:
             return str(error)
 

@@ -15,6 +15,7 @@ from skep.access import (
     Project,
     ProjectExistsError,
     ProjectNameError,
+    ProjectNotFoundError,
     ProjectsForeignError,
 )
 from skep.server.key_routes import Administer
@@ -143,6 +144,12 @@ class ProjectBody(_Body):
     local_only: bool = Field(
         default=False, description="Calls of models with its keys stay with local providers, or are refused."
     )
+
+
+class ProjectChangeBody(_Body):
+    """What to change of a project."""
+
+    local_only: bool = Field(description="Whether calls of models with its keys stay with local providers.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +307,24 @@ def _projects(administer: Administer) -> tuple[Endpoint, ...]:
         project, key = await projects.create(call.principal, body.name, local_only=body.local_only)
         return json_answer(NewProject(project, key.key.id, key.secret), HTTPStatus.CREATED)
 
+    async def change(call: Call) -> ASGIApp:
+        body = await call.body(ProjectChangeBody)
+        projects = administer().projects
+        return json_answer(await projects.change(call.principal, call.path("project"), local_only=body.local_only))
+
     return (
+        Endpoint(
+            method="PATCH",
+            path="/api/v1/projects/{project}",
+            caller="admin",
+            handle=change,
+            summary="Change a project, by its name; servers go by it at once",
+            body=ProjectChangeBody,
+            answer=Project,
+            body_example={"local_only": True},
+            answer_example={**_PROJECT, "local_only": True},
+            errors=(ProjectNotFoundError, ProjectsForeignError),
+        ),
         Endpoint(
             method="GET",
             path="/api/v1/projects",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from skep.app import chores, job_handlers, open_skep
@@ -44,7 +44,7 @@ async def _work(settings: Settings, orders: Orders) -> None:
         said = ""
         while not ending.is_set():
             try:
-                await _work_once(settings, orders, ending)
+                await _open_and_work(settings, orders, ending)
             except SkepError as error:
                 if str(error) != said:
                     said = str(error)
@@ -52,9 +52,25 @@ async def _work(settings: Settings, orders: Orders) -> None:
                 await _pause(ending)
 
 
-async def _work_once(settings: Settings, orders: Orders, ending: asyncio.Event) -> None:
+async def _open_and_work(settings: Settings, orders: Orders, ending: asyncio.Event) -> None:
+    """Until told to end. A database that does not answer is not waited for then."""
+    opened = asyncio.Event()
+    working = asyncio.create_task(_work_once(settings, orders, ending, opened), name="skep-worker-once")
+    stopping = asyncio.create_task(ending.wait(), name="skep-worker-told")
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not opened.is_set():
+            working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+    finally:
+        stopping.cancel()
+
+
+async def _work_once(settings: Settings, orders: Orders, ending: asyncio.Event, opened: asyncio.Event) -> None:
     notice = partial(event, _log, logging.INFO)
     async with open_skep(settings, notice=notice, name="skep worker", niceness=_NICE) as skep:
+        opened.set()
         options = WorkerOptions(queue=queue_of(skep.node), concurrency=orders.concurrency)
         worker = Worker(skep.database, job_handlers(skep), options)
         others = [other for other in find_running(settings.data_folder) if other.role == "worker"]

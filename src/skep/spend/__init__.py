@@ -68,7 +68,7 @@ from skep.spend.models import (
     new_call_id,
 )
 from skep.spend.money import parse_usd, usd_text, usd_to_nusd
-from skep.spend.prices import cost_nusd, make_price, price_on_terms, worst_cost_nusd
+from skep.spend.prices import cost_nusd, cost_of_many_nusd, make_price, price_on_terms, worst_cost_nusd
 from skep.spend.reporting import Privacy, Reports, Streams, privacy_csv
 from skep.spend.rulebook import Rulebook, RuleKind
 from skep.spend.rules import Rules
@@ -167,6 +167,7 @@ __all__ = [
     "address_group",
     "administer",
     "cost_nusd",
+    "cost_of_many_nusd",
     "experiment_tag",
     "explanation_lines",
     "keeping_contents",

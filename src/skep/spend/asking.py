@@ -28,6 +28,9 @@ ANSWER_SECONDS = 3.0
 AWAY_SECONDS = 0.5
 """For so long after that, calls that need the bank are refused at once."""
 
+LATE_SECONDS = 0.2
+"""After that, calls that need the bank do not join those who find out whether it is back."""
+
 AHEAD_OF_WAITING = 4
 """While calls wait, so many windows that none waits for are asked for beside theirs; else `AHEAD`."""
 
@@ -110,12 +113,16 @@ class Asking:
     _task: asyncio.Task[None] | None = None
     _is_unanswered: bool = False
     """Whether somebody waits for what the last asking was no answer to."""
+    _since: float = -NEVER
+    """When the present task began."""
     _away_until: float = -NEVER
     _away_reason: str = ""
+    """Why the last asking had no answer; empty when it had one."""
 
     async def wait(self, ask: Ask, plan: Plan, needs: dict[Metric, int]) -> HeldTicket:
         """A ticket, when there is room. Raises what `Meter.admit` raises. Cancelled, it leaves nothing reserved."""
-        if self.desk.now() < self._away_until:
+        if self._away_reason and (self.desk.now() < self._away_until or self._is_overdue):
+            # Those who came first find out whether the bank is back; who comes while that takes long need not wait for it.
             raise MeterUnavailableError(reason=self._away_reason)
         waiter = Waiter(ask, plan, needs, asyncio.get_running_loop().create_future())
         self.waiters[waiter] = None
@@ -145,7 +152,13 @@ class Asking:
         """Something changed that may let a call in."""
         self._woken.set()
         if self._task is None or self._task.done():
+            self._since = self.desk.now()
             self._task = asyncio.create_task(self._serve(), name="skep-spend-asking")
+
+    @property
+    def _is_overdue(self) -> bool:
+        """Whether it is being asked, and would have answered by now if it were back."""
+        return self._task is not None and not self._task.done() and self.desk.now() > self._since + LATE_SECONDS
 
     def seats(self) -> set[Seat]:
         """Those of the calls that wait."""
@@ -185,6 +198,7 @@ class Asking:
                 self._fail(error)
                 self.low.clear()
                 continue
+            self._away_reason = ""
             pause_seconds = _FIRST_PAUSE_SECONDS if len(self.waiters) < before else pause_seconds
             at_once = at_once + 1 if self._is_unanswered else 0
             if self.waiters and not 0 < at_once <= _MOST_AT_ONCE:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import errors
@@ -15,6 +17,9 @@ from skep.store import Database, Queries
 
 LEASE_SECONDS = 30.0
 """How long the database grants leases for. They are used half as long (`MeterOptions.valid_seconds`), renewed at a third."""
+
+ANSWER_SECONDS = 5.0
+"""How long the database may take for one of these. What it did all the same is known after the next renewal."""
 
 queries = Queries("skep.spend")
 
@@ -31,38 +36,38 @@ class DatabaseTeller(Bank):
 
     @override
     async def acquire(self, wishes: Sequence[Wish]) -> list[WindowView]:
-        views = await self._acquire(wishes, [wish for wish in wishes if wish.is_new])
-        if len(views) < len(wishes):
-            # A window has ended meanwhile, or somebody's rule is gone.
-            known = {(view.rule_id, view.value) for view in views}
-            new = [wish for wish in wishes if (wish.rule_id, wish.value) not in known]
-            views += await self._acquire(new, new)
-        return views
+        async with _in_time():
+            views = await self._acquire(wishes, [wish for wish in wishes if wish.is_new])
+            if len(views) < len(wishes):
+                # A window has ended meanwhile, or somebody's rule is gone.
+                known = {(view.rule_id, view.value) for view in views}
+                new = [wish for wish in wishes if (wish.rule_id, wish.value) not in known]
+                views += await self._acquire(new, new)
+            return views
 
     @override
     async def give_back(self, amounts: Mapping[int, int]) -> None:
-        await self._database.execute(
-            queries["give_back"],
-            {"process_id": self._process_id, "window_ids": list(amounts), "amounts": list(amounts.values())},
-        )
+        bound = {"process_id": self._process_id, "window_ids": list(amounts), "amounts": list(amounts.values())}
+        async with _in_time():
+            await self._database.execute(queries["give_back"], bound)
 
     @override
     async def recall(self, window_ids: Collection[int]) -> None:
-        for payload in recall_payloads(self._process_id, window_ids):
-            await self._database.fetch_tuples(queries["tell_recall"], {"payload": payload})
+        async with _in_time():
+            for payload in recall_payloads(self._process_id, window_ids):
+                await self._database.fetch_tuples(queries["tell_recall"], {"payload": payload})
 
     @override
     async def renew(self) -> Mapping[int, int]:
-        await self._database.execute(
-            queries["renew_process"],
-            {
-                "process_id": self._process_id,
-                "node": self._node,
-                "lease_seconds": LEASE_SECONDS,
-                "rules_version": self.rules_version,
-            },
-        )
-        return dict(await self._database.fetch_tuples(queries["fetch_leases"], {"process_id": self._process_id}))
+        bound = {
+            "process_id": self._process_id,
+            "node": self._node,
+            "lease_seconds": LEASE_SECONDS,
+            "rules_version": self.rules_version,
+        }
+        async with _in_time():
+            await self._database.execute(queries["renew_process"], bound)
+            return dict(await self._database.fetch_tuples(queries["fetch_leases"], {"process_id": self._process_id}))
 
     async def _acquire(self, wishes: Sequence[Wish], new: Sequence[Wish]) -> list[WindowView]:
         # A call waits for the answer: windows that may not be there are opened on the same way to the database.
@@ -89,6 +94,16 @@ class DatabaseTeller(Bank):
             # Somebody released this process' leases because it had been silent for too long.
             raise MeterUnavailableError(reason="this process was taken for dead; it renews its leases") from error
         return [_view(row) for row in rows]
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """What changes leases goes one by one: none of it may hold up the others for long. Raises MeterUnavailableError."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise MeterUnavailableError(reason=f"the database did not answer within {ANSWER_SECONDS:g} s") from error
 
 
 def _view(row: Sequence[Any]) -> WindowView:

@@ -83,6 +83,17 @@ def cost_nusd(price: Price, usage: Usage) -> int | None:
     return price.request_nusd + max(0, total + MTOK // 2) // MTOK
 
 
+def cost_of_many_nusd(price: Price, usage: Usage, calls: int) -> int | None:
+    """What so many calls cost that used so much together, each as much as the others; None as in `cost_nusd`.
+
+    Exact to half a nano-dollar a call, unless the price changes with the length of a request between theirs.
+    """
+    if usage.input_tokens is None or calls <= 0:
+        return None
+    rates = _rates_for(price, -(-usage.input_tokens // calls))
+    return cost_nusd(dataclasses.replace(price, rates=rates, tiers=(), request_nusd=calls * price.request_nusd), usage)
+
+
 def _rounded(total: int, rates: Rates, characters: int, audio_ms: int) -> int:
     """Millionths of nano-dollars, and what characters and audio cost, rounded half up once for all together."""
     total += characters * (rates.input_nusd_per_mchar or 0)

@@ -18,6 +18,7 @@ from skep.store.listening import hear
 from skep.store.migrations import SCHEMA_REVISION, ensure_schema
 from skep.store.queries import Queries
 from skep.store.servers import ExternalServer, OwnServer
+from skep.store.silence import OwnConnection
 
 __all__ = [
     "SCHEMA_REVISION",
@@ -29,6 +30,7 @@ __all__ = [
     "DatabaseUnavailableError",
     "EmbeddedServer",
     "ExternalServer",
+    "OwnConnection",
     "OwnServer",
     "Queries",
     "RightsMissingError",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -24,9 +25,13 @@ from skep.store.interfaces import (
     Server,
 )
 from skep.store.queries import Queries
+from skep.store.silence import OwnConnection, connect, heeding_silence
 
 _SECOND_TRY_SECONDS = 0.2
 """Before a first connection is tried once more: longer than a server takes from its last answer to giving up its lock."""
+
+_SECOND_TRY_WITHIN_SECONDS = 3.0
+"""A refusal that comes later is none: nobody was reached."""
 
 _PRIORITY_ATTEMPTS = 5
 
@@ -68,7 +73,7 @@ class Database:
         self._application_name = application_name
         self._niceness = niceness
         self._session_settings = session_settings
-        self._pool: AsyncConnectionPool[Connection] | None = None
+        self._pool: AsyncConnectionPool[OwnConnection] | None = None
 
     @property
     def _idle_transaction_ms(self) -> int:
@@ -86,13 +91,20 @@ class Database:
     async def conninfo(self) -> str:
         """A connection string to a running server, with our time-outs; may start the embedded one (seconds)."""
         base = await asyncio.to_thread(self._server.conninfo)
+        ours, theirs = heeding_silence(base)
+        session = {
+            "statement_timeout": round(self._statement_timeout_seconds * 1000),
+            "timezone": "UTC",
+            "idle_in_transaction_session_timeout": self._idle_transaction_ms,
+            **theirs,
+            **self._session_settings,
+        }
         return psycopg.conninfo.make_conninfo(
             base,
             connect_timeout=max(2, round(self._connect_timeout_seconds)),
             application_name=self._application_name,
-            options=f"-c statement_timeout={round(self._statement_timeout_seconds * 1000)} -c timezone=UTC"
-            f" -c idle_in_transaction_session_timeout={self._idle_transaction_ms}"
-            + "".join(f" -c {name}={value}" for name, value in self._session_settings.items()),
+            options=" ".join(f"-c {name}={value}" for name, value in session.items()),
+            **ours,
         )
 
     async def open(self) -> None:
@@ -101,16 +113,20 @@ class Database:
         Raises DatabaseUnavailableError, DatabaseTooOldError, or what the server's own start-up raises.
         """
         # The first connection is made here and not by the pool, whose workers would retry in silence until a time-out.
+        began = time.monotonic()
         try:
             await self._probe()
         except DatabaseUnavailableError:
             # The embedded server may have begun to stop for idleness just after we asked for it; asking again starts it.
+            # One that says nothing at all is asked once: people wait for the answer.
+            if time.monotonic() - began > _SECOND_TRY_WITHIN_SECONDS:
+                raise
             await asyncio.sleep(_SECOND_TRY_SECONDS)
             await self._probe()
         self._pool = AsyncConnectionPool(
             self.conninfo,
             kwargs={"autocommit": True},
-            connection_class=AsyncConnection[tuple[Any, ...]],
+            connection_class=OwnConnection,
             min_size=1,
             max_size=self._max_connections,
             timeout=self._connect_timeout_seconds,
@@ -130,7 +146,7 @@ class Database:
 
     async def _probe(self) -> None:
         conninfo = await self.conninfo()
-        async with self._translated(), await AsyncConnection.connect(conninfo, autocommit=True) as probe:
+        async with self._translated(), await connect(conninfo) as probe:
             if probe.info.server_version < MINIMUM_SERVER_VERSION:
                 raise DatabaseTooOldError(where=self.where, version=probe.info.server_version // 10_000)
 
@@ -152,7 +168,7 @@ class Database:
     async def own_connection(self) -> AsyncIterator[Connection]:
         """Make a connection in autocommit mode that is not one of the pool's, for whoever keeps it for long."""
         conninfo = await self.conninfo()
-        async with self._translated(), await _connect(conninfo) as connection:
+        async with self._translated(), await connect(conninfo) as connection:
             yield connection
 
     @asynccontextmanager
@@ -249,21 +265,6 @@ class Database:
             raise
         except (psycopg.Error, PoolTimeout) as error:
             raise translate(error, self.where) from error
-
-
-async def _connect(conninfo: str) -> Connection:
-    """A new connection in autocommit mode.
-
-    psycopg drops one that is cancelled half-made without closing it: the server would wait a minute for our password, and
-    nobody could drop the database as long. So it is made to its end, and closed then.
-    """
-    connecting = asyncio.create_task(AsyncConnection.connect(conninfo, autocommit=True), name="skep-connecting")
-    try:
-        return await asyncio.shield(connecting)
-    except asyncio.CancelledError:
-        with suppress(psycopg.Error):
-            await (await connecting).close()
-        raise
 
 
 def translate(error: Exception, where: str) -> SkepError | Exception:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from skep.errors import UnavailableError
 from skep.store.database import Connection, Database
+from skep.store.silence import shut
 
 _ALIVE_SECONDS = 20.0
 """After so long we look whether the connection is still one."""
@@ -96,16 +95,11 @@ class _Listener:
 
 async def _answers(connection: Connection, listen: bytes, seconds: float) -> None:
     """Have the connection answer in time, or break it: psycopg would wait for the answer though it was cancelled."""
-    ending = asyncio.get_running_loop().call_later(seconds, _shut, connection.fileno())
+    ending = asyncio.get_running_loop().call_later(seconds, shut, connection.fileno())
     try:
         await connection.execute(listen)
     finally:
         ending.cancel()
-
-
-def _shut(descriptor: int) -> None:
-    with socket.socket(fileno=os.dup(descriptor)) as shared:
-        shared.shutdown(socket.SHUT_RDWR)
 
 
 async def _is_readable(descriptor: int, timeout_seconds: float) -> bool:

@@ -30,11 +30,13 @@ SETTINGS = """\
 providers:
   chat: {{kind: openai_compatible, base_url: "{url}"}}
   messages: {{kind: anthropic, base_url: "{url}", api_key: k}}
+  openai: {{kind: openai, base_url: "{url}", api_key: k}}
   gemini: {{kind: gemini, base_url: "{gemini_url}", api_key: k}}
 models:
   chat: {{routes: [{{provider: chat, model: long}}], price: {price}}}
   messages: {{routes: [{{provider: messages, model: long}}], price: {price}}}
   gemini: {{routes: [{{provider: gemini, model: long}}], price: {price}}}
+  responses: {{routes: [{{provider: openai, model: long, formats: [responses]}}], price: {price}}}
   always: {{routes: [{{provider: chat, model: long}}], price: {price}, stop_when: {{json: true}}, cache_seconds: 60}}
   short: {{routes: [{{provider: chat, model: short}}], price: {price}}}
 """
@@ -114,6 +116,38 @@ def test_anthropics_client_gets_the_json_and_a_good_end(served: Server, model: s
     assert block.text.endswith(WANTED)
     assert message.stop_reason == "end_turn"
     assert message.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize("model", ["chat", "messages", "gemini", "responses"])
+def test_openais_client_gets_a_response_with_the_json(served: Server, model: str) -> None:
+    """The client puts the response together itself, and compares nothing: so what it was sent as a whole is looked at."""
+    with (
+        openai.OpenAI(api_key=served.key, base_url=f"{served.url}/v1", max_retries=0) as client,
+        client.responses.stream(model=model, input="Two things, as JSON", extra_headers=JSON) as stream,
+    ):
+        events = list(stream)
+        response = stream.get_final_response()
+    assert response.status == "completed"
+    assert response.output_text.endswith(WANTED)
+    said = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert said == response.output_text
+    numbers = [event.sequence_number for event in events]
+    assert numbers == sorted(set(numbers))
+    assert response.usage is not None
+    assert response.usage.output_tokens > 0
+    with eventually() as waits:
+        while served.last_end()["whole"]:
+            waits()
+
+
+def test_a_response_that_cost_enough_is_incomplete(served: Server) -> None:
+    body = {"model": "responses", "stream": True, "input": "Two things, as JSON"}
+    answer = served.client.post("/v1/responses", json=body, headers={"x-skep-stop-when": '{"cost_usd": 0.0001}'})
+    last = json.loads(answer.text.rstrip().rpartition("data: ")[2])
+    assert last["type"] == "response.incomplete"
+    assert last["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
+    call = served.explained(answer.headers["x-skep-call-id"])
+    assert (call["stopped"], call["usage"]["output_tokens"]) == ("cost", last["response"]["usage"]["output_tokens"])
 
 
 @pytest.mark.parametrize(("usd", "why", "reason"), [(0.0001, "cost", "length"), (1, None, "stop")])

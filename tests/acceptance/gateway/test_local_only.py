@@ -15,6 +15,7 @@ from tests.acceptance.gateway.test_exact_budget import server
 from tests.command import Command
 from tests.postgres import ScratchServer
 from tests.scripted import Scripted, scripted
+from tests.serving import eventually
 
 SETTINGS = """\
 providers:
@@ -102,6 +103,27 @@ def test_a_project_says_so_for_all_its_keys(served: Server) -> None:
     assert served.ask("both", key).headers["x-skep-provider"] == "house"
     assert is_refused(served.ask("away", key), "away", "the key member")
     assert "local providers only" in served.skep("project", "list").out
+
+
+def test_a_project_that_changes_its_mind_is_heard(served: Server) -> None:
+    name = f"p-{uuid4().hex[:8]}"
+    admin = served.administer("projects", name=name)["key"]
+    key = served.administer("keys", admin, name="member")["key"]
+    assert served.ask("away", key).status_code == 200
+    assert "local providers only" in served.skep("project", "set", name, "--local-only").out
+    with eventually() as waits:
+        while served.ask("away", key).status_code != 403:
+            waits()
+    headers = {"authorization": f"Bearer {(served.skep.data / KEY_FILE).read_text().strip()}"}
+    address = f"{served.url}/api/v1/projects/{name}"
+    assert httpx.patch(address, json={"local_only": False}, headers=headers).json()["local_only"] is False
+    with eventually() as waits:
+        while served.ask("away", key).status_code != 200:
+            waits()
+    # Its own administrators do not say what may leave the house.
+    own = httpx.patch(address, json={"local_only": False}, headers={"authorization": f"Bearer {admin}"})
+    assert (own.status_code, own.json()["code"]) == (403, "projects_foreign")
+    assert httpx.patch(f"{address}x", json={"local_only": True}, headers=headers).status_code == 404
 
 
 def test_a_cheaper_model_in_its_stead_stays_too(served: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from skep.server.supervisor import KEY_FILE
+from skep.spend import usd_text
 from tests.acceptance.gateway.test_exact_budget import server
 from tests.command import Command
 from tests.postgres import ScratchServer
@@ -29,6 +31,12 @@ providers:
 models:
   inside: {{routes: [{{provider: house, model: up}}], cache_seconds: 300, price: {price}}}
   outside: {{routes: [{{provider: away, model: up}}], price: {price}}}
+  dear:
+    tier: best
+    routes: [{{provider: away, model: large}}]
+    price: {{input_usd_per_mtok: 10, output_usd_per_mtok: 20}}
+    experiment: {{name: dear-or-outside, sticky_by: none, arms: {{control: {{}}, other: {{model: outside}}}}}}
+  elsewhere: {{tier: best, routes: [{{provider: house, model: large}}], price: {price}}}
   tried: {{retries: 0, routes: [{{provider: away, model: broken}}, {{provider: house, model: up}}], price: {price}}}
 """
 PRICE = "{input_usd_per_mtok: 1, output_usd_per_mtok: 2}"
@@ -59,6 +67,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServ
 
 
 def test_what_left_the_house_and_what_streams_brought(served: Server) -> None:
+    since = datetime.now(UTC).isoformat()
     served.ask("inside")
     assert served.ask("inside").headers["x-skep-cache"] == "hit"
     for _ in range(2):
@@ -66,7 +75,7 @@ def test_what_left_the_house_and_what_streams_brought(served: Server) -> None:
     assert served.ask("tried").headers["x-skep-provider"] == "house"
     with eventually() as waits:
         while True:
-            found = served.client.get("/api/v1/cost/privacy", params={"by": "model"}).json()
+            found = served.client.get("/api/v1/cost/privacy", params={"by": "model", "since": since}).json()
             if sum(line["calls"] for line in found["lines"]) == 5:
                 break
             waits()
@@ -76,21 +85,61 @@ def test_what_left_the_house_and_what_streams_brought(served: Server) -> None:
     assert places == {"inside": (0, 1, 1, 0), "outside": (2, 0, 0, 0), "tried": (1, 0, 0, 0)}
     assert {name: line["stayed_share"] for name, line in lines.items()} == {"inside": 1, "outside": 0, "tried": 0}
     assert (lines["outside"]["remote_tokens"], lines["outside"]["remote_cost_usd"]) == (220, "0.00024")
-    told = served.skep("cost", "privacy", "--by", "model", "--json").answer
+    told = served.skep("cost", "privacy", "--by", "model", "--since", since, "--json").answer
     assert told["lines"] == found["lines"]
-    table = served.skep("cost", "privacy", "--per", "day").out.splitlines()
+    table = served.skep("cost", "privacy", "--per", "day", "--since", since).out.splitlines()
     assert table[1].split()[2:9] == ["5", "40.0", "%", "1", "1", "3", "0"]
-    csv = served.client.get("/api/v1/cost/privacy", params={"format": "csv", "by": "model"})
+    csv = served.client.get("/api/v1/cost/privacy", params={"format": "csv", "by": "model", "since": since})
     assert csv.headers["content-type"].startswith("text/csv")
-    assert csv.text == served.skep("cost", "privacy", "--by", "model", "--format", "csv").out
+    assert csv.text == served.skep("cost", "privacy", "--by", "model", "--since", since, "--format", "csv").out
     assert csv.text.splitlines()[0].startswith("day,value,calls,remote,local,kept,unknown,stayed_share")
 
-    streams = served.client.get("/api/v1/cost/streams").json()["lines"]
+    streams = served.client.get("/api/v1/cost/streams", params={"since": since}).json()["lines"]
     line = next(each for each in streams if each["model"] == "outside")
     assert (line["calls"], line["streams"], line["stream_share"], line["cancelled"]) == (2, 2, 1, 0)
     # Five pieces come 25 ms after each other.
     assert line["saved_wait_seconds"] >= 0.15
     assert line["mean_stream_ms"] > line["mean_first_ms"] > 0
     assert line["mean_stream_ms"] - line["mean_first_ms"] == pytest.approx(500 * line["saved_wait_seconds"], abs=1)
-    assert served.skep("cost", "streams", "--json").answer["lines"] == streams
+    assert served.skep("cost", "streams", "--since", since, "--json").answer["lines"] == streams
     assert "outside" in served.skep("cost", "streams").out
+
+
+def test_what_would_have_been_cheaper(served: Server) -> None:
+    arms = [served.ask("dear").headers["x-skep-experiment"] for _ in range(80)]
+    dear = arms.count("dear-or-outside=control")
+    with eventually() as waits:
+        while True:
+            found = served.client.get("/api/v1/gateway/advice").json()
+            groups = {group["model"]: group for group in found["groups"]}
+            if "dear" in groups and groups["dear"]["calls"] == dear and groups["outside"]["calls"] >= 80 - dear:
+                break
+            waits()
+    group = groups["dear"]
+    assert (group["tier"], group["face"], group["stayed"], group["weighed"]) == (
+        "best",
+        "chat.completions",
+        False,
+        dear,
+    )
+    assert (group["mean_input_tokens"], group["mean_output_tokens"], group["routes_used"]) == (100, 10, ["away/large"])
+    options = {option["model"]: option for option in group["models"]}
+    outside = options["outside"]
+    assert outside["saves_share"] == pytest.approx(0.9)
+    assert outside["cost_usd"] == usd_text(dear * 120_000)
+    # So few calls do not show it, though none has failed.
+    assert (outside["evidence"], outside["verdict"], outside["calls"]) == ("experiment", "try", 80 - dear)
+    assert outside["difference"]["value"] == 0
+    (route,) = group["routes"]
+    assert (route["route"], route["relation"], route["attempts"], route["verdict"]) == (
+        "house/large",
+        "same model",
+        0,
+        "try",
+    )
+    assert found["limits"]
+    shown = served.skep("gateway", "advice").out
+    assert "model outside: " in shown
+    assert "route house/large (same model): " in shown
+    told = served.skep("gateway", "advice", "--json").answer["groups"]
+    assert {group["model"] for group in told} == groups.keys()

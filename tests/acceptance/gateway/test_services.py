@@ -35,8 +35,8 @@ services:
     costs: [{{methods: [POST], path: /runs, cost_usd: 0.01}}]
     timeout_seconds: 1
   unpriced: {{base_url: "http://127.0.0.1:{port}", private: true}}
-  inside: {{base_url: "http://127.0.0.1:{port}"}}
-  named_inside: {{base_url: "http://localhost:{port}"}}
+  inside: {{base_url: "http://2130706433:{port}"}}
+  named_inside: {{base_url: "http://0x7f000001:{port}"}}
   reading: {{base_url: "http://127.0.0.1:{port}", private: true, methods: [GET], local: false}}
   failing: {{base_url: "http://127.0.0.1:{port}/failing", private: true, cost_usd: 0.001}}
 """

@@ -6,11 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.lan import Machine, obstacle
-from tests.site import Host, Running, Site, site
+from tests.site import CACHE, Host, Running, Site, site
 
 # Where nobody lets us make networks there are no such tests; the head of the run says why. On a build server they fail.
 collect_ignore_glob = ["test_*.py"] if obstacle() and not os.environ.get("CI") else []
@@ -56,6 +57,8 @@ class Two:
     site: Site
     one: Running
     other: Running
+    began_with: int
+    """So many requests the provider had seen before."""
 
     @property
     def hosts(self) -> tuple[Host, Host]:
@@ -73,6 +76,10 @@ class Two:
         """The administrator's."""
         return (self.hosts[0].skep.data / "admin.key").read_text().strip()
 
+    def provided(self) -> list[dict[str, Any]]:
+        """What the provider charged for since these servers run."""
+        return [entry for entry in self.site.provider.truth()[self.began_with :] if entry["cost_nusd"] is not None]
+
     def make_key(self, name: str, *options: str) -> str:
         """A key, made on the first machine."""
         secret: str = self.hosts[0].skep("key", "create", "--name", name, *options, "--json").answer["key"]
@@ -82,7 +89,7 @@ class Two:
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The machines and what they share."""
-    with site(tmp_path_factory.mktemp("machines"), SCRIPT, "one", "two") as made:
+    with site(tmp_path_factory.mktemp("machines"), SCRIPT, "one", "two", CACHE) as made:
         yield made
 
 
@@ -96,4 +103,4 @@ def two(network: Site) -> Iterator[Two]:
             second.skep.data.mkdir()
             shutil.copy2(first.skep.data / "admin.key", second.skep.data)
             with second.up() as other:
-                yield Two(made, one, other)
+                yield Two(made, one, other, len(made.provider.truth()))

@@ -101,7 +101,7 @@ def test_a_whole_wish_is_right() -> None:
         (KeyWish("x", models=("a*b",)), r"'a\*b' cannot be one of its models"),
         (KeyWish("x", models=("",)), "models"),
         (KeyWish("x", models=("m",) * 201), "list of models"),
-        (KeyWish("x", faces=("Chat",)), "faces"),
+        (KeyWish("x", faces=("chat",)), "'chat' cannot be one of its faces; there are chat.completions, "),
         (KeyWish("x", addresses=("10.0.0.1/8",)), "addresses"),
         (KeyWish("x", addresses=("localhost",)), "addresses"),
         (KeyWish("x", user=""), "user"),

@@ -35,7 +35,7 @@ services:
     methods: [GET, POST]
     timeout_seconds: 5
   basic: {base_url: "http://127.0.0.1:1", api_key: "Basic abc", private: true}
-  named: {base_url: "http://10.0.0.1", api_key: k, key_header: X-Key, local: false}
+  named: {base_url: "http://10.0.0.1", api_key: k, key_header: X-Key, local: false, private: true}
 """
 
 
@@ -52,7 +52,7 @@ def test_what_the_section_means(tmp_path: Path) -> None:
     assert (sandbox.provider.profile.key_header, sandbox.provider.profile.key_prefix) == ("authorization", "Bearer ")
     assert (basic.provider.profile.key_prefix, named.provider.profile.key_header) == ("", "x-key")
     assert [each.provider.is_local for each in (sandbox, basic, named)] == [False, True, False]
-    assert [each.provider.allows_private for each in (sandbox, basic, named)] == [False, True, False]
+    assert [each.provider.allows_private for each in (sandbox, basic, named)] == [False, True, True]
     assert "sk-secret" not in repr(sandbox)
 
 
@@ -76,6 +76,9 @@ def test_what_costs_nobody_knows_is_not_free(tmp_path: Path) -> None:
         ("services:\n  a: {}", "skep.yaml:2:6: services.a.base_url: is missing*"),
         ("services:\n  a b: {base_url: 'http://x'}", "skep.yaml:2:8: services.a b: the name of a service*"),
         ("services:\n  a: {base_url: 'ftp://x'}", "skep.yaml:2:*services.a.base_url: expected an address*"),
+        ("services:\n  a: {base_url: 'http://10.0.0.1'}", "skep.yaml:2:*services.a.base_url: this address is private*"),
+        ("services:\n  a: {base_url: 'http://[::1]/'}", "*this address is private*"),
+        ("services:\n  a: {base_url: 'http://localhost:80'}", "*this address is private*"),
         ("services:\n  a: {base_url: 'http://x', methods: [FETCH]}", "*methods.0: expected GET, POST*"),
         ("services:\n  a: {base_url: 'http://x', costs: [{path: /x}]}", "*costs.0.cost_usd: is missing"),
         ("services:\n  a: {base_url: 'http://x', cost: 1}", "*services.a.cost: there is no such setting*cost*"),

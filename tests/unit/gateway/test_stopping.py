@@ -187,6 +187,61 @@ def test_messages_end_with_the_block_that_is_open() -> None:
     assert passed[-1].startswith(b"event: message_stop\n")
 
 
+def response_events(*texts: str) -> list[bytes]:
+    """A thought that is whole, and a message under way."""
+    thought = {"id": "rs", "type": "reasoning", "summary": []}
+    message = {"id": "msg", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
+    place = {"item_id": "msg", "output_index": 1, "content_index": 0}
+    said: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {"id": "resp", "status": "in_progress", "model": "m", "output": []}},
+        {"type": "response.output_item.added", "output_index": 0, "item": thought},
+        {"type": "response.output_item.done", "output_index": 0, "item": thought | {"encrypted_content": "x"}},
+        {"type": "response.output_item.added", "output_index": 1, "item": message},
+        {
+            "type": "response.content_part.added",
+            **place,
+            "part": {"type": "output_text", "text": "", "annotations": []},
+        },
+        *({"type": "response.output_text.delta", **place, "delta": text} for text in texts),
+    ]
+    return [
+        b"event: %b\ndata: %b\n\n" % (each["type"].encode(), orjson.dumps({**each, "sequence_number": number}))
+        for number, each in enumerate(said)
+    ]
+
+
+def test_a_response_ends_with_all_that_it_has_said() -> None:
+    stopper = Stopper(StopWhen(json=True), "responses", 10, no_cost)
+    first = response_events('so {"a":', "1} and", " more")
+    passed = stopper.passing(first)
+    assert passed[:6] == first[:6]
+    assert stopper.passing(first[-1:]) == []
+    told = values_of(passed)
+    assert [each["sequence_number"] for each in told] == list(range(len(told)))
+    delta, text, part, item, end = told[6:]
+    assert delta["delta"] == "1}"
+    assert text["type"] == "response.output_text.done"
+    assert text["text"] == part["part"]["text"] == item["item"]["content"][0]["text"] == 'so {"a":1}'
+    assert (item["output_index"], item["item"]["status"]) == (1, "completed")
+    response = end["response"]
+    assert (end["type"], response["id"], response["status"]) == ("response.completed", "resp", "completed")
+    assert response["output"] == [
+        {"id": "rs", "type": "reasoning", "summary": [], "encrypted_content": "x"},
+        item["item"],
+    ]
+    assert response["usage"]["output_tokens"] == stopper.output_tokens
+    assert passed[-1].startswith(b"event: response.completed\n")
+
+
+def test_a_response_that_cost_enough_is_incomplete() -> None:
+    stopper = Stopper(StopWhen(cost_nusd=20), "responses", 0, lambda tokens: 10 * tokens)
+    passed = stopper.passing(response_events("one ", "two ", "three "))
+    assert stopper.why == "cost"
+    end = values_of(passed)[-1]
+    assert (end["type"], end["response"]["status"]) == ("response.incomplete", "incomplete")
+    assert end["response"]["output"][1]["content"][0]["text"] == "one two "
+
+
 @pytest.mark.parametrize(("face", "event"), [("chat.completions", chat("four")), ("messages", message("four"))])
 def test_what_cost_enough_is_cut_not_ended(face: Face, event: bytes) -> None:
     stopper = Stopper(StopWhen(cost_nusd=30), face, 0, lambda tokens: 10 * tokens)

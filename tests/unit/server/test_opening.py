@@ -186,3 +186,38 @@ async def test_ready_means_that_requests_are_served(opening: Opening, world: Wor
     world.is_there = True
     await opening.check()
     assert await opening.authenticate("key") == WHO
+
+
+async def test_a_database_that_says_nothing_is_looked_at_shortly_once_that_is_known(
+    opening: Opening, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def silent() -> AsyncIterator[None]:
+        await asyncio.sleep(60)
+        yield
+
+    await opening.authenticate("key")
+    world.hangs = True
+    monkeypatch.setattr(opening, "_probe", silent)
+    monkeypatch.setattr(module, "_GLANCE_SECONDS", 0.05)
+    reason = "no connection to the database could be made within"
+    with pytest.raises(NotReadyError, match=reason):
+        await opening.check()
+    async with asyncio.timeout(0.15):
+        with pytest.raises(NotReadyError, match=reason):
+            await opening.check()
+
+
+async def test_a_database_that_is_not_there_yet_does_not_hold_up_the_end(world: World) -> None:
+    @asynccontextmanager
+    async def silent() -> AsyncIterator[Skep]:
+        await asyncio.sleep(60)
+        yield cast("Skep", world)
+
+    opening = Opening(silent, world.probe, world.open_gateway, where="the database at db")
+    holding = asyncio.create_task(opening.hold())
+    await asyncio.sleep(0)
+    with pytest.raises(NotReadyError, match="the database at db has not answered yet"):
+        _ = opening.skep
+    opening.end()
+    await asyncio.wait_for(holding, 1)

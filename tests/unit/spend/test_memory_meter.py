@@ -302,6 +302,36 @@ async def test_a_bank_that_does_not_answer_is_not_waited_for(monkeypatch: pytest
             await meter.admit(ask())
 
 
+async def test_who_comes_while_a_bank_that_was_away_is_asked_does_not_wait_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("skep.spend.asking.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("skep.spend.asking.AWAY_SECONDS", 0.05)
+    monkeypatch.setattr("skep.spend.asking.LATE_SECONDS", 0.05)
+    async with MemoryMeter([rule("requests", 100)], BRIEF) as meter:
+        acquire = meter.bank_teller.acquire
+
+        async def never(wishes: Any) -> Any:
+            await asyncio.sleep(60)
+
+        meter.bank_teller.acquire = never  # type: ignore[method-assign]
+        with pytest.raises(MeterUnavailableError):
+            await meter.admit(ask())
+        await asyncio.sleep(0.06)
+        finding_out = asyncio.create_task(meter.admit(ask()))
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(0.2):
+            with pytest.raises(MeterUnavailableError):
+                await meter.admit(ask())
+        with pytest.raises(MeterUnavailableError):
+            await finding_out
+        meter.bank_teller.acquire = acquire  # type: ignore[method-assign]
+        await asyncio.sleep(0.06)
+        assert [ticket.ask.model for ticket in await asyncio.gather(meter.admit(ask()), meter.admit(ask()))] == [
+            "m"
+        ] * 2
+
+
 def _by_the_minute(passed: list[float]) -> tuple[MemoryBank, LeasedMeter, list[int]]:
     """A limit by the minute on a clock, ten seconds after a minute began, and how many windows were asked for at once."""
     start = datetime(2026, 1, 1, 12, 0, 10, tzinfo=UTC)

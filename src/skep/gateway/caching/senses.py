@@ -1,9 +1,9 @@
-"""What a question asks, however it is put: two questions of the same sense differ in nothing but courtesy, word order that says nothing, and
-words that say the same. Pure, for English alone.
+"""What a question asks, however it is put: two questions of the same sense differ in nothing but courtesy, articles, word order that says
+nothing, and words that say the same. Pure, for English alone.
 
 Vectors of texts know what a question is about, and hardly whether it asks for the contrary: *start* is near *stop*, 2024 near 2025, "from
-A to B" near "from B to A". So every word that may count stays in the sense, each number, name, negation, comparison and tense too; what
-a word is governed by and the order of what is not governed say who does what to whom. What is not understood makes two senses differ.
+A to B" near "from B to A". So every word that may count stays in the sense, in its place: numbers, names, negations, comparisons,
+prepositions; tenses too. What is not understood makes two senses differ.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 
 from skep.gateway.caching.words import (
     ABBREVIATIONS,
-    ANYWHERE,
+    ACRONYMS,
     ARTICLES,
     AUXILIARIES,
     COURTESIES,
+    DAYS,
     DEGREES,
     FOREIGN,
-    GERUNDS,
-    LANGUAGES,
+    HELPERS,
+    NAMED_THINGS,
     NUMBERS,
     OPENERS,
     PLURALS_ALONE,
@@ -64,6 +65,9 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?\Z")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+\Z")
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)\Z")
 _VOWEL = re.compile(r"[aeiouy]")
+_OPERATOR = re.compile(r"(?:^|\s)[^\sA-Za-z0-9\"'`]+(?=\s)")
+"""Formulas and code have other rules than sentences: in *a = b* the a is no article."""
+_IN_BRACKETS = re.compile(r"\([^()\s]*\)[.,;:?!]*\Z")
 _CAMEL = re.compile(r"[a-z]{2,}[A-Z]")
 _CODE = re.compile(r"[^A-Za-z0-9.'-]")
 """Where there are marks other than those within names and dates, capitals count."""
@@ -73,22 +77,28 @@ _SHORT_STEMS = {"ca": "can", "wo": "will", "sha": "shall", "": "i"}
 _IS_WORDS = QUESTION_WORDS | {"it", "that", "there", "he", "she", "here", "let"}
 """Behind these ``'s`` is *is*."""
 
-_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_MONTHS = "january|february|march|april|may-month|june|july|august|september|october|november|december"
 
 _DOING = ("do", "does", "did")
+_PRESENT = {"are": "is", "am": "is", "were": "was", "does": "do"}
 
-_LITTLE_WORDS = ARTICLES | AUXILIARIES | ANYWHERE | QUESTION_WORDS | PREPOSITIONS.keys()
-_OFTEN_NAMES = _LITTLE_WORDS | {"us", "it", "he", "she", "they", "this", "that", "i", "aid", "aids", "ram", "sat", "go"}
+_LITTLE_WORDS = ARTICLES | AUXILIARIES | HELPERS | QUESTION_WORDS | PREPOSITIONS.keys()
+_SAMES = frozenset(SAME.values())
+_FORMS = frozenset(("have", "can", "can not", "and"))
 _ENGLISH_WORDS = _LITTLE_WORDS | REQUESTS | COURTESIES
 
 _END, _PAUSE = ".", ","
-_MARKS = (_PAUSE, "'s", "and")
-_WRITTEN = {"-": _PAUSE, "--": _PAUSE, "/": _PAUSE, **ROMAN}
+_WRITTEN = {"--": _PAUSE, **ROMAN}
 
 _OPENERS = re.compile(rf"(?:(?:{'|'.join(OPENERS)})[ ,]*)+")
 _HOW_TO = re.compile(
-    r"(?:how (?:do|can|would) (?:i|you|one|people)|how does one|how to|(?:what is |show i |give i |tell i )?the (?:way|procedure|process|method) to|what do i (?:have to )?do to)\b"
+    r"(?:how (?:do|can|would) (?:i|we|you|one|people)|how (?:i|we|you) can|how does one|how to|(?:what is |show me |give me |tell me )?the (?:way|procedure|process|method) to)\b"
 )
+_PLEASE = re.compile(r"(?:,[ ,]*(?:please|thanks|thank you|in advance)|(?<!^)\b(?P<before>\w+) please)$")
+_ABOUT_WORDS = ("say", "spell", "write", "word", "pronounce", "translate", "is", "mean", "does", "about")
+_MAY = re.compile(rf"\b((?:{'|'.join(sorted(PREPOSITIONS))}|\d+(?:st|nd|rd|th)?) )may\b|\bmay(?= \d)")
+_PRONOUNS = "i|we|you|he|she|it|they"
+_ASIDE = "can|must|should|may|might|have"
 _PHRASES = tuple(
     (re.compile(old), new)
     for old, new in (
@@ -96,35 +106,34 @@ _PHRASES = tuple(
         (r"\bfirst world war\b|\bww ?1\b|\bwwi\b|\bworld war i\b", "world war 1"),
         (rf"\b(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({_MONTHS})\b", r"\2 \1"),
         (rf"\b({_MONTHS}) (?:the )?(\d{{1,2}})(?:st|nd|rd|th)\b", r"\1 \2"),
-        (r"\b(is|are|was|were|be) there\b", r"\1"),
+        (r"\b(is|are|was|were) there (?=\w)", r"\1 "),
+        (rf"\b({_ASIDE}) not ({_PRONOUNS})\b", r"\1 \2 not"),
+        # Why can I not, and why I can not, are one; what begins so is a question, and the other a statement.
+        (rf"(?<!^)\b({_ASIDE}) ({_PRONOUNS})\b", r"\2 \1"),
         (r"\b(?:is|are) (it )?going to\b", r"will \1"),
         (r"^(?:do you think|would you say)(?: that)? ", "whether "),
         (r"^(?:explain|describe) (?=the difference\b)", "what is "),
-        (r"^define ", "what is "),
-        (r"^(?:calculate|compute|how much is) (?=\d)", "what is "),
-        (r"^(?:what|which) (?:is|are) the meaning of (.+)", r"what does \1 mean"),
+        (r"^define (?!an? )(?=\S+(?: \S+)?$)", "what is "),
+        (r"^(?:calculate|compute|how much is) (?=\S+ (?:percent of|plus|minus|times)\b)", "what is "),
+        (r"\b(convert|translate|change|transform|turn)\b([^.]*) into\b", r"\1\2 to"),
+        (r"^what is the meaning of (.+)", r"what does \1 mean"),
         (r"^what is meant by (.+)", r"what is \1"),
         (r"^what (do|does|did|will) (.+) cost\b", r"how much \1 \2 cost"),
-        (r"^is it possible to\b", "can i"),
         (r"^(?:am|is|are) (.+?) allowed to\b", r"can \1"),
-        (r"^may\b", "can"),
-        (r"\bdo i (?:have|need) to\b", "must i"),
-        (
-            r"^(?:i would like|i need|i want|give i|provide i with|can i have|i am looking for) (?=(?:a|an|some|the|\d+)\b)",
-            "give ",
-        ),
+        (r"^may (?=(?:i|we|you|an?) )", "can "),
+        (r"^do i (?:have|need) to\b", "must i"),
+        (r"^(why|when|how often) do i (?:have|need) to\b", r"\1 i must"),
+        (r"^(?:i would like|i need|i want|provide me with|i am looking for) (?=(?:a|an|some|\d+)\b)", "give me "),
         (r"\b(?:turn|switch) on\b", "turn-on"),
         (r"\b(?:turn|switch) off\b", "turn-off"),
-        (r"\b(?:more|bigger|larger|greater) than\b", "over-than"),
-        (r"\b(?:fewer|smaller|less) than\b", "under-than"),
+        (r"\b(?:more|bigger|larger|greater) than (?=\d)", "over-than "),
+        (r"\b(?:fewer|smaller|less) than (?=\d)", "under-than "),
         (r"\bback up\b", "backup"),
-        (r"\bfind out\b", "find"),
-        (r"\b(?:get|getting) rid of\b", "delete"),
+        (r"\bfind out (?=\w)", "find "),
         (r"\ba (few|little)\b", r"a-\1"),
         (r"\bin order to\b", "to"),
-        (r"\bfor (?:each|every)\b", "per"),
+        (r"\bfor each\b", "per"),
         (r"\bthrow (?=(?:an? |the )?exception\b)", "raise "),
-        (rf"\b(?:with|using) (?=(?:{LANGUAGES})\b)", "in "),
     )
 )
 _MOVED = re.compile(
@@ -148,7 +157,7 @@ def sense_of(text: str) -> str | None:
         return f" {_MARK}{len(literals) - 1}{_MARK} "
 
     words = _words(_LITERAL.sub(lift, text), literals)
-    if not _is_english(words):
+    if _OPERATOR.search(text) or not _is_english(words) or _names_both(text):
         return None
     senses = [sense for sentence in _sentences(words) if (sense := _sentence_sense(" ".join(sentence)))]
     if not senses:
@@ -162,11 +171,11 @@ def _words(text: str, literals: list[str]) -> list[str]:
     shouts = text.isupper()
     words: list[str] = []
     for piece in text.split():
-        core = piece.lstrip("([{")
+        core = piece if _IN_BRACKETS.match(piece) else piece.lstrip("(")
         if core != piece:
             words.append(_PAUSE)
         core = core.rstrip(".,;:?")
-        while core[-1:] in (")", "]", "}") and core.count("([{"[")]}".index(core[-1])]) < core.count(core[-1]):
+        while core.endswith(")") and core.count("(") < core.count(")"):
             core = core[:-1].rstrip(".,;:?")
         tail = piece[piece.rfind(core) + len(core) :] if core else piece
         # Behind a digit it may be a factorial.
@@ -188,10 +197,7 @@ def _read(core: str, literals: list[str], *, shouts: bool) -> list[str]:
         return [core]
     if core in _WRITTEN:
         return [_WRITTEN[core]]
-    if not shouts and core.isupper() and len(core) > 1 and small in _OFTEN_NAMES:
-        # IT, US and WHO are none of the words that are written like them.
-        return [_literal(core, literals)]
-    if _BITS.match(core):
+    if _BITS.match(core) or (not shouts and _is_name(core, small)):
         return [_literal(core, literals)]
     parts = _parts(core, small)
     if parts is not None:
@@ -206,6 +212,13 @@ def _read(core: str, literals: list[str], *, shouts: bool) -> list[str]:
     return [_literal(core if _CAMEL.match(core) or _CODE.search(core) else small, literals)]
 
 
+def _is_name(core: str, small: str) -> bool:
+    """Whether its capitals make a word another one: IT, US and PIN, Windows and Go, the language C."""
+    if core.isalpha() and core.isupper():
+        return small not in ACRONYMS and small not in ("i", "a")
+    return core[0].isupper() and small in NAMED_THINGS
+
+
 def _parts(core: str, small: str) -> list[str] | None:
     """What is written together and is several words; None for what is one."""
     for ending, word in _CONTRACTED:
@@ -218,7 +231,7 @@ def _parts(core: str, small: str) -> list[str] | None:
         return [core[:-1], "'s"]
     sized = _SIZE.match(small)
     if sized is not None and core in (small, core.upper()):
-        return [sized.group(1), sized.group(2)]
+        return [sized.group(1), sized.group(2).replace("%", "percent")]
     return None
 
 
@@ -229,7 +242,7 @@ def _literal(core: str, literals: list[str]) -> str:
 
 def _lemma(word: str) -> str:
     """A word without the s of its plural, or of its third person; a number in figures."""
-    word = SAME.get(word, GERUNDS.get(word, word)) if word != "using" else word
+    word = SAME.get(word, word)
     if word in NUMBERS:
         return NUMBERS[word]
     if len(word) < 4 or word in PLURALS_ALONE or not word.endswith("s") or word.endswith(("ss", "us", "is")):
@@ -248,6 +261,17 @@ def _is_english(words: list[str]) -> bool:
     return known * 5 >= len(plain) and known > 0 and not any(word in FOREIGN for word in plain)
 
 
+def _names_both(text: str) -> bool:
+    """Whether words that count as one stand beside each other: then a difference between them may be meant."""
+    written: dict[str, str] = {}
+    for word in re.findall(r"[a-z0-9-]+", text.lower()):
+        stem = word if word in SAME else word.removesuffix("s")
+        same = SAME.get(stem, stem)
+        if same in _SAMES and same not in _FORMS and written.setdefault(same, stem) != stem:
+            return True
+    return False
+
+
 def _sentences(words: list[str]) -> Iterable[list[str]]:
     sentence: list[str] = []
     for word in words:
@@ -261,21 +285,29 @@ def _sentences(words: list[str]) -> Iterable[list[str]]:
 
 
 def _sentence_sense(text: str) -> str:
-    text = re.sub(r"(?:,|\b(?:please|kindly|thanks|thank you|in advance))+$", "", text.strip(" ,")).strip(" ,")
+    text = _polite_end(text.strip(" ,"))
     text = _OPENERS.sub("", text, count=1) if _OPENERS.match(text) else text
-    text = text.strip(" ,")
+    text = _MAY.sub(r"\1may-month", text.strip(" ,"))
     if (moved := _MOVED.fullmatch(text)) is not None:
         text = f"{moved['rest']} {moved.group(1).rstrip(' ,')}"
     for pattern, instead in _PHRASES:
         text = pattern.sub(instead, text)
-    if not text:
+    if not text or all(word in COURTESIES for word in text.split()):
         return ""
     mood, rest, before = _mood(text)
-    reading = _Reading(mood)
-    if before:
-        # At what temperature: the same as what temperature at.
-        reading.groups.append((before, []))
-    return reading.read(rest.split())
+    # At what temperature: the same as what temperature at.
+    return _Reading(mood).read([*rest.split(), *([before] if before else [])])
+
+
+def _polite_end(text: str) -> str:
+    """Without a courtesy at its end; in *how do I say please* it is none."""
+    found = _PLEASE.search(text)
+    if found is None:
+        return text
+    before = found["before"]
+    if before is not None and (before in PREPOSITIONS or before in _ABOUT_WORDS):
+        return text
+    return text[: found.start()] + (before or "")
 
 
 def _mood(text: str) -> tuple[str, str, str]:
@@ -284,26 +316,26 @@ def _mood(text: str) -> tuple[str, str, str]:
         return "how-to", text[found.end() :], ""
     before = ""
     if (found := _ASKED_BY.match(text)) is not None:
-        before, text = PREPOSITIONS[found.group(1)], text[found.end() :]
+        before, text = found.group(1), text[found.end() :]
     first, _, rest = text.partition(" ")
     if first in ("whether", "if") or first in AUXILIARIES:
         return "whether", rest if first in ("whether", "if") else text, before
-    if first in ("can", "must", "should", "have"):
+    if first in _ASIDE.split("|"):
         return "whether", text, before
-    if first in ("tell", "give") and re.match(r"i (?:the|my|our|\S+ 's) ", rest):
-        return "what", rest[2:], before
+    if first == "tell" and re.match(r"me (?:the|my|our|\S+ 's) ", rest):
+        return "what", f"is {rest[3:]}", before
     if first == "how":
         second, _, further = rest.partition(" ")
         if second in DEGREES and further:
             if second == "long":
-                # How long it is, takes and lasts are one.
-                further = re.sub(r" (?:take|last)$", "", further)
+                # How long a flight is, and takes, are one.
+                further = re.sub(r"(?<!it)(?<!this)(?<!that) take$", "", further)
                 before = ""
             return f"how {second}", further, before
     if first in QUESTION_WORDS:
         return "what" if first == "which" else first, rest, before
-    if first in ("write", "give", "show", "tell", "list", "draft", "send") and rest.startswith("i "):
-        text = f"{first} {rest[2:]}"
+    if first in ("write", "give", "show", "tell", "list", "draft", "send") and rest.startswith("me "):
+        text = f"{first} {rest[3:]}"
     return "do", text, before
 
 
@@ -312,87 +344,96 @@ class _Reading:
     """Takes a sentence's words one after the other."""
 
     mood: str
-    ordered: list[str] = field(default_factory=list)
-    """What nothing governs, as it stands."""
-    groups: list[tuple[str, list[str]]] = field(default_factory=list)
-    """What a preposition governs, each with it."""
-    anywhere: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """What counts, in its order; prepositions with a colon."""
+    owners: list[str] = field(default_factory=list)
+    """Whose what is said next is, the nearest last."""
     tenses: set[str] = field(default_factory=set)
-    governor: str = ""
+    days: list[str] = field(default_factory=list)
     has_auxiliary: bool = False
+    has_several: bool = False
+    """Auxiliaries: then it counts where they stand."""
 
     def read(self, words: list[str]) -> str:
         """The sense of a sentence of these words."""
+        self.has_several = sum(word in AUXILIARIES for word in words) > 1
         for place, word in enumerate(words):
             before = words[place - 1] if place else ""
             behind = words[place + 1] if place + 1 < len(words) else ""
-            self._take(word, before, behind)
-        groups = sorted(f"{governor}({' '.join(held)})" for governor, held in self.groups)
-        parts = [self.mood, *sorted(self.tenses), "/", *self.ordered, "/", *groups, "/", *sorted(self.anywhere)]
-        return " ".join(parts)
+            self._take(word, before, behind, is_last_but_one=place == len(words) - 2)
+        self._say_owners()
+        days = self.days if len(self.days) == 1 else [f"{day}?" for day in self.days]
+        return " ".join([self.mood, *sorted(self.tenses), "/", *_sorted_between(self.said), "/", *days])
 
-    def _take(self, word: str, before: str, behind: str) -> None:
-        if word in COURTESIES:
-            return
-        if word in _MARKS:
-            self._mark(word)
-        elif word in ARTICLES:
+    def _take(self, word: str, before: str, behind: str, *, is_last_but_one: bool) -> None:
+        if word in ARTICLES:
             if behind in UNITS_OF_TIME and before and before not in PREPOSITIONS and before not in AUXILIARIES:
                 self._govern("per")
+            elif word == "the" and is_last_but_one and not self.said:
+                # What is the time: another question than what time is.
+                self.said.append(word)
         elif word in _DOING and before not in ("", *QUESTION_WORDS) and (self.has_auxiliary or self._ends(behind)):
             # What it does, not whether it does something.
-            self._say("do")
-            self._note_tense(word)
-        elif word in AUXILIARIES or word in ANYWHERE:
-            self._note_tense(word)
+            self.said.append("do")
+            self.tenses.update(_tense(word))
+        elif word in AUXILIARIES:
             self._help(word)
         elif word in PREPOSITIONS:
             self._govern(PREPOSITIONS[word])
-        elif word in QUESTION_WORDS or word == "that":
-            self.governor = ""
-            self.ordered.append("that" if word in ("who", "which") else word)
+        elif word == _PAUSE:
+            if before[:1].isdigit() and behind[:1].isdigit():
+                self.said.append(word)
+        elif word == "'s":
+            self.owners += [self.said.pop()] if self.said else []
+        elif word in ("my", "our") and self.mood == "how-to":
+            pass
+        elif word in DAYS:
+            self.days.append(word)
         else:
             self._say(word)
 
-    def _mark(self, word: str) -> None:
-        if word == _PAUSE:
-            self.governor = ""
-        elif word == "'s":
-            self._own()
-        elif self.governor:
-            # What and joins is governed alike, each for itself.
-            self._govern(self.governor)
+    def _say(self, word: str) -> None:
+        if word in HELPERS or word in QUESTION_WORDS or word == "that":
+            self._say_owners()
+            self.has_auxiliary = self.has_auxiliary or word in HELPERS
+            self.tenses.update(_tense(word))
+        self.said.append("that" if word in ("who", "which") else word)
 
     def _help(self, word: str) -> None:
-        """Take a word that stands beside what the sentence says."""
-        if word in ("my", "our"):
-            if self.mood != "how-to":
-                self.anywhere.append("my")
-            return
         self.has_auxiliary = True
-        if word in ANYWHERE:
-            self.anywhere.append("have" if word == "had" else word)
-        else:
-            # What comes behind it belongs to the sentence again.
-            self.governor = ""
+        if _PRESENT.get(word, word) in ("is", "was") and self.mood != "how long":
+            # Who hit him, and who was hit.
+            self.tenses.add("is")
+        if self.has_several:
+            self._say_owners()
+            self.said.append(_PRESENT.get(word, word))
+        self.tenses.update(_tense(word))
+
+    def _govern(self, governor: str) -> None:
+        self._say_owners()
+        self.said.append(f"{governor}:")
+
+    def _say_owners(self) -> None:
+        """Behind what is theirs, as with *of*."""
+        while self.owners:
+            self.said += ["of:", self.owners.pop()]
 
     @staticmethod
     def _ends(behind: str) -> bool:
         return behind in ("", _PAUSE) or behind in PREPOSITIONS
 
-    def _say(self, word: str) -> None:
-        (self.groups[-1][1] if self.governor else self.ordered).append(word)
 
-    def _note_tense(self, word: str) -> None:
-        if word in TENSES:
-            self.tenses.add(TENSES[word])
+def _tense(word: str) -> Iterable[str]:
+    return (TENSES[word],) if word in TENSES else ()
 
-    def _govern(self, governor: str) -> None:
-        self.governor = governor
-        self.groups.append((governor, []))
 
-    def _own(self) -> None:
-        """The word before is somebody whose the rest is: as behind *of*."""
-        held = self.groups[-1][1] if self.governor else self.ordered
-        if held:
-            self.groups.insert(0, ("in", [held.pop()]))
+def _sorted_between(said: list[str]) -> list[str]:
+    """Of two things between which something is, it does not matter which is named first."""
+    if said.count("between:") != 1 or said.count("and") != 1:
+        return said
+    start, middle = said.index("between:") + 1, said.index("and")
+    end = next((place for place in range(start, len(said)) if said[place].endswith(":")), len(said))
+    if not start < middle < end - 1:
+        return said
+    one, other = sorted((said[start:middle], said[middle + 1 : end]))
+    return [*said[:start], *one, "and", *other, *said[end:]]

@@ -30,31 +30,34 @@ TENSES = {
     "would": "would",
 }
 
-ANYWHERE = _set("have had not never no can could may might must should or my our today tomorrow yesterday tonight now")
-"""They count, but not where they stand."""
+HELPERS = _set("have had not never no can could may might must should or and my our")
+"""They count where they stand; with the auxiliaries, articles and prepositions they tell that a text is English."""
+
+DAYS = _set("today tomorrow yesterday tonight now")
+"""One of them says the same wherever it stands."""
 
 QUESTION_WORDS = _set("what which who whom whose when where why how")
 
 PREPOSITIONS = {
-    **dict.fromkeys(_set("of in on 's"), "in"),
-    **dict.fromkeys(_set("with using via through"), "with"),
-    **dict.fromkeys(_set("to into onto toward towards"), "to"),
-    **dict.fromkeys(_set("about regarding concerning"), "about"),
-    **dict.fromkeys(_set("when if while"), "when"),
+    "of": "of",
+    "regarding": "about",
+    "concerning": "about",
     **{
         word: word
-        for word in _set("for from by at than before after since until during under above below over without against")
+        for word in _each(
+            "in on at with using via through to into onto toward about for from by than before after since until"
+        )
     },
     **{
         word: word
-        for word in _set("per as like except but behind beyond despite unlike versus vs because unless between among")
+        for word in _each("during under above below over without against per as like except but behind beyond")
     },
-    **{word: word for word in _set("within inside outside near across along around")},
+    **{
+        word: word for word in _each("despite unlike versus vs because unless between among within inside outside near")
+    },
+    **{word: word for word in _each("across along around when if while")},
 }
-"""What they say of the words behind them; those that say the same together. ``in`` stands for all that only says where."""
-
-LANGUAGES = "python|java|js|ts|css|html|sql|bash|excel|rust|php|ruby|perl|pandas|numpy|react|matlab"
-"""What one does something *with* as well as *in*."""
+"""Words that govern those behind them; few of them say the same."""
 
 ABBREVIATIONS = _set("mt mr mrs ms dr st vs etc e.g i.e no approx fig prof inc ltd")
 """The full stop behind them ends no sentence."""
@@ -81,19 +84,11 @@ PLURALS_ALONE = _set(
 """They end like plurals and are none, or say something else than without the s."""
 
 SAME = {
-    "biggest": "largest",
-    "bigger": "larger",
-    "big": "large",
     "begin": "start",
-    "beginning": "start",
     "begins": "start",
     "begun": "started",
     "began": "started",
-    "purchase": "buy",
     "photo": "picture",
-    "film": "movie",
-    "automobile": "car",
-    "physician": "doctor",
     "e-mail": "email",
     "javascript": "js",
     "typescript": "ts",
@@ -106,10 +101,7 @@ SAME = {
     "regexp": "regular expression",
     "func": "function",
     "wifi": "wi-fi",
-    "ssl": "tls",
     "quickly": "fast",
-    "remove": "delete",
-    "erase": "delete",
     "exit": "quit",
     "enable": "turn-on",
     "disable": "turn-off",
@@ -135,12 +127,7 @@ SAME = {
     "ok": "okay",
     "max": "maximum",
     "min": "minimum",
-    "us": "i",
-    "me": "i",
-    "we": "i",
     "percentage": "percent",
-    "%": "percent",
-    "&": "and",
     "usd": "us-dollar",
     "eur": "euro",
     "children": "child",
@@ -180,30 +167,27 @@ FOREIGN = _set(
 )
 """Common words of other languages that are none of English, nor parts of names that are often named in it."""
 
-_VERBS = _each(
-    "use make get create delete run install open close send copy move rename add change update upgrade configure connect"
-    " print export import convert calculate fix cancel return submit request check verify test deploy listen wait work"
-    " charge pay buy sell write read throw raise catch upload download restart stop start"
-)
-
-GERUNDS = {
-    form: verb
-    for verb in _VERBS
-    for form in (
-        f"{verb}ing",
-        f"{verb[:-1]}ing" if verb.endswith("e") else "",
-        f"{verb}{verb[-1]}ing" if verb in ("get", "run", "stop", "submit") else "",
-    )
-    if form
-}
-"""What somebody is doing, as what somebody does; only of verbs whose forms in -ing name no thing."""
-
 _WANTED = "|".join(sorted(REQUESTS - {"find", "check", "make", "fix"}))
 
+_BEGINS = "can|could|would|will|how|what|which|when|where|why|who|whose|is|are|was|were|do|does|did|should|please|i|tell|show|explain|give|write"
+
 OPENERS = (
-    r"(?:hi|hello|hey|okay|well|so|thanks|thank you|please|kindly|good (?:morning|day|evening))(?: there| all| everyone)?(?=[ ,])",
+    rf"(?:hi|hello|hey|okay|well|so|thanks|thank you|good (?:morning|day|evening))(?: there| all| everyone)?(?=,| (?:{_BEGINS})\b)",
+    r"(?:please|kindly)(?=[ ,])",
     rf"(?:can|could|would|will) (?:you|u|someone|anyone|anybody|somebody)(?: please| kindly)?(?= (?:{_WANTED})\b)",
-    r"(?:do you know|does (?:anyone|anybody|someone) know|i wonder|i (?:am|was) wondering|i (?:would like|want|need) to know|help i understand"
-    r"|let i know|(?:tell|show|teach|explain to|remind) i|explain)(?= (?:how|what|which|when|where|why|who|whom|whose|whether|if)\b)",
+    r"(?:do you know|does (?:anyone|anybody|someone) know|i wonder|i (?:am|was) wondering|i (?:would like|want|need) to know|help me understand"
+    r"|let me know|(?:tell|show|teach|explain to|remind) me|explain)(?= (?:how|what|which|when|where|why|who|whom|whose|whether|if)\b)",
 )
 """How a question begins that has not begun yet."""
+
+NAMED_THINGS = _set(
+    "windows apple word outlook teams polish turkey china august amazon oracle ruby access edge meta target chrome safari slack zoom"
+    " swift rust nice bath mobile jordan chad kotlin excel notion shell go dart crystal julia pascal basic scheme"
+)
+"""With a capital they are names, and mostly of something else."""
+
+ACRONYMS = _set(
+    "json yaml toml xml csv html css sql http https api url uri tls ssl ssh ftp smtp dns vpn tcp udp usb cpu gpu ssd pdf png jpeg jpg svg"
+    " sdk ide jwt aws gcp jvm php npm cli gui llm kb mb gb tb ms kg km cm mm utf ascii regex iban vat gdpr faq ceo cto"
+)
+"""Written large or small they are the same, and no other word; of others (PIN, AIDS, IT) the capitals count."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from skep.gateway.addresses import read_address, read_headers, stays_in_the_house
+from skep.gateway.addresses import is_private, read_address, read_headers, stays_in_the_house
 from skep.gateway.models import Provider
 from skep.gateway.services.models import METHODS, SERVICE_PROFILE, CostRule, Service, service_model
 from skep.gateway.tables import Table
@@ -46,6 +46,8 @@ def _service(name: str, table: Table) -> Service | None:
     costs = _costs(table) if table.has("costs") else ()
     if address is None:
         return None
+    if not private and is_private(address):
+        table.problem("base_url", "this address is private; say private: true to have it called")
     # A key with a space says its own scheme, such as Basic.
     prefix = "Bearer " if key_header == "authorization" and key is not None and " " not in key else ""
     provider = Provider(
