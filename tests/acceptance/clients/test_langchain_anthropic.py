@@ -33,13 +33,12 @@ def _no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _chat(clients: Clients, model: str) -> ChatAnthropic:
     return ChatAnthropic(
-        model_name=model,
+        model=model,
         base_url=clients.base_url.removesuffix("/v1"),
         api_key=SecretStr(clients.key),
         max_retries=0,
         timeout=20,
-        max_tokens_to_sample=200,
-        stop=None,
+        max_tokens=200,
     )
 
 
