@@ -85,17 +85,7 @@ def chat(url: str, key: str, ask: Ask) -> Said:
             raw = create(
                 model=ask.model, messages=messages, stream=True, stream_options={"include_usage": True}, **more
             )
-            text, stop, usage, found = "", "", None, dict[int, list[str]]()
-            for chunk in raw.parse():
-                usage = chunk.usage or usage
-                for choice in chunk.choices:
-                    text, stop = text + (choice.delta.content or ""), choice.finish_reason or stop
-                    for part in choice.delta.tool_calls or ():
-                        whole = found.setdefault(part.index, ["", "", ""])
-                        told = part.function
-                        for place, more_of_it in enumerate((part.id, told and told.name, told and told.arguments)):
-                            whole[place] += more_of_it or ""
-            calls = [(one, name, arguments) for one, name, arguments in found.values()]
+            text, stop, usage, calls = _gathered(raw.parse())
     assert usage is not None
     assert usage.prompt_tokens_details is not None
     asked = [
@@ -114,6 +104,24 @@ def chat(url: str, key: str, ask: Ask) -> Said:
         (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens or 0, usage.completion_tokens),
         [{"role": "assistant", "content": text or None, "tool_calls": asked}, *told_back],
     )
+
+
+def _gathered(chunks: Any) -> tuple[str, str, Any, list[tuple[str, str, str]]]:
+    """What a stream says: its text, why it stops, its usage, its calls."""
+    text, stop, usage, found = "", "", None, dict[int, list[str]]()
+    for chunk in chunks:
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            text, stop = text + (choice.delta.content or ""), choice.finish_reason or stop
+            _add(found, choice.delta.tool_calls or ())
+    return text, stop, usage, [(one, name, arguments) for one, name, arguments in found.values()]
+
+
+def _add(found: dict[int, list[str]], parts: Any) -> None:
+    for part in parts:
+        whole, told = found.setdefault(part.index, ["", "", ""]), part.function
+        for place, more in enumerate((part.id, told and told.name, told and told.arguments)):
+            whole[place] += more or ""
 
 
 def _functions(calls: Any) -> list[Any]:
