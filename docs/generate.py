@@ -35,7 +35,7 @@ _WIDTH = "100"
 _RULES = ("create", "list", "set", "delete")
 _GROUPS = {
     "config": ("check", "show"),
-    "gateway": ("status", "models", "test", "explain", "experiment", "advice", "reload", "clear-cache"),
+    "gateway": ("status", "models", "test", "explain", "experiment", "advice", "dashboards", "reload", "clear-cache"),
     "cost": ("report", "trend", "savings", "privacy", "streams"),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,

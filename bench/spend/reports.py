@@ -12,35 +12,80 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import psycopg
 
 from bench.results import Collector, Figure, add_options, finish, options_of
-from skep.spend import Ledger
+from skep.access import Principal
+from skep.gateway import PROFILES
+from skep.gateway.advising import Advice, Known, advise
+from skep.gateway.models import GatewayConfig, Model, Provider, Route
+from skep.spend import Ledger, Rates, Reports, make_price
 from skep.spend.database_bank import queries
 from skep.spend.ledger import DIMENSIONS
 from tests.metering import open_database, principal
 from tests.postgres import ScratchServer
+
+T = TypeVar("T")
 
 CALLS = 2_000_000
 _DAYS = 30
 _GOAL_MS = 200.0
 
 _FILL = """
-insert into call (call_id, started_at, project_id, key_id, key_name, user_name, tags, model, face, stream, trace_id, provider, model_used,
-    attempts, estimated, outcome, holds, cost_nusd, input_tokens, output_tokens, ttft_us, duration_us)
-select gen_random_uuid(), now() - random() * interval '30 days', %s, 'k' || i %% 1000, 'key ' || i %% 1000, 'user ' || i %% 40,
-    array['tag ' || i %% 20], 'model ' || i %% 12, 'chat.completions', i %% 2 = 0, '', 'provider ' || i %% 4, 'm', 1, false, 'ok', '{}',
-    (random() * 1000000)::bigint, 300, 100, (exp(10 + 4 * random()))::bigint, (exp(12 + 4 * random()))::bigint
+insert into call (call_id, started_at, project_id, key_id, key_name, user_name, tier, tags, model, face, stream, trace_id, provider, model_used,
+    attempts, tried, estimated, outcome, holds, cost_nusd, input_tokens, output_tokens, ttft_us, duration_us, is_remote, stopped, spared_nusd)
+select gen_random_uuid(), now() - random() * interval '30 days', %s, 'k' || i %% 1000, 'key ' || i %% 1000, 'user ' || i %% 40, 'tier ' || i %% 3,
+    array['tag ' || i %% 20, 'experiment:cheaper=' || case when i %% 2 = 0 then 'control' else 'canary' end], 'model ' || i %% 12,
+    'chat.completions', i %% 2 = 0, '', 'provider ' || i %% 4, 'm', 1,
+    case when i %% 97 = 0 then '[{"what": "provider 9/m", "outcome": "timeout", "ms": 3.5}]'::jsonb end, false,
+    case when i %% 50 = 0 then 'server_error' else 'ok' end, '{}', (random() * 1000000)::bigint, 300, 100, (exp(10 + 4 * random()))::bigint,
+    (exp(12 + 4 * random()))::bigint, i %% 4 > 0, case when i %% 100 = 0 then 'json' end, case when i %% 100 = 0 then 5 end
 from generate_series(1, %s) i
 """
 _DUE = """
 insert into rollup_due
 select h from generate_series(date_trunc('hour', now() - interval '30 days', 'UTC'), now(), '1 hour') h
 """
+
+
+_MONTH = "day >= current_date - 30"
+_VIEWS = {
+    "report_days_by_day_and_model": f"select * from report_days where by = 'model' and {_MONTH}",
+    "report_days_by_key": f"select value, sum(cost_usd), sum(calls) from report_days where by = 'key' and {_MONTH} group by 1",
+    "report_days_by_outcome": f"select day, value, calls from report_days where by = 'outcome' and {_MONTH}",
+    "tier_performance_summary": "select * from tier_performance_summary",
+    "report_privacy_by_day": f"select * from report_privacy where by = 'project' and {_MONTH}",
+    "report_privacy_by_key": f"select value, sum(local + kept), sum(remote) from report_privacy where by = 'key' and {_MONTH} group by 1",
+    "report_routes": f"select * from report_routes where {_MONTH}",
+    "report_misses": f"select * from report_misses where {_MONTH}",
+    "report_streams": f"select * from report_streams where {_MONTH}",
+    "report_calls_of_an_hour": "select * from report_calls where started_at >= now() - interval '1 hour'",
+}
+"""The month by day and model, and so on: what the dashboards show."""
+
+_FREE = make_price(Rates(input_nusd_per_mtok=0, output_nusd_per_mtok=0))
+_PROVIDERS = {
+    name: Provider(name=name, profile=PROFILES[0], base_url="http://x")
+    for name in (f"provider {number}" for number in range(5))
+}
+_CONFIG = GatewayConfig(
+    providers=_PROVIDERS,
+    models={
+        f"model {number}": Model(
+            name=f"model {number}",
+            tier=f"tier {number % 3}",
+            routes=(Route(provider=_PROVIDERS[f"provider {number % 4}"], model="m", price=_FREE),),
+        )
+        for number in range(12)
+    },
+)
 
 
 def fill(url: str, project_id: int, calls: int) -> None:
@@ -62,6 +107,65 @@ def explain(url: str, project_id: int) -> None:
             print(line)
 
 
+async def timed(collector: Collector, name: str, title: str, repeat: int, ask: Callable[[], Awaitable[T]]) -> T:
+    """What it answers, and a figure of how long that takes."""
+    times: list[float] = []
+    while True:
+        begun = time.perf_counter()
+        answer = await ask()
+        times.append(1000 * (time.perf_counter() - begun))
+        if len(times) >= repeat:
+            break
+    collector.add(Figure(name, title, "ms", "less", tuple(times), goal=_GOAL_MS))
+    return answer
+
+
+async def others(
+    reports: Reports, ledger: Ledger, who: Principal, since: datetime, collector: Collector, *, calls: int, repeat: int
+) -> None:
+    """The reports that are not by one property."""
+    over = f"over {_DAYS} days and {calls:,} calls"
+    span = {"since": since}
+    compare = partial(ledger.compare, who, "cheaper", arms=["control", "canary"], **span)
+    arms = await timed(collector, "reports.arms", f"Arms of an experiment compared, {over}, all in it", repeat, compare)
+    assert sum(arm.calls for arm in arms.arms) == calls
+    trend = await timed(
+        collector, "reports.trend", f"Trend by day {over}", repeat, partial(ledger.trend, who, per="day", since=since)
+    )
+    assert trend.points
+    await timed(collector, "reports.savings", f"Savings {over}", repeat, partial(ledger.savings, who, **span))
+    for by, per_day in (("key", False), ("model", True), ("project", True)):
+        ask = partial(reports.privacy, who, by=by, per_day=per_day, **span)
+        title = f"Privacy by {by}{' and day' if per_day else ''} {over}"
+        found = await timed(collector, f"reports.privacy_{by}", title, repeat, ask)
+        assert sum(line.calls for line in found.lines) == calls
+    streams = await timed(
+        collector, "reports.streams", f"Streams by model {over}", repeat, partial(reports.streams, who, **span)
+    )
+    assert sum(line.calls for line in streams.lines) == calls
+
+    async def advice() -> list[Advice]:
+        groups, misses = await reports.groups(who, **span), await reports.misses(who, **span)
+        return advise(_CONFIG, Known(groups, misses, {"cheaper": await compare()}))
+
+    advised = await timed(collector, "reports.advice", f"Advice on models and routes {over}", repeat, advice)
+    assert sum(each.calls for each in advised) == calls
+
+
+def views(url: str, collector: Collector, *, calls: int, repeat: int) -> None:
+    """What dashboards ask of the views for other tools."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, statement in _VIEWS.items():
+            times, rows = [], []
+            for _ in range(repeat):
+                begun = time.perf_counter()
+                rows = connection.execute(statement.encode()).fetchall()
+                times.append(1000 * (time.perf_counter() - begun))
+            assert rows, name
+            title = f"View {name.replace('_', ' ')}, {_DAYS} days of {calls:,} calls"
+            collector.add(Figure(f"views.{name}", title, "ms", "less", tuple(times), goal=_GOAL_MS))
+
+
 async def measure(url: str, collector: Collector, *, calls: int, repeat: int, explained: bool) -> None:
     """Fill, sum up, ask."""
     who = principal(url)
@@ -76,16 +180,18 @@ async def measure(url: str, collector: Collector, *, calls: int, repeat: int, ex
         hours = await ledger.roll_up()
         print(f"{hours} hours summed up in {time.perf_counter() - begun:.1f} s", flush=True)
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("vacuum analyze call_rollup, call_rollup_day")
+            connection.execute(
+                "vacuum analyze call_rollup, call_rollup_day, call_arm, call_arm_day, call_group, call_group_day"
+            )
         for by in DIMENSIONS:
-            times, lines = [], []
-            for _ in range(repeat):
-                begun = time.perf_counter()
-                lines = await ledger.report(who, by=by, since=since)
-                times.append(1000 * (time.perf_counter() - begun))
-            assert sum(line.calls for line in lines) == calls
-            title = f"Report by {by} over {_DAYS} days and {calls:,} calls, {len(lines):,} lines"
-            collector.add(Figure(f"reports.{by}", title, "ms", "less", tuple(times), goal=_GOAL_MS))
+            report = partial(ledger.report, who, by=by, since=since)
+            lines = await timed(
+                collector, f"reports.{by}", f"Report by {by} over {_DAYS} days and {calls:,} calls", repeat, report
+            )
+            # A call counts for each of its two tags.
+            assert sum(line.calls for line in lines) == calls * (2 if by == "tag" else 1)
+        await others(Reports(database), ledger, who, since, collector, calls=calls, repeat=repeat)
+        views(url, collector, calls=calls, repeat=repeat)
         if explained:
             explain(url, who.project_id)
     finally:

@@ -12,6 +12,7 @@ FACES: Final = (
     "messages.count_tokens",
     "responses",
     "generate_content",
+    "generate_content.count_tokens",
     "moderations",
     "rerank",
     "images.generations",

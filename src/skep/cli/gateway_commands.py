@@ -11,6 +11,7 @@ import typer
 
 from skep.cli.advice_command import ADVICE_EXAMPLES, advice
 from skep.cli.asking import ask_server
+from skep.cli.dashboards_command import DASHBOARDS_EXAMPLES, dashboards
 from skep.cli.interfaces import ModelUnknownError
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
 from skep.cli.route_tests import RouteTest, told, try_routes
@@ -143,6 +144,7 @@ def experiment(
 
 
 gateway_app.command("advice", epilog=ADVICE_EXAMPLES)(advice)
+gateway_app.command("dashboards", epilog=DASHBOARDS_EXAMPLES)(dashboards)
 
 
 @gateway_app.command("clear-cache", epilog=_CLEAR_EXAMPLES)

@@ -378,9 +378,9 @@ def _schema(asked: dict[str, Any]) -> object:
     if isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"):
         schema = form.get("json_schema")
         return schema.get("schema") if isinstance(schema, dict) else {"type": "object"}
-    own = generation_wire.config_of(asked)
-    if own.get("responseMimeType") == "application/json":
-        return own.get("responseJsonSchema") or own.get("responseSchema") or {"type": "object"}
+    own = generation_wire.schema_of(asked)
+    if own is not None:
+        return own
     form = config.get("format") if isinstance(config, dict) else None
     return form.get("schema") if isinstance(form, dict) else None
 

@@ -63,6 +63,24 @@ def config_of(asked: Mapping[str, Any]) -> Mapping[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
+def schema_of(asked: Mapping[str, Any]) -> object:
+    """What the answer must fit, as a JSON schema; None: anything."""
+    config = config_of(asked)
+    if config.get("responseMimeType") != "application/json":
+        return None
+    return config.get("responseJsonSchema") or _lowered(config.get("responseSchema")) or {"type": "object"}
+
+
+def _lowered(schema: object) -> object:
+    """Gemini's own kind of schema writes types in capitals."""
+    if isinstance(schema, dict):
+        return {
+            name: value.lower() if name == "type" and isinstance(value, str) else _lowered(value)
+            for name, value in schema.items()
+        }
+    return [_lowered(each) for each in schema] if isinstance(schema, list) else schema
+
+
 def generation_body(said: Said, *, thinks: bool) -> dict[str, Any]:
     """A whole answer. ``thinks``: the client wants to see that."""
     parts = [*_thoughts(thinks=thinks), *_texts(said, [said.text or said.refusal or ""]), *map(_call, _numbered(said))]

@@ -6,16 +6,16 @@ import orjson
 
 from skep.gateway.answering_here import Here, Source
 from skep.gateway.models import Model
-from skep.gateway.profiles import COUNTING
+from skep.gateway.profiles import GENERATION_COUNTING, Face
 from skep.gateway.usage import counted
 
 _ESTIMATED = (b"x-skep-estimated", b"true")
 _OURSELVES = "skep"
 
 
-def is_countable(model: Model) -> bool:
-    """Whether a provider of the model can be asked."""
-    return any(COUNTING in route.paths for route in model.routes)
+def is_countable(model: Model, face: Face) -> bool:
+    """Whether a provider of the model can be asked by a face."""
+    return any(face in route.paths for route in model.routes)
 
 
 async def answer_estimate(here: Here, model: str) -> None:
@@ -23,4 +23,5 @@ async def answer_estimate(here: Here, model: str) -> None:
     headers = await here.settle(model, Source("estimate", _OURSELVES, model))
     tokens = counted(len(here.known.body), 0).input_tokens
     headers += [(b"content-type", b"application/json"), _ESTIMATED]
-    await here.answer(headers, orjson.dumps({"input_tokens": tokens}))
+    name = "totalTokens" if here.known.face == GENERATION_COUNTING else "input_tokens"
+    await here.answer(headers, orjson.dumps({name: tokens}))

@@ -15,6 +15,7 @@ Face = Literal[
     "messages.count_tokens",
     "responses",
     "generate_content",
+    "generate_content.count_tokens",
     "moderations",
     "rerank",
     "images.generations",
@@ -27,7 +28,9 @@ Face = Literal[
 """A way of calling models, named as in its address: OpenAI's, Anthropic's messages, Gemini's, and what ranks documents."""
 
 COUNTING: Face = "messages.count_tokens"
-"""Asks how many tokens a request would have: nobody charges for it."""
+GENERATION_COUNTING: Face = "generate_content.count_tokens"
+COUNTINGS: Mapping[Face, str] = {COUNTING: "messages", GENERATION_COUNTING: "gemini"}
+"""Faces that ask how many tokens a request would have, for which nobody charges, with their formats."""
 
 _CHATS: tuple[Face, ...] = ("chat.completions", "messages", "responses", "generate_content")
 """Faces that can be translated into each other; of several that a provider has, the first is taken."""
@@ -133,10 +136,11 @@ def paths_by(profile: Profile, formats: Collection[str] | None) -> Mapping[Face,
     """Where a provider has which face, if chats are asked in some formats alone; None: in all that it has."""
     if formats is None:
         return profile.paths
-    kept = {face: path for face, path in profile.paths.items() if face not in (*_CHATS, COUNTING)}
+    kept = {face: path for face, path in profile.paths.items() if face not in (*_CHATS, *COUNTINGS)}
     faces = [face for name, face in FORMAT_FACES.items() if name in formats]
     kept |= {face: profile.paths.get(face, _CHAT_PATHS[face]) for face in faces}
-    return kept | {face: profile.paths[face] for face in (COUNTING,) if "messages" in formats and face in profile.paths}
+    counting = [face for face, name in COUNTINGS.items() if name in formats and face in profile.paths]
+    return kept | {face: profile.paths[face] for face in counting}
 
 
 def face_for(paths: Mapping[Face, str], face: Face) -> Face | None:
@@ -208,7 +212,10 @@ PROFILES: tuple[Profile, ...] = (
         base_url="https://generativelanguage.googleapis.com/v1beta",
         key_header="x-goog-api-key",
         key_prefix="",
-        paths={"generate_content": _CHAT_PATHS["generate_content"]},
+        paths={
+            "generate_content": _CHAT_PATHS["generate_content"],
+            GENERATION_COUNTING: "/models/{model}:countTokens",
+        },
         takes_include_usage=False,
         price_id="google",
         trace_name="gcp.gemini",

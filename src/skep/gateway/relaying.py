@@ -14,7 +14,7 @@ from skep.gateway.calls import CallFailedError, ModelCall, attempt_routes
 from skep.gateway.failures import Failure, words_of
 from skep.gateway.fetching import Opened, cut_events, fetch_whole, open_stream
 from skep.gateway.guarding import BlockedError, CallGuard
-from skep.gateway.headers import dollars, header, to_client
+from skep.gateway.headers import header, to_client
 from skep.gateway.interfaces import (
     AttemptFailedError,
     CallStoppedError,
@@ -22,7 +22,7 @@ from skep.gateway.interfaces import (
     RoutesBusyError,
     failed_error,
 )
-from skep.gateway.streaming import Tally, error_event
+from skep.gateway.streaming import Tally, cost_comment, error_event
 from skep.gateway.translating import AnswerStrangeError
 from skep.gateway.usage import counted, output_bytes
 from skep.gateway.watching import ClientWatch
@@ -369,11 +369,9 @@ def _settle_stream(call: ModelCall, tally: Tally, outcome: Outcome) -> None:
 
 
 def _cost_comment(call: ModelCall) -> bytes:
-    """What whole answers say in a header; a comment, which every reader of events passes over."""
-    charge = call.charge
-    if charge is None or charge.cost_nusd is None or call.is_sound:
+    if call.charge is None or call.is_sound:
         return b""
-    return b": x-skep-cost-usd %b\n\n" % dollars(charge.cost_nusd).encode()
+    return cost_comment(call.known.face, call.charge.cost_nusd)
 
 
 async def _to_client(call: ModelCall, watch: ClientWatch, message: dict[str, object]) -> None:

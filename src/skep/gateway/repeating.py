@@ -8,10 +8,12 @@ key, its limits and budgets, whether the answer was cleared or has grown old.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from skep.access import Principal
 from skep.gateway.caching import Question
 from skep.gateway.choosing import Choice
+from skep.gateway.generate_requests import Named
 from skep.gateway.guarding import CallGuard
 from skep.gateway.models import StopWhen
 from skep.gateway.profiles import Face
@@ -28,6 +30,15 @@ _SHARE_OF_BODY = 4
 """A body, and what was read from it, take so many times its bytes, about."""
 
 _Headers = list[tuple[bytes, bytes]]
+
+
+class Sent(NamedTuple):
+    """What came of a request."""
+
+    face: Face
+    body: bytes
+    named: Named | None = None
+    """What its address says, where that names the model."""
 
 
 @dataclass(slots=True)
@@ -61,14 +72,14 @@ class Repeats:
     """What is remembered, for as long as the settings stay as they are. Bounded: of too much everything is forgotten."""
 
     def __init__(self) -> None:
-        self._same: dict[tuple[Face, bytes], _Same] = {}
+        self._same: dict[Sent, _Same] = {}
         self._bytes = 0
 
-    def find(self, face: Face, body: bytes, principal: Principal, headers: _Headers) -> Asked | None:
+    def find(self, sent: Sent, principal: Principal, headers: _Headers) -> Asked | None:
         """What the same call asked for before; None when there was none. Its question is as old as that call."""
-        if not self._same or len(body) > _LONGEST_BODY:
+        if not self._same or len(sent.body) > _LONGEST_BODY:
             return None
-        same = self._same.get((face, body))
+        same = self._same.get(sent)
         if same is None:
             return None
         found = same.by_key.get(principal.key_id)
@@ -86,9 +97,10 @@ class Repeats:
         if self._bytes > _MOST_BYTES:
             self._same.clear()
             self._bytes = 0
-        same = self._same.get((known.face, known.body))
+        sent = Sent(known.face, known.body, known.named)
+        same = self._same.get(sent)
         if same is None:
-            same = self._same[known.face, known.body] = _Same(known)
+            same = self._same[sent] = _Same(known)
             self._bytes += _SHARE_OF_BODY * size
         same.by_key[principal.key_id] = principal, headers, replace(asked, known=same.known)
         self._bytes += _BYTES_OF_CALLER

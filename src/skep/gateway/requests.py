@@ -9,13 +9,19 @@ from typing import Any
 import orjson
 
 from skep.gateway.forms import with_values
-from skep.gateway.generate_requests import bounded
+from skep.gateway.generate_requests import (
+    GENERATION_KEYS,
+    Named,
+    bounded,
+    generation_terms,
+    media_tokens,
+)
 from skep.gateway.interfaces import RequestInvalidError
 from skep.gateway.large_bodies import BodyUnreadableError, Unread, is_quick, read_top_level
 from skep.gateway.media import MEDIA, MEDIA_KEYS, Media
 from skep.gateway.naming import Names, unescaped
 from skep.gateway.pricing import LISTED_TIERS
-from skep.gateway.profiles import COUNTING, Face
+from skep.gateway.profiles import COUNTING, COUNTINGS, GENERATION_COUNTING, Face
 from skep.gateway.ranking import ranking_bounds
 from skep.gateway.response_requests import PLAIN, RESPONSE_KEYS, STORED_TOKENS, response_terms, response_user
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
@@ -31,7 +37,7 @@ TOOLS_TOKENS = 1_000
 """What a provider puts before the tools, in its own words, and counts: Anthropic's table has up to 530
 (https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing)."""
 
-_WITHOUT_OUTPUT = ("embeddings", "moderations", "rerank", COUNTING)
+_WITHOUT_OUTPUT = ("embeddings", "moderations", "rerank", *COUNTINGS)
 _TELLING = ("messages", "responses", "generate_content", *MEDIA)
 """Their streams tell the usage unasked."""
 
@@ -74,6 +80,8 @@ _KEYS = (
 _KEYS_OF: Mapping[Face, tuple[str, ...]] = {
     "responses": (*_KEYS, *RESPONSE_KEYS),
     "rerank": (*_KEYS, "query", "documents"),
+    "generate_content": ("model", *GENERATION_KEYS),
+    GENERATION_COUNTING: ("model", *GENERATION_KEYS),
     **dict.fromkeys(MEDIA, (*_KEYS, *MEDIA_KEYS)),
 }
 """The same where it is more."""
@@ -114,6 +122,8 @@ class Known:
     """Where values stand, as far as that was found out."""
     asked: str | None = None
     """The model that the client named, where a role put another one in its place."""
+    named: Named | None = None
+    """What its address says; None: the body says all."""
     media: Media | None = None
     """What it asks for, where it is about pictures or sound."""
 
@@ -133,13 +143,13 @@ class Known:
     @property
     def is_free(self) -> bool:
         """Whether no provider charges for it."""
-        return self.face == COUNTING
+        return self.face in COUNTINGS
 
 
-def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known:
+def read_request(face: Face, body: bytes, *, quick: bool | None = None, named: Named | None = None) -> Known:
     """Read a request's body. Raises RequestInvalidError, which names the field. In a thread, unless the body is ``quick``.
 
-    That is what `is_quick` says of it; None: it was not asked yet.
+    That is what `is_quick` says of it; None: it was not asked yet. ``named`` is what the address says, where that names the model.
     """
     names = Names(body)
     quick = is_quick(body) if quick is None else quick
@@ -153,6 +163,8 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
     for key in values:
         if not (key.isascii() and key.islower()) and key not in keys and key.casefold() in keys:
             raise RequestInvalidError(reason=f"the body writes {key.casefold()} in another case", param=key.casefold())
+    if named is not None:
+        return _generation(face, body, values, spans, named)
     model = values.get("model")
     if not isinstance(model, str) or not model:
         raise RequestInvalidError(reason="model must name a model", param="model")
@@ -162,13 +174,13 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
             raise RequestInvalidError(reason=reason, param=name)
     stream = _stream(face, values)
     plain = unescaped(body)
-    named = names if plain is body else Names(plain)
+    words = names if plain is body else Names(plain)
     choices, output = _output(face, values)
-    terms = response_terms(values, body, plain, named) if face == "responses" else PLAIN
-    bound, searches = 0 if face == COUNTING else _input_tokens(face, named, values, len(body)), 0
+    terms = response_terms(values, body, plain, words) if face == "responses" else PLAIN
+    bound, searches = 0 if face == COUNTING else _input_tokens(face, words, values, len(body)), 0
     if face == "rerank":
         bound, searches = ranking_bounds(values, len(body))
-        bound += PICTURE_TOKENS * named.count(b'"image"')
+        bound += PICTURE_TOKENS * words.count(b'"image"')
     return Known(
         face=face,
         body=body,
@@ -180,14 +192,54 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None) -> Known
         user=_user(_USERS[face](values) if face in _USERS else values),
         wants_usage=stream and _wants_usage(values),
         input_tokens_at_most=bound if terms.stored_field is None else bound + STORED_TOKENS,
-        keeps_an_hour=named.count(b'"1h"') > 0,
-        has_audio="audio" in values or named.count(b'"input_audio"') > 0,
+        keeps_an_hour=words.count(b'"1h"') > 0,
+        has_audio="audio" in values or words.count(b'"input_audio"') > 0,
         service_tier=_service_tier(values),
         searches=values.get("web_search_options") is not None,
-        dear_field=_dear_in_messages(values, named) if face == "messages" else _dear(values) or terms.dear_field,
+        dear_field=_dear_in_messages(values, words) if face == "messages" else _dear(values) or terms.dear_field,
         searches_at_most=searches,
         does_more=terms is not PLAIN and terms != PLAIN,
         spans=spans,
+    )
+
+
+def read_again(known: Known, body: bytes, *, model: str | None = None) -> Known:
+    """The same request with another body, and for another model, where that is named. Raises as `read_request` does."""
+    named = known.named
+    if named is not None and model is not None:
+        named = Named(model, named.streams)
+    return read_request(known.face, body, named=named)
+
+
+def _generation(
+    face: Face, body: bytes, values: dict[str, Any], spans: Mapping[str, Span] | None, named: Named
+) -> Known:
+    """A request in Gemini's format."""
+    names = Names(unescaped(body))
+    terms = generation_terms(values, body, names)
+    counts = face == GENERATION_COUNTING
+    bound = len(body) + (TOOLS_TOKENS if values.get("tools") else 0) + media_tokens(names, PICTURE_TOKENS, FILE_TOKENS)
+    output = None if terms.bound is None else min(terms.bound * terms.choices, _MOST_TOKENS)
+    return Known(
+        face=face,
+        body=body,
+        values=values,
+        model=named.model,
+        stream=named.streams,
+        output_tokens=0 if counts else output,
+        choices=1 if counts else terms.choices,
+        user=None,
+        wants_usage=named.streams,
+        input_tokens_at_most=0 if counts else bound + (STORED_TOKENS if terms.is_stored else 0),
+        keeps_an_hour=False,
+        has_audio=terms.has_audio,
+        service_tier=terms.service_tier,
+        searches=False,
+        dear_field=terms.dear_field,
+        searches_at_most=0,
+        does_more=terms.dear_field is not None or terms.is_stored,
+        spans=spans,
+        named=named,
     )
 
 

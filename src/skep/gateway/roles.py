@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import orjson
 
+from skep.gateway.generate_requests import with_defaults
 from skep.gateway.interfaces import RequestInvalidError, RoleNotFoundError
 from skep.gateway.large_bodies import Unread, values_in
 from skep.gateway.models import ROLE, TIER, Role
-from skep.gateway.profiles import COUNTING, Face
-from skep.gateway.requests import Known, read_request
+from skep.gateway.profiles import COUNTING, GENERATION_COUNTING, Face
+from skep.gateway.requests import Known, read_again, read_request
 from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, splice, top_level_spans
 from skep.gateway.tables import Table
 
@@ -28,6 +29,8 @@ _NUMBERS: Mapping[Face, tuple[str, ...]] = {
     "messages": ("temperature", "top_p"),
     COUNTING: (),
     "responses": ("temperature", "top_p"),
+    "generate_content": ("temperature", "top_p"),
+    GENERATION_COUNTING: (),
 }
 """The faces that roles are for, and which of their numbers a request by them can have."""
 
@@ -73,7 +76,7 @@ def in_role(known: Known, role: Role) -> Known:
     if face not in _NUMBERS:
         raise RequestInvalidError(reason="a role is for texts, and this address makes none", param=None)
     try:
-        said = _with_defaults(known, role)
+        said = _with_defaults(known, role) if known.named is None else _generation(known, role)
     except DuplicateKeyError as error:
         raise RequestInvalidError(reason=f"the body says {error.key} twice", param=error.key) from error
     except NestedTooDeepError as error:
@@ -101,6 +104,14 @@ def _with_defaults(known: Known, role: Role) -> Known:
     if not changes:
         return known
     return read_request(known.face, splice(known.body, changes, known.values, _spans(known, changes)))
+
+
+def _generation(known: Known, role: Role) -> Known:
+    """The same for a request of Gemini's format."""
+    told = {name: getattr(role, name) for name in _NUMBERS[known.face]}
+    numbers = {name: value for name, value in told.items() if value is not None}
+    body = with_defaults(known.body, known.values, numbers, role.system)
+    return read_again(known, body, model=role.model if _asks_for_role(known) else None)
 
 
 def _spans(known: Known, changes: Collection[str]) -> Mapping[str, Span] | None:

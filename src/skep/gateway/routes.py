@@ -20,6 +20,17 @@ from skep.gateway.board import ProviderView, RouteView
 from skep.gateway.caching import cache_endpoints
 from skep.gateway.experiment_routes import experiment_endpoints
 from skep.gateway.facts import ModelFactsList, facts_of
+from skep.gateway.generate_requests import Named
+from skep.gateway.generation_routes import (
+    AS_GEMINI,
+    GENERATION_PATHS,
+    generation_models,
+    is_googles,
+    listed,
+    named_stream,
+    named_whole,
+    shown,
+)
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
@@ -39,7 +50,7 @@ from skep.gateway.interfaces import (
     RoutesBusyError,
     TierNotFoundError,
 )
-from skep.gateway.profiles import COUNTING, Face
+from skep.gateway.profiles import COUNTING, GENERATION_COUNTING, Face
 from skep.gateway.service import Gateway
 from skep.gateway.services import service_endpoints
 from skep.gateway.spans import refusal_span
@@ -139,11 +150,12 @@ class _Answer:
     gateway: Gateway
     face: Face
     call: Call
+    named: Named | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Make the call."""
         call = self.call
-        await self.gateway.call(self.face, call.principal, scope, receive, send, call.notes)
+        await self.gateway.call(self.face, call.principal, scope, receive, send, call.notes, self.named)
 
 
 def gateway_endpoints(
@@ -155,10 +167,14 @@ def gateway_endpoints(
     """
 
     async def models(call: Call) -> ASGIApp:
+        if is_googles(call):
+            return json_answer(listed(gateway(), call))
         names = gateway().model_names(call.principal)
         return json_answer(ModelList("list", [_model_object(gateway(), name) for name in names]))
 
     async def model(call: Call) -> ASGIApp:
+        if is_googles(call):
+            return json_answer(shown(gateway(), call))
         name = call.path("model")
         if name not in gateway().model_names(call.principal):
             raise ModelNotFoundError(name=name[:200], param="model")
@@ -166,6 +182,8 @@ def gateway_endpoints(
 
     return (
         *_faces(gateway, tracer),
+        *(endpoint for path in GENERATION_PATHS for endpoint in _generations(gateway, tracer, path)),
+        *generation_models(gateway),
         *(_not_kept(method) for method in ("GET", "POST", "DELETE")),
         Endpoint(
             method="GET",
@@ -324,6 +342,40 @@ def _faces(gateway: Callable[[], Gateway], tracer: Tracer | None) -> tuple[Endpo
     )
 
 
+def _generations(gateway: Callable[[], Gateway], tracer: Tracer | None, models: str) -> tuple[Endpoint, ...]:
+    """The addresses of Gemini's API at which models are called; ``models`` is that of all models."""
+    path = f"{models}/{{model:path}}"
+    return (
+        _face(
+            gateway,
+            tracer,
+            "generate_content",
+            f"{path}:generateContent",
+            "Let a model generate content",
+            AS_GEMINI,
+            names=named_whole,
+        ),
+        _face(
+            gateway,
+            tracer,
+            "generate_content",
+            f"{path}:streamGenerateContent",
+            "Let a model generate content, as a stream of server-sent events",
+            f"{AS_GEMINI} Only with `alt=sse` in the address, as Google's clients have it.",
+            names=named_stream,
+        ),
+        _face(
+            gateway,
+            tracer,
+            GENERATION_COUNTING,
+            f"{path}:countTokens",
+            "Say how many tokens contents have",
+            "Asked of the model's provider where that can be; else an estimate, with the header `x-skep-estimated: true`.",
+            names=named_whole,
+        ),
+    )
+
+
 _AS_OPENAI = (
     "Takes and gives what OpenAI's API does at this address; what Skep does not know passes through"
     " untouched. With `stream: true` the answer is a stream of server-sent events."
@@ -371,9 +423,12 @@ def _face(
     path: str,
     summary: str,
     description: str = _AS_OPENAI,
+    names: Callable[[Call], Named] | None = None,
 ) -> Endpoint:
+    """An address at which models are called. ``names`` reads what it says itself, where the body does not name the model."""
+
     async def handle(call: Call) -> ASGIApp:
-        return _Answer(gateway(), face, call)
+        return _Answer(gateway(), face, call, None if names is None else names(call))
 
     def record(refusal: Refusal) -> None:
         # A call that was settled has told its own spans.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,37 +14,38 @@ from starlette.types import Receive, Scope, Send
 from skep.access import Principal, may_call
 from skep.gateway.admitting import admit
 from skep.gateway.answering_here import Here
+from skep.gateway.arranging import arranged
 from skep.gateway.board import Board
 from skep.gateway.bodies import Bodies
 from skep.gateway.caching import AnswerCache, Entry, Headers, Question, Recorder, give_kept
 from skep.gateway.calls import GatewayOptions, ModelCall, Tools
 from skep.gateway.choosing import Choice, Choices, caller_of, local_only
 from skep.gateway.counting import answer_estimate, is_countable
+from skep.gateway.generate_requests import Named
 from skep.gateway.guarding import CallGuard
 from skep.gateway.headers import said_to_us, to_provider, told_by_caller
 from skep.gateway.interfaces import (
     BodiesFullError,
     BodyTimeoutError,
     LocalEmbedder,
-    RequestUntranslatableError,
     Upstream,
 )
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
-from skep.gateway.models import GatewayConfig, Model, Role, Route
+from skep.gateway.models import GatewayConfig, Role
 from skep.gateway.profiles import Face
 from skep.gateway.reading import read_call
 from skep.gateway.relaying import run_call
-from skep.gateway.repeating import Asked, Repeats
+from skep.gateway.repeating import Asked, Repeats, Sent
 from skep.gateway.requests import Known
 from skep.gateway.roles import in_role, role_of
 from skep.gateway.services import SERVICES_FACE, ServiceCall, call_service, chosen_service, service_model
 from skep.gateway.serving import Served, make_ask
 from skep.gateway.spans import CallSpans
+from skep.gateway.speaking import spoken, translate
 from skep.gateway.statuses import GatewayStatus, ProcessStatus
 from skep.gateway.stopping import asked_to_stop
-from skep.gateway.strategies import by_cost, by_load, by_weight, by_window, tokens_needed
-from skep.gateway.translated import Translations, translations
+from skep.gateway.translated import Translations
 from skep.gateway.turns import Turns
 from skep.observe import NO_METRICS, Metrics, Tracer, current_trace_id
 from skep.spend import (
@@ -167,9 +168,16 @@ class Gateway:
         )
 
     async def call(
-        self, face: Face, principal: Principal, scope: Scope, receive: Receive, send: Send, notes: Notes
+        self,
+        face: Face,
+        principal: Principal,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        notes: Notes,
+        named: Named | None = None,
     ) -> None:
-        """Make one call of a model and answer it.
+        """Make one call of a model and answer it. ``named`` is what its address says, where that names the model.
 
         Raises what `may_call` raises, the errors of the gateway, of spending, and BodyTooLargeError, as long as the answer has not begun.
         """
@@ -181,8 +189,9 @@ class Gateway:
             notes.headers.append((b"connection", b"close"))
             raise
         try:
-            again = self._asked_again(face, body, principal, scope, notes)
-            asked = again or await self._asked(face, body, principal, scope, notes)
+            sent = Sent(face, body, named)
+            again = self._asked_again(sent, principal, scope, notes)
+            asked = again or await self._asked(sent, principal, scope, notes)
             kept = None if self.cache is None or asked.question is None else await self.cache.find(asked.question)
             if await self._answered_here(asked, kept, scope, send, notes, started):
                 if kept is not None and again is None:
@@ -241,21 +250,21 @@ class Gateway:
             return in_role(known, role)
         return await asyncio.get_running_loop().run_in_executor(self._readers, in_role, known, role)
 
-    def _asked_again(self, face: Face, body: bytes, principal: Principal, scope: Scope, notes: Notes) -> Asked | None:
+    def _asked_again(self, sent: Sent, principal: Principal, scope: Scope, notes: Notes) -> Asked | None:
         """What the call asks for, if the same was answered from the cache before; else None. Raises what `may_call` raises."""
-        found = self._repeats.find(face, body, principal, scope["headers"])
+        found = self._repeats.find(sent, principal, scope["headers"])
         if found is None or found.question is None or self.cache is None:
             return None
         question = self.cache.again(found.question)
         if question is None:
             return None
         notes.log["model"] = found.known.model[:_LONGEST_NAME]
-        may_call(principal, face=face, address=_address(scope))
+        may_call(principal, face=sent.face, address=_address(scope))
         return Asked(found.known, found.choice, found.stop_when, None, question)
 
-    async def _asked(self, face: Face, body: bytes, principal: Principal, scope: Scope, notes: Notes) -> Asked:
+    async def _asked(self, sent: Sent, principal: Principal, scope: Scope, notes: Notes) -> Asked:
         """What the call asks for, as its guards let it pass. Raises what `may_call` raises, and the errors of requests, models and guards."""
-        known = await read_call(face, body, scope["headers"], self._readers)
+        known = await read_call(sent.face, sent.body, scope["headers"], self._readers, sent.named)
         # Also of calls that are refused; a client may write what it likes.
         notes.log["model"] = known.model[:_LONGEST_NAME]
         headers = scope["headers"]
@@ -263,7 +272,7 @@ class Gateway:
         role = role_of(known.model, ours, self.config.roles)
         if role is not None:
             known = await self._in_role(known, role)
-        may_call(principal, face=face, address=_address(scope))
+        may_call(principal, face=sent.face, address=_address(scope))
         choice = self._choices.choose(known, principal, ours, headers)
         served = choice.served
         stop_when = None if served is None else asked_to_stop(ours, known, served.model.stop_when)
@@ -288,7 +297,7 @@ class Gateway:
         """Answer with what is kept, or what can be reckoned here; whether that was done. Raises the errors of spending."""
         known, choice = asked.known, asked.choice
         served = choice.served
-        if served is None or (kept is None and (not known.is_free or is_countable(served.model))):
+        if served is None or (kept is None and (not known.is_free or is_countable(served.model, known.face))):
             return False
         to_client, spans = _to_client(send, asked.guard), self._spans(scope["headers"])
         here = Here(self._tools, known, choice.caller, to_client, notes, spans, started, choice.told)
@@ -319,7 +328,7 @@ class Gateway:
                 await answer_locally(self._local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
             wanted = served
-            choice, served, said = await _spoken(choice, served, known)
+            choice, served, said = await spoken(choice, served, known)
             steps, chosen = list(choice.steps), served
             served, ticket = await self._admit(served, choice, principal, known, steps, notes)
             if served is not chosen:
@@ -331,7 +340,7 @@ class Gateway:
             # What another model answers in its stead is not its answer.
             recorder = Recorder(send) if question is not None and served is wanted else None
             send, passed = recorder or send, to_provider(headers, known.form_type)
-            model = self._arranged(served.model, known)
+            model = arranged(served.model, known, self.board, _random.random)
             call = ModelCall(self._tools, known, model, ticket, scope, receive, send, notes, passed, started)
             call.steps, call.translations, call.told = steps, said, choice.told
             call.guard, call.stop_when = guard, asked.stop_when
@@ -370,7 +379,7 @@ class Gateway:
             known, guard = await self._guarded(served, known, guard, notes)
             if guard is not None:
                 await guard.judge(known, self._tools.upstream, in_house=bool(choice.whose))
-            return known, guard, await _translate(served, known)
+            return known, guard, await translate(served, known)
         except BaseException:
             self._tools.meter.cancel(ticket)
             raise
@@ -396,21 +405,6 @@ class Gateway:
             await run_call(call)
         finally:
             self._calls.discard(call)
-
-    def _arranged(self, model: Model, known: Known) -> Model:
-        """The model with its routes in the order in which this call shall try them."""
-        if len(model.routes) == 1 or (model.strategy == "ordered" and not model.windows_differ):
-            return model
-        routes: Sequence[Route] = model.routes
-        if model.strategy == "weighted":
-            routes = by_weight(model.routes, _random.random)
-        elif model.strategy == "lowest_cost":
-            routes = by_cost(model.routes, known)
-        elif model.strategy == "lowest_latency":
-            routes = by_load(model.routes, self.board.loads(model.routes, streams=known.stream), _random.random)
-        if model.windows_differ:
-            routes = by_window(routes, tokens_needed(known))
-        return replace(model, routes=tuple(routes))
 
     async def _keep(self, question: Question, recorder: Recorder, call: ModelCall) -> None:
         """Keep the answer of a call that came to a good end."""
@@ -471,23 +465,3 @@ def _address(scope: Scope) -> str:
 def _to_client(send: Send, guard: CallGuard | None) -> Send:
     """Sends what the client reads: values where placeholders stood in for them."""
     return send if guard is None else guard.restoring(send)
-
-
-async def _spoken(choice: Choice, served: Served, known: Known) -> tuple[Choice, Served, Translations | None]:
-    """What the chosen model is told. A request that cannot be said to the model of its arm takes no part in the experiment.
-
-    Raises RequestUntranslatableError.
-    """
-    outside = choice.outside
-    try:
-        return choice, served, await _translate(served, known)
-    except RequestUntranslatableError:
-        if outside is None or outside.served is None:
-            raise
-    return outside, outside.served, await _translate(outside.served, known)
-
-
-async def _translate(served: Served, known: Known) -> Translations | None:
-    """The request in the formats of those routes that speak another one. Raises RequestUntranslatableError."""
-    foreign = served.foreign.get(known.face)
-    return None if foreign is None else await translations(known, served.model, foreign)

@@ -33,6 +33,7 @@ _OPERATIONS: dict[Face, str] = {
     "messages.count_tokens": "count_tokens",
     "responses": "chat",
     "generate_content": "generate_content",
+    "generate_content.count_tokens": "count_tokens",
     "moderations": "moderation",
     "rerank": "rerank",
     "images.generations": "generate_content",

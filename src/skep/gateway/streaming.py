@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from typing_extensions import override
@@ -12,6 +12,7 @@ from typing_extensions import override
 from skep.errors import SkepError
 from skep.gateway.events import DONE, data_of
 from skep.gateway.failures import Failure, classify_told
+from skep.gateway.headers import dollars
 from skep.gateway.profiles import Face
 from skep.gateway.usage import (
     UNBILLED,
@@ -23,7 +24,7 @@ from skep.gateway.usage import (
     usage_of,
 )
 from skep.spend import Usage
-from skep.web import anthropic_error_bytes, openai_error_bytes, response_error_bytes
+from skep.web import anthropic_error_bytes, gemini_error_bytes, openai_error_bytes, response_error_bytes
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 
@@ -290,10 +291,26 @@ def _failure_of(error: object) -> Failure:
     return Failure("interrupted", failure.reason) if failure.kind == "server_error" else failure
 
 
+COST_COMMENT = b": x-skep-cost-usd "
+"""Begins the comment in which a stream tells its cost."""
+
+_TAKES_COMMENTS = frozenset(get_args(Face)) - {"generate_content"}
+"""Google's own client takes a comment for a piece of JSON."""
+
+
+def cost_comment(face: Face, cost_nusd: int | None) -> bytes:
+    """What whole answers say in a header; a comment, which readers of events pass over. Nothing where they do not, or the cost is not known."""
+    if cost_nusd is None or face not in _TAKES_COMMENTS:
+        return b""
+    return COST_COMMENT + dollars(cost_nusd).encode() + b"\n\n"
+
+
 def error_event(face: Face, error: SkepError, number: int) -> bytes:
     """An event with an error in the shape of a face: clients raise it. ``number``: that of the event, where events are counted."""
     if face == "responses":
         return b"event: error\ndata: " + response_error_bytes(error, number) + b"\n\n"
     if face == "messages":
         return b"event: error\ndata: " + anthropic_error_bytes(error) + b"\n\n"
+    if face == "generate_content":
+        return b"data: " + gemini_error_bytes(error) + b"\n\n"
     return b"data: " + openai_error_bytes(error) + b"\n\n"

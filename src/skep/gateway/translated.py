@@ -115,6 +115,8 @@ def _translated(known: Known, faces: Iterable[Face]) -> Translations:
         return dict.fromkeys(faces, UntranslatableError("the body", str(error)))
     except UntranslatableError as error:
         return dict.fromkeys(faces, error)
+    if known.named is not None:
+        values |= {"model": known.named.model, "stream": known.named.streams}
     return {face: _one(known, values, face) for face in faces}
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
+from urllib.parse import parse_qs
+
+from starlette.types import Scope
 
 from skep.access import KeyInvalidError, KeyMissingError
+from skep.web import is_geminis
 
 _BEARER = re.compile(r"bearer +(?P<token>[A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 """RFC 6750, section 2.1; the scheme's case does not matter (RFC 9110, section 11.1)."""
+
+KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
+"""Headers that have nothing but the key in them: Anthropic's clients', and Google's."""
 
 KEY_PLACE = "admin.key in the server's data folder"
 
@@ -23,6 +31,22 @@ def sent_key(authorization: str | None, api_key: str | None) -> str:
     if authorization is not None and authorization.strip() and bearer_key(authorization) != key:
         raise KeyInvalidError(reason="the headers Authorization and x-api-key name different keys")
     return key
+
+
+def plain_key(path: str, headers: Mapping[bytes, str], doubled: Collection[bytes]) -> str | None:
+    """The key of a request that stands in a header of its own: Google's clients have one, at their addresses; None where it does not.
+
+    A header that is sent twice has none.
+    """
+    has_googles = b"x-goog-api-key" in headers and is_geminis(path, has_key=True)
+    name = b"x-goog-api-key" if has_googles else b"x-api-key"
+    return None if name in doubled else headers.get(name)
+
+
+def refuse_key_in_address(scope: Scope) -> None:
+    """Raises KeyInvalidError where a request of Google's API has its key in the address: proxies before us write addresses into their logs."""
+    if is_geminis(scope["path"]) and parse_qs(scope["query_string"].decode("latin-1")).get("key"):
+        raise KeyInvalidError(reason="it stands in the address, which logs keep; send it in the header x-goog-api-key")
 
 
 def bearer_key(header: str | None) -> str:

@@ -24,7 +24,7 @@ from skep.access import Principal, Role, may_call, require_role
 from skep.errors import SkepError, UnavailableError
 from skep.observe import NO_METRICS, Metrics, event, trace_id_of, tracing
 from skep.server.clients import client_address
-from skep.server.credentials import sent_key
+from skep.server.credentials import KEY_HEADERS, plain_key, refuse_key_in_address, sent_key
 from skep.server.http_protocol import WHOLE
 from skep.server.interfaces import (
     HostRefusedError,
@@ -56,6 +56,8 @@ from skep.web import (
     Notes,
     Refusal,
     anthropic_error_bytes,
+    gemini_error_bytes,
+    is_geminis,
     openai_error_bytes,
     openai_error_headers,
     openai_status,
@@ -77,7 +79,7 @@ async def no_keyless(_address: str) -> None:
 _CLIENT_GONE = 499
 """What nginx logs when a client went away before the answer; never sent."""
 
-_SINGLE = frozenset({b"host", b"origin", b"authorization", b"x-api-key"})
+_SINGLE = frozenset({b"host", b"origin", b"authorization", *KEY_HEADERS})
 """Headers of which a second one would leave open which of the two counts."""
 
 _READ = _SINGLE | PASSED_ON | {b"traceparent", b"sec-fetch-site", b"sec-fetch-mode"}
@@ -93,7 +95,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _STARTS = ("http.response.start", "websocket.http.response.start")
 
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
-_CORS_HEADERS = "authorization, content-type, last-event-id, traceparent, x-api-key"
+_CORS_HEADERS = "authorization, content-type, last-event-id, traceparent, x-api-key, x-goog-api-key"
 _CORS_EXPOSED = b"retry-after, x-trace-id"
 _CORS_SECONDS = "600"
 
@@ -143,7 +145,7 @@ class _Exchange:
         )
         # Of two keys neither is meant: the request has none.
         self.authorization = None if b"authorization" in doubled else get(b"authorization")
-        self.api_key = None if b"x-api-key" in doubled else get(b"x-api-key")
+        self.api_key = plain_key(scope["path"], headers, doubled)
         self.notes = Notes({}, [(b"x-trace-id", self.trace_id.encode()), *_ALWAYS])
         self.window: AddressWindow | None = None
         """Where its address stands, when it has no key and needs none."""
@@ -152,7 +154,7 @@ class _Exchange:
     @property
     def is_keyless(self) -> bool:
         """Whether no key was sent at all."""
-        return b"authorization" not in self.headers and b"x-api-key" not in self.headers
+        return b"authorization" not in self.headers and self.headers.keys().isdisjoint(KEY_HEADERS)
 
     @property
     def is_keyless_from_here(self) -> bool:
@@ -355,6 +357,8 @@ class Gate:
             if admitted is not None:
                 principal, exchange.window = admitted
                 return self._checked(exchange, principal, needed)
+        if exchange.is_keyless:
+            refuse_key_in_address(exchange.scope)
         key = sent_key(exchange.authorization, exchange.api_key)
         try:
             principal = self._recall(key) or await self._authenticate(key)
@@ -399,7 +403,10 @@ class Gate:
                 )
             )
         path = f"{exchange.scope['path']}/"
-        if path.startswith(OPENAI_PREFIX):
+        if is_geminis(exchange.scope["path"], has_key=b"x-goog-api-key" in exchange.headers):
+            headers = {**problem_headers(error), **openai_error_headers(error)}
+            answer = Response(gemini_error_bytes(error), openai_status(error), headers, "application/json")
+        elif path.startswith(OPENAI_PREFIX):
             headers = {**problem_headers(error), **openai_error_headers(error)}
             is_anthropics = path.startswith(ANTHROPIC_PREFIX)
             body = anthropic_error_bytes(error, exchange.trace_id) if is_anthropics else openai_error_bytes(error)

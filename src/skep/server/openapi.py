@@ -17,12 +17,14 @@ from skep.server.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 from skep.web import (
     ANTHROPIC_ERROR_SCHEMA,
     ANTHROPIC_PREFIX,
+    GEMINI_ERROR_SCHEMA,
     OPENAI_ERROR_SCHEMA,
     OPENAI_PREFIX,
     BodyInvalidError,
     BodyTooLargeError,
     Endpoint,
     QueryInvalidError,
+    is_geminis,
     openai_status,
 )
 
@@ -62,6 +64,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
                 "Problem": PROBLEM_SCHEMA,
                 "OpenAIError": OPENAI_ERROR_SCHEMA,
                 "AnthropicError": ANTHROPIC_ERROR_SCHEMA,
+                "GeminiError": GEMINI_ERROR_SCHEMA,
             },
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "A Skep key: skep_..., see admin.key"}
@@ -78,7 +81,8 @@ def errors_of(endpoint: Endpoint) -> dict[int, list[type[SkepError]]]:
     found += (QueryInvalidError,) if endpoint.query is not None else ()
     by_status: dict[int, list[type[SkepError]]] = {}
     for error in dict.fromkeys(found):
-        status = openai_status(error()) if endpoint.path.startswith(OPENAI_PREFIX) else error.http_status
+        is_face = endpoint.path.startswith(OPENAI_PREFIX) or is_geminis(endpoint.path)
+        status = openai_status(error()) if is_face else error.http_status
         by_status.setdefault(status, []).append(error)
     return dict(sorted(by_status.items()))
 
@@ -109,7 +113,7 @@ def _operation(endpoint: Endpoint, schemas: dict[_Key, dict[str, Any]]) -> dict[
 
 def operation_id(endpoint: Endpoint) -> str:
     """A name for a route that generated clients can use: ``post_collections_name_index``."""
-    words = re.findall(r"\w+", re.sub(r":\w+|/api/v1", "", endpoint.path))
+    words = re.findall(r"\w+", re.sub(r":\w+(?=\})|/api/v1", "", endpoint.path))
     return "_".join([endpoint.method.lower(), *words])
 
 
@@ -129,7 +133,9 @@ def _others(endpoint: Endpoint) -> dict[str, object]:
 
 
 def _problems(endpoint: Endpoint) -> dict[str, object]:
-    if endpoint.path.startswith(OPENAI_PREFIX):
+    if is_geminis(endpoint.path):
+        media_type, model = "application/json", "GeminiError"
+    elif endpoint.path.startswith(OPENAI_PREFIX):
         is_anthropics = f"{endpoint.path}/".startswith(ANTHROPIC_PREFIX)
         media_type, model = "application/json", "AnthropicError" if is_anthropics else "OpenAIError"
     else:

@@ -8,6 +8,7 @@ from skep.web.anthropic_errors import (
     anthropic_error_bytes,
     anthropic_type,
 )
+from skep.web.gemini_errors import GEMINI_ERROR_SCHEMA, gemini_error_bytes, gemini_status, is_geminis
 from skep.web.interfaces import BodyInvalidError, BodyTooLargeError, QueryInvalidError
 from skep.web.models import (
     BREAK,
@@ -35,6 +36,7 @@ __all__ = [
     "ANTHROPIC_ERROR_SCHEMA",
     "ANTHROPIC_PREFIX",
     "BREAK",
+    "GEMINI_ERROR_SCHEMA",
     "OPENAI_ERROR_SCHEMA",
     "OPENAI_PREFIX",
     "WHOLE_ANSWER",
@@ -50,6 +52,9 @@ __all__ = [
     "anthropic_error_bytes",
     "anthropic_type",
     "break_connection",
+    "gemini_error_bytes",
+    "gemini_status",
+    "is_geminis",
     "json_answer",
     "openai_error_bytes",
     "openai_error_headers",

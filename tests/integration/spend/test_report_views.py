@@ -12,7 +12,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from skep.access import Principal
-from skep.spend import Ledger
+from skep.cli.dashboards import DASHBOARDS, grafana_json
+from skep.spend import Ledger, Reports
 from skep.store import Database
 from tests.metering import open_database, principal
 from tests.postgres import ScratchServer
@@ -23,7 +24,15 @@ insert into call (call_id, started_at, project_id, key_id, key_name, tier, tags,
 values (gen_random_uuid(), %s, %s, 'k', 'k', %s, '{}', 'm', 'chat.completions', true, '', 1, false, %s, '{}', %s, %s, %s, %s)
 """
 DUE = "insert into rollup_due values (date_trunc('hour', %s::timestamptz, 'UTC')) on conflict do nothing"
-VIEWS = ("report_calls", "report_days", "tier_performance_summary")
+VIEWS = (
+    "report_calls",
+    "report_days",
+    "report_privacy",
+    "report_routes",
+    "report_misses",
+    "report_streams",
+    "tier_performance_summary",
+)
 
 
 @pytest.fixture
@@ -89,6 +98,63 @@ async def test_the_summary_of_tiers_is_the_report_by_tier(
     assert calls[1] == 400
 
 
+def panels() -> list[dict[str, Any]]:
+    """Of the dashboard on the ledger."""
+    found: list[dict[str, Any]] = grafana_json(DASHBOARDS[0])["panels"]
+    return found
+
+
+def variables() -> list[str]:
+    """What it asks to be narrowed by."""
+    return [each["query"] for each in grafana_json(DASHBOARDS[0])["templating"]["list"] if each["type"] == "query"]
+
+
+def in_grafana(query: str) -> str:
+    """As Grafana sends it: its macros and variables are put in there."""
+    now = datetime.now(UTC)
+    since, until = (f"'{moment:%Y-%m-%dT%H:%M:%SZ}'" for moment in (now - timedelta(days=30), now))
+    sent = query.replace("$__timeFilter(day)", f"day BETWEEN {since} AND {until}").replace(
+        "$project", "'team','others'"
+    )
+    assert "$" not in sent
+    return sent
+
+
+async def test_every_panel_shows_what_was_summed_up(database: Database, database_url: str, who: Principal) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        add(connection, who)
+        connection.execute(
+            "update call set provider = 'p', model_used = 'u', is_remote = output_tokens > 0, input_tokens = 1,"
+            """ tried = '[{"what": "q/u", "outcome": "timeout", "ms": 3}]'"""
+        )
+        await Ledger(database).roll_up()
+        for panel in panels():
+            cursor = connection.execute(in_grafana(panel["targets"][0]["rawSql"]).encode())
+            rows = cursor.fetchall()
+            assert rows, panel["title"]
+            assert cursor.description is not None
+            names = [column.name for column in cursor.description]
+            if panel["type"] == "timeseries":
+                assert names[0] == "time", panel["title"]
+                assert all(isinstance(row[0], datetime) for row in rows)
+            assert panel["type"] != "stat" or (len(rows) == 1 and rows[0][-1] is not None), panel["title"]
+        streams = await Reports(database).streams(who, since=datetime.now(UTC) - timedelta(days=5))
+        told = connection.execute("select sum(streams), sum(saved_wait_seconds) from report_streams").fetchone()
+        routes = connection.execute("select route, sum(calls), sum(failed) from report_routes group by 1").fetchall()
+        misses = connection.execute("select route, outcome, sum(attempts) from report_misses group by 1, 2").fetchall()
+        places = connection.execute(
+            "select sum(calls), sum(remote), sum(unknown) from report_privacy where by = 'key'"
+        ).fetchone()
+        failed = connection.execute("select count(*) from call where outcome = 'timeout'").fetchone()
+    assert told is not None
+    assert failed is not None
+    assert told[0] == 400
+    assert float(told[1]) == pytest.approx(streams.lines[0].saved_wait_seconds, abs=0.001)
+    assert routes == [("p/u", 400, failed[0])]
+    assert misses == [("q/u", "timeout", 400)]
+    assert places == (400, 400, 0)
+
+
 async def test_who_may_read_the_views_reads_nothing_else(
     database: Database, database_url: str, who: Principal, scratch_server: ScratchServer
 ) -> None:
@@ -99,6 +165,8 @@ async def test_who_may_read_the_views_reads_nothing_else(
         connection.execute("create role looks_only")
         connection.execute(f"grant select on {', '.join(VIEWS)} to looks_only".encode())
         connection.execute("set local role looks_only")
+        for query in (*(panel["targets"][0]["rawSql"] for panel in panels()), *variables()):
+            connection.execute(in_grafana(query).encode())
         for view in VIEWS:
             connection.execute(f"select * from {view} limit 1".encode())
         with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():

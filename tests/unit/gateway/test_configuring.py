@@ -147,10 +147,11 @@ def test_formats_of_a_route_are_those_that_chats_are_asked_in(tmp_path: Path) ->
     others = [face for face in get_args(Face) if face not in MEDIA]
     assert [usual.face_for(face) for face in others] == [
         *("chat.completions", "completions", "embeddings", "chat.completions", None, "responses", "chat.completions"),
-        *("moderations", None),
+        *(None, "moderations", None),
     ]
     assert [responses.face_for(face) for face in others] == [
-        *("responses", "completions", "embeddings", "responses", None, "responses", "responses", "moderations", None)
+        *("responses", "completions", "embeddings", "responses", None, "responses", "responses"),
+        *(None, "moderations", None),
     ]
     assert all(usual.face_for(face) == responses.face_for(face) == face for face in MEDIA)
     assert (both.face_for("messages"), both.paths["messages"]) == ("messages", "/messages")
@@ -276,7 +277,7 @@ _MORE = {
 }
 _FACES = {
     "anthropic": {"messages", "messages.count_tokens"},
-    "gemini": {"generate_content"},
+    "gemini": {"generate_content", "generate_content.count_tokens"},
     "gpt4all": {"chat.completions", "completions"},
     "cohere": {"rerank"},
     "jina": {"embeddings", "rerank"},

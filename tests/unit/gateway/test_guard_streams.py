@@ -162,6 +162,26 @@ def test_a_text_without_a_border_is_cut_but_not_through_what_is_found(before: in
     assert most <= MOST_CHARACTERS
 
 
+@pytest.mark.parametrize("word", ["48213 ", "aGVsbG8gd29ybGQx", "see 4111 1111 1111 1111 and "])
+def test_a_long_lump_is_not_looked_through_for_each_word_and_leaves_the_same(word: str) -> None:
+    whole = plan(FOUND_KINDS)
+    looked: list[int] = []
+
+    class Counting:
+        def change(self, text: str, sink: Findings, *, is_whole: bool = True) -> tuple[str, int]:
+            looked.append(len(text))
+            return whole.change(text, sink, is_whole=is_whole)
+
+    text = word * (24_000 // len(word))
+    counted: Any = Counting()
+    held = _GuardedText(counted, Findings("answer", unnumbered))
+    pieces = [text[at : at + 4] for at in range(0, len(text), 4)]
+    left = "".join(map(held.feed, pieces)) + held.finish()
+    assert left == whole.change(text, Findings("answer", unnumbered))[0]
+    # Once for each character would be a hundred million.
+    assert sum(looked) < 60 * len(text)
+
+
 def named() -> Vault:
     vault = Vault()
     for kind, value in (("email", "alice@example.com"), ("card", "4111111111111111"), ("email", "b@c.de")):

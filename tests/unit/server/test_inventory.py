@@ -80,6 +80,12 @@ INVENTORY = {
     "POST /v1/responses/{response:path}": "member",
     "DELETE /v1/responses/{response:path}": "member",
     "GET /v1/models": "member",
+    **{f"GET /v1beta/models{more}": "member" for more in ("", "/{model:path}")},
+    **{
+        f"POST /{version}/models/{{model:path}}:{method}": "member"
+        for version in ("v1", "v1beta")
+        for method in ("generateContent", "streamGenerateContent", "countTokens")
+    },
     "GET /v1/models/{model:path}": "member",
     "GET /api/v1/gateway/status": "reader",
     "GET /api/v1/gateway/models": "reader",

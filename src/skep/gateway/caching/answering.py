@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from skep.gateway.answering_here import Here, Source
 from skep.gateway.caching.entries import Entry, Question
-from skep.gateway.caching.recording import COST_COMMENT
 from skep.gateway.caching.wordings import Likeness
+from skep.gateway.streaming import cost_comment
 from skep.spend import Step
 
 _KIND = "cache"
@@ -35,7 +35,7 @@ async def give_kept(entry: Entry, here: Here, model: str, question: Question | N
         return
     await here.send({"type": "http.response.start", "status": 200, "headers": headers})
     await here.send({"type": "http.response.body", "body": entry.body, "more_body": True})
-    await here.send({"type": "http.response.body", "body": COST_COMMENT + b"0\n\n" + entry.last})
+    await here.send({"type": "http.response.body", "body": cost_comment(here.known.face, 0) + entry.last})
 
 
 def _told(likeness: Likeness) -> list[tuple[bytes, bytes]]:

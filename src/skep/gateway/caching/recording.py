@@ -10,15 +10,15 @@ from http import HTTPStatus
 from starlette.types import Message, Send
 
 from skep.gateway.caching.entries import MOST_ANSWER_BYTES, Entry
+from skep.gateway.streaming import COST_COMMENT
 from skep.web import WHOLE_ANSWER
-
-COST_COMMENT = b": x-skep-cost-usd "
-"""Begins the comment in which a stream tells its cost."""
 
 _MISS = (b"x-skep-cache", b"miss")
 
 
-_CUT = re.compile(rb'"(?:finish_reason|stop_reason|reason)"\s*:\s*"(?:length|max_tokens|max_output_tokens)"')
+_CUT = re.compile(
+    rb'"(?:finish_reason|stop_reason|reason|finishReason)"\s*:\s*"(?:length|max_tokens|max_output_tokens|MAX_TOKENS)"'
+)
 """How an answer says that it is not whole, because it came to its bound."""
 
 

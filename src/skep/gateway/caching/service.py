@@ -66,7 +66,9 @@ class AnswerCache:
             return None
         whose = self._clearings.installation, project_id
         passed = to_provider(headers)
-        key = question_key(seed, whose, known.face, passed, known.body)
+        # Where the address says it, two bodies that are the same ask for a whole answer or for a stream.
+        asked = known.face if known.named is None or not known.named.streams else f"{known.face}?stream"
+        key = question_key(seed, whose, asked, passed, known.body)
         question = Question(key, project_id, model.cache_seconds, wish, epochs)
         semantic = model.semantic_cache
         if semantic is not None and self._similarity is not None and _ONLY_EXACT not in headers:

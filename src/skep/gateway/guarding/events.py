@@ -30,6 +30,10 @@ _LEFT_ALONE = frozenset(
         "object",
         "model",
         "signature",
+        "thoughtSignature",
+        "finishReason",
+        "modelVersion",
+        "responseId",
         "data",
         "encrypted_content",
         "finish_reason",
@@ -41,6 +45,9 @@ _LEFT_ALONE = frozenset(
 )
 _JSON_KEYS = frozenset({"arguments", "partial_json"})
 _ENDING = frozenset({"content_block_stop", "message_delta", "message_stop"})
+_NAMED = frozenset({"messages", "responses"})
+"""Their events have names."""
+
 _DELTAS: Mapping[str, str] = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
 
 Step = str | tuple[str, int]
@@ -111,6 +118,7 @@ class EventRewriter:
         self._readers: Mapping[str, Callable[[dict[str, Any]], list[bytes]]] = {
             "messages": self._message,
             "responses": self._response,
+            "generate_content": self._generation,
             # Their events have the same form.
             "audio.transcriptions": self._response,
         }
@@ -158,7 +166,7 @@ class EventRewriter:
             self._is_changed = True
 
     def _written(self, values: Mapping[str, Any]) -> bytes:
-        name = b"event: %b\n" % str(values.get("type", "")).encode() if self._face in self._readers else b""
+        name = b"event: %b\n" % str(values.get("type", "")).encode() if self._face in _NAMED else b""
         return b"%bdata: %b\n\n" % (name, orjson.dumps(values))
 
     def _chunk(self, values: dict[str, Any]) -> list[bytes]:
@@ -226,6 +234,56 @@ class EventRewriter:
         self._put(values, "delta", delta, self._piece(index, path, delta))
         return []
 
+    def _generation(self, values: dict[str, Any]) -> list[bytes]:
+        """The same for one of Gemini's: a text goes on where the last one of its kind ended, and calls are whole."""
+        candidates = values.get("candidates")
+        if not isinstance(candidates, list):
+            self._change_all(values)
+            return []
+        self._last = {name: value for name, value in values.items() if name not in ("candidates", "usageMetadata")}
+        for candidate in candidates:
+            if isinstance(candidate, dict):
+                self._candidate(candidate)
+        return []
+
+    def _candidate(self, candidate: dict[str, Any]) -> None:
+        index = candidate.get("index")
+        number = index if isinstance(index, int) else 0
+        if self._texts.drops_unread and candidate.pop("logprobsResult", None) is not None:
+            self._is_changed = True
+        content = candidate.get("content")
+        parts = content.get("parts") if isinstance(content, dict) else None
+        if isinstance(parts, list):
+            parts[:] = [each for part in parts for each in (*self._before(part, number), self._part(part, number))]
+        if candidate.get("finishReason") is not None:
+            rest = self._held(number)
+            if rest:
+                content = candidate.setdefault("content", {"role": "model"})
+                content.setdefault("parts", []).extend(rest)
+
+    def _part(self, part: object, number: int) -> object:
+        text = part.get("text") if isinstance(part, dict) else None
+        if isinstance(part, dict) and isinstance(text, str):
+            self._put(part, "text", text, self._piece(number, (_kind_of(part),), text))
+        elif isinstance(part, dict):
+            self._change_all(part)
+        return part
+
+    def _before(self, part: object, number: int) -> list[dict[str, Any]]:
+        """What was held back of texts that end where this part begins: of another kind, or before a call."""
+        goes_on = isinstance(part, dict) and isinstance(part.get("text"), str)
+        return self._held(number, besides=_kind_of(part) if goes_on and isinstance(part, dict) else "")
+
+    def _held(self, number: int, besides: str = "") -> list[dict[str, Any]]:
+        """End the texts of a candidate but one kind; parts with what was held back of them, which mostly stand where the last words do."""
+        parts = []
+        for key in [key for key in self._open if key[0] == number and key[1] != (besides,)]:
+            rest = self._open.pop(key).finish()
+            if rest:
+                self._is_changed = True
+                parts.append(_part_of(key[1], rest))
+        return parts
+
     def _pieces(self, values: dict[str, Any], number: int, path: Path) -> None:
         """Change the texts of a delta, each of which goes on where the same place of an earlier one ended."""
         for name, value in values.items():
@@ -286,8 +344,19 @@ class EventRewriter:
             return {"type": "content_block_delta", "index": number, "delta": delta}
         if self._face in ("responses", "audio.transcriptions"):
             return {**self._deltas.pop((number, path)), "delta": rest}
+        if self._face == "generate_content":
+            candidate = {"content": {"parts": [_part_of(path, rest)], "role": "model"}, "index": number}
+            return {**self._last, "candidates": [candidate]}
         choice = {"index": number, **_nested(path, rest), "finish_reason": None}
         return {**self._last, "choices": [choice]}
+
+
+def _kind_of(part: Mapping[str, Any]) -> str:
+    return "thought" if part.get("thought") else "text"
+
+
+def _part_of(path: Path, text: str) -> dict[str, Any]:
+    return {"text": text, "thought": True} if path == ("thought",) else {"text": text}
 
 
 def _nested(path: Path, text: str) -> dict[str, Any]:

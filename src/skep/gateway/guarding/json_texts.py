@@ -21,7 +21,10 @@ _BASE64 = re.compile(rb'"(?:data:[\w/+.;=\-]{1,100},)?[A-Za-z0-9+/_\-]{1024,}+={
 """A picture or a file: no text. A shorter one is looked at like any text."""
 
 _NOT_TEXTS = frozenset(
-    {"type", "role", "object", "model", "signature", "encrypted_content", "finish_reason", "stop_reason"}
+    {
+        *("type", "role", "object", "model", "signature", "encrypted_content", "finish_reason", "stop_reason"),
+        *("thoughtSignature", "thought_signature", "finishReason", "modelVersion", "responseId"),
+    }
 )
 """What the formats themselves choose the words of, and what is signed; the name of the model is the gateway's."""
 

@@ -126,8 +126,8 @@ class Translator:
     def _one(self, event: bytes) -> bytes:
         data = data_of(event)
         if data is None:
-            # A comment keeps the connection open in any format.
-            return event
+            # A comment keeps the connection open in any format but Gemini's, whose own client knows none.
+            return b"" if isinstance(self._writer, GeminiWriter) else event
         try:
             values = orjson.loads(data)
             return b"".join([self._writer.write(delta) for delta in self._reader.read(name_of(event), values)])

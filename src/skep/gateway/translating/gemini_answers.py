@@ -12,6 +12,7 @@ from skep.gateway.translating.models import Answer, Refusal, Stop, Text, Thinkin
 from skep.gateway.translating.signing import parted_id, signed_id
 from skep.gateway.usage import generation_usage_of
 from skep.spend import Usage
+from skep.web import gemini_status
 
 _STOPS: Mapping[str, Stop] = {"STOP": "end", "MAX_TOKENS": "length", "CONTINUATION": "length"}
 _FAILURES = frozenset(
@@ -26,21 +27,6 @@ _FAILURES = frozenset(
 """Of an answer that its model has not brought about: nobody should take it for one."""
 
 _REASONS: Mapping[Stop, str] = {"length": "MAX_TOKENS", "context": "MAX_TOKENS", "refusal": "SAFETY"}
-_STATUSES: Mapping[int, str] = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    402: "FAILED_PRECONDITION",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    408: "DEADLINE_EXCEEDED",
-    409: "ABORTED",
-    413: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
 
 
 def read_answer(values: Mapping[str, Any]) -> Answer:
@@ -169,5 +155,4 @@ def write_usage(usage: Usage) -> Values:
 
 def write_error(status: int, message: str, _kind: str) -> Values:
     """See `Format`."""
-    usual = "INVALID_ARGUMENT" if status < 500 else "UNAVAILABLE"
-    return {"error": {"code": status, "message": message, "status": _STATUSES.get(status, usual)}}
+    return {"error": {"code": status, "message": message, "status": gemini_status(status)}}
