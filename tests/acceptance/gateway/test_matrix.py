@@ -16,6 +16,8 @@ import anthropic
 import httpx
 import openai
 import pytest
+from google import genai
+from google.genai import types
 
 from skep.gateway import FORMAT_FACES, FORMATS, PROFILES, Profile
 from skep.server.supervisor import KEY_FILE
@@ -195,7 +197,62 @@ def responses(url: str, key: str, ask: Ask) -> Said:
     )
 
 
-CLIENTS: Mapping[str, Callable[[str, str, Ask], Said]] = {"chat": chat, "messages": messages, "responses": responses}
+def gemini(url: str, key: str, ask: Ask) -> Said:
+    """Google's client."""
+    declared = types.FunctionDeclaration(name="weather", parameters_json_schema=PARAMETERS)
+    config = types.GenerateContentConfig(
+        tools=[types.Tool(function_declarations=[declared])] if ask.tools else None,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+    )
+    contents: Any = [types.Content(role="user", parts=[types.Part(text=QUESTION)]), *ask.before]
+    client = genai.Client(api_key=key, http_options=types.HttpOptions(base_url=url, timeout=30_000))
+    try:
+        if ask.stream:
+            answers = list(client.models.generate_content_stream(model=ask.model, contents=contents, config=config))
+        else:
+            answers = [client.models.generate_content(model=ask.model, contents=contents, config=config)]
+    finally:
+        client.close()
+    parts = [part for answer in answers for part in _parts(answer)]
+    usage = answers[-1].usage_metadata
+    head = answers[0].sdk_http_response
+    assert usage is not None
+    assert head is not None
+    assert head.headers is not None
+    headers = {name.lower(): value for name, value in head.headers.items()}
+    calls = [part.function_call for part in parts if part.function_call is not None]
+    ended = answers[-1].candidates or []
+    stop = str(ended[0].finish_reason.value if ended and ended[0].finish_reason else "")
+    results = [
+        types.Part(function_response=types.FunctionResponse(id=call.id, name=call.name, response={"output": result}))
+        for call, (_, result) in zip(calls, _results(["", ""]), strict=False)
+    ]
+    return Said(
+        headers["x-skep-call-id"],
+        "".join(part.text or "" for part in parts),
+        [(call.name or "", dict(call.args or {})) for call in calls],
+        "tools" if calls and stop == "STOP" else {"STOP": "end"}.get(stop, stop),
+        (
+            usage.prompt_token_count or 0,
+            usage.cached_content_token_count or 0,
+            (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
+        ),
+        [types.Content(role="model", parts=parts), types.Content(role="user", parts=results)],
+    )
+
+
+def _parts(answer: types.GenerateContentResponse) -> list[types.Part]:
+    candidates = answer.candidates or []
+    content = candidates[0].content if candidates else None
+    return [] if content is None else list(content.parts or [])
+
+
+CLIENTS: Mapping[str, Callable[[str, str, Ask], Said]] = {
+    "chat": chat,
+    "messages": messages,
+    "responses": responses,
+    "gemini": gemini,
+}
 """By the format, the client that speaks it."""
 
 ADDRESSES = {
