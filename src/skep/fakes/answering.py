@@ -267,6 +267,7 @@ class Provider:
             choices=choices,
             usage=usage if behaviour.usage.told else None,
             pieces=content.pieces_of(text or "", behaviour.events) if request.streams else (),
+            tells_unasked=behaviour.usage.unasked,
             service_tier=asked["service_tier"] if asked.get("service_tier") in _TIERS else "default",
         )
         return said, usage

@@ -62,6 +62,8 @@ class SaidUsage:
 
     told: bool = True
     """Whether the answer has a usage at all. What is charged is the same either way."""
+    unasked: bool = False
+    """Whether a stream of a chat has it in its last piece, whoever asks for it or not (Mistral)."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int = 0

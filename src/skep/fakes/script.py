@@ -202,6 +202,13 @@ USAGE = (
         read_flag,
     ),
     Field(
+        "unasked",
+        "true or false",
+        "false",
+        "Whether a stream of a chat has it in its last piece, whoever asks for it or not, as Mistral's.",
+        read_flag,
+    ),
+    Field(
         "input_tokens", "a whole number", "by bytes", "Tokens of the request, cached and audio ones included.", _COUNT
     ),
     Field(

@@ -37,6 +37,8 @@ class Said:
     """The text as a stream has it."""
     service_tier: str = "default"
     """That a chat is served by."""
+    tells_unasked: bool = False
+    """Whether a stream's last piece has the usage, whoever asks for it or not."""
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
@@ -97,8 +99,10 @@ def chat_events(said: Said, *, with_usage: bool) -> Iterator[bytes]:
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
             yield event({**head, "choices": [choice], **tail})
         last = {"index": index, "delta": {}, "logprobs": None, "finish_reason": said.finish_reason}
-        yield event({**head, "choices": [last], **tail})
-    if tail and said.usage is not None:
+        is_end = said.tells_unasked and index == said.choices - 1
+        told = {"usage": usage_object(said.usage)} if is_end and said.usage is not None else tail
+        yield event({**head, "choices": [last], **told})
+    if tail and not said.tells_unasked and said.usage is not None:
         yield event({**head, "choices": [], "usage": usage_object(said.usage)})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -107,3 +108,25 @@ def clients(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchSer
 def outer_environment() -> dict[str, str]:
     """That of a user: npm has its cache and its settings in the home folder."""
     return {**os.environ, "HOME": os.environ.get("SKEP_TEST_ORIGINAL_HOME") or os.environ["HOME"]}
+
+
+_LOCKED = Path(__file__).with_name("npm")
+
+
+def installed_npm(folder: Path, program: str) -> str:
+    """Put a program and what it needs, as the lock has it, into a folder; node's path."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    assert node, "the full level needs node and npm; .ci/run installs them"
+    assert npm, "the full level needs node and npm; .ci/run installs them"
+    for name in ("package.json", "package-lock.json", program):
+        shutil.copy(_LOCKED / name, folder / name)
+    done = subprocess.run(
+        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=outer_environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    return node

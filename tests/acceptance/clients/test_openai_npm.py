@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.clients.conftest import Clients, outer_environment
-
-LOCKED = Path(__file__).with_name("npm")
+from tests.acceptance.clients.conftest import Clients, installed_npm, outer_environment
 
 pytestmark = [pytest.mark.full, pytest.mark.no_cover, pytest.mark.timeout(300)]
 
@@ -40,20 +37,7 @@ EXPECTED: dict[str, Any] = {
 
 
 def test_every_call(clients: Clients, tmp_path: Path) -> None:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    assert node, "the full level needs node and npm; .ci/run installs them"
-    assert npm, "the full level needs node and npm; .ci/run installs them"
-    for name in ("package.json", "package-lock.json", "calls.mjs"):
-        shutil.copy(LOCKED / name, tmp_path / name)
-    installed = subprocess.run(
-        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=outer_environment(),
-    )
-    assert installed.returncode == 0, installed.stderr
+    node = installed_npm(tmp_path, "calls.mjs")
     told = {**outer_environment(), "OPENAI_BASE_URL": clients.base_url, "OPENAI_API_KEY": clients.key}
     with clients.breaking_off("slow"), clients.breaking_off("lasting"):
         done = subprocess.run([node, "calls.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=90, env=told)
