@@ -1,4 +1,4 @@
-"""What Claude Code sends, as it was recorded: byte for byte to Anthropic, and translated onto a route that speaks OpenAI's chats."""
+"""What Claude Code sends, by the fields that its documentation names: byte for byte to Anthropic, and translated onto a route that speaks OpenAI's chats."""
 
 from __future__ import annotations
 
