@@ -199,7 +199,9 @@ def generation_usage_of(told: object) -> Usage | None:
     # Whatever it does not name, the total has it.
     output = max(output, (_whole(told.get("totalTokenCount")) or 0) - entry)
     cached = _whole(told.get("cachedContentTokenCount"))
-    audio_in, kept, audio_out = (_audio(told.get(f"{name}TokensDetails")) for name in ("prompt", "cache", "candidates"))
+    entered, from_cache, said = (told.get(f"{name}TokensDetails") for name in ("prompt", "cache", "candidates"))
+    audio_in, kept = _of_modality(entered, "AUDIO"), _of_modality(from_cache, "AUDIO")
+    audio_out, images_out = _of_modality(said, "AUDIO"), _of_modality(said, "IMAGE")
     if audio_in is not None:
         # What of it came from a cache is counted there.
         audio_in = max(0, min(audio_in, entry) - (kept or 0))
@@ -210,14 +212,15 @@ def generation_usage_of(told: object) -> Usage | None:
         reasoning_tokens=thoughts,
         input_audio_tokens=audio_in,
         output_audio_tokens=None if audio_out is None else min(audio_out, output),
+        output_image_tokens=None if images_out is None else min(images_out, output),
     )
 
 
-def _audio(details: object) -> int | None:
-    """What of a count is audio; None: nothing is said of it."""
+def _of_modality(details: object, modality: str) -> int | None:
+    """What of a count is of a modality, such as ``AUDIO``; None: nothing is said of it."""
     if not isinstance(details, list):
         return None
-    counts = (each.get("tokenCount") for each in details if isinstance(each, dict) and each.get("modality") == "AUDIO")
+    counts = (each.get("tokenCount") for each in details if isinstance(each, dict) and each.get("modality") == modality)
     return next(map(_whole, counts), None)
 
 

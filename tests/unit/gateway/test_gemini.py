@@ -97,6 +97,17 @@ def test_only_the_bound_changes(body: bytes, expected: bytes) -> None:
                 output_audio_tokens=3,
             ),
         ),
+        (
+            {
+                "promptTokenCount": 5,
+                "candidatesTokenCount": 1300,
+                "candidatesTokensDetails": [
+                    {"modality": "TEXT", "tokenCount": 10},
+                    {"modality": "IMAGE", "tokenCount": 1290},
+                ],
+            },
+            Usage(input_tokens=5, output_tokens=1300, output_image_tokens=1290),
+        ),
     ],
 )
 def test_usage(told: object, usage: Usage | None) -> None:
