@@ -35,7 +35,9 @@ class KeyMissingError(RefusedError):
     """This needs a key, and none was sent."""
 
     http_status = 401
-    fix = "Send it as `Authorization: Bearer <key>`; the first one stands in {path}."
+    fix = (
+        "Send it as `Authorization: Bearer <key>`; the first one stands in {path}, of the machine that made the tables."
+    )
 
 
 class KeyInvalidError(RefusedError):

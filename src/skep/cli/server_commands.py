@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -111,12 +112,18 @@ def _settings(said: CommandLine, terminal: Terminal) -> Settings:
 def _started_lines(started: Started) -> str:
     lines = [
         f"Skep answers at {started.url} (API: {started.docs})",
-        f"key:  {started.key_file}",
+        f"key:  {_key_place(started.key_file)}",
         "stop: Ctrl-C, or `skep down`",
     ]
     if not started.ready:
         lines.append(f"not ready yet, it goes on trying: {started.reason}")
     return "\n".join(lines)
+
+
+def _key_place(path: Path) -> str:
+    return (
+        str(path) if path.exists() else "that of the machine that made the tables: bring its admin.key, or set SKEP_KEY"
+    )
 
 
 def _stopped_line(running: Sequence[Running], *, database: bool) -> str:

@@ -236,9 +236,11 @@ def _words(error: object) -> tuple[str, str]:
     code = error.get("code") or error.get("type") or ""
     if isinstance(code, int) and isinstance(error.get("status"), str):
         # Google's: https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto
-        code = next((told for each in _details(error) if (told := each.get("reason")) in _AUTH_CODES), error["status"])
+        reasons = (each.get("reason") for each in _details(error))
+        code = next((told for told in reasons if isinstance(told, str) and told in _AUTH_CODES), error["status"])
     inner = error.get("innererror")
-    if isinstance(inner, dict) and inner.get("code") in _FILTER_CODES:
-        code = inner["code"]
+    inner_code = inner.get("code") if isinstance(inner, dict) else None
+    if isinstance(inner_code, str) and inner_code in _FILTER_CODES:
+        code = inner_code
     message = error.get("message") or error.get("detail") or ""
     return (str(code)[:100] if isinstance(code, str | int) else ""), str(message)[:2000]

@@ -93,6 +93,11 @@ class GenerationTerms:
     service_tier: str | None
 
 
+_COUNT_NAMES = ("candidateCount", "candidate_count")
+_ONCE = (*BOUND_NAMES, *_COUNT_NAMES)
+"""By these it is reserved."""
+
+
 def generation_terms(values: Mapping[str, Any], body: bytes, names: Names) -> GenerationTerms:
     """The terms of a request. Raises RequestInvalidError for what can be read in two ways.
 
@@ -104,10 +109,10 @@ def generation_terms(values: Mapping[str, Any], body: bytes, names: Names) -> Ge
     if "model" in values:
         raise RequestInvalidError(reason="the model stands in the address, and not in the body", param="model")
     name, config = config_of(values, body)
-    if config and any(names.count(b'"%b"' % each.encode()) > 1 for each in BOUND_NAMES):
+    if config and any(names.count(b'"%b"' % each.encode()) > 1 for each in _ONCE):
         # Whose name stands there once more may be said twice: which of them counts differs from reader to reader.
         _check_once(body, name)
-    choices = _whole(config, ("candidateCount", "candidate_count"), f"{name}.candidateCount") or 1
+    choices = _whole(config, _COUNT_NAMES, f"{name}.candidateCount") or 1
     cached = values.get("cachedContent") or values.get("cached_content")
     return GenerationTerms(
         choices=choices,
@@ -122,7 +127,7 @@ def generation_terms(values: Mapping[str, Any], body: bytes, names: Names) -> Ge
 def _check_once(body: bytes, name: str) -> None:
     span = top_level_spans(body, (name,))[name]
     try:
-        top_level_spans(body[span.start : span.end], BOUND_NAMES)
+        top_level_spans(body[span.start : span.end], _ONCE)
     except DuplicateKeyError as error:
         raise RequestInvalidError(reason=f"{name} says {error.key} twice", param=f"{name}.{error.key}") from error
 

@@ -23,8 +23,11 @@ _LONGEST_BODY = 16_384
 """A longer one takes more than it is worth to look for."""
 
 _MOST_BYTES = 32 << 20
-_BYTES_OF_CALLER = 2_000
-"""What is kept of one caller, with its headers, about."""
+_BYTES_OF_CALLER = 1_500
+"""What is kept of one caller besides the bytes of its headers, about."""
+
+_MOST_HEADER_BYTES = 8_192
+"""A caller with more is not remembered."""
 
 _SHARE_OF_BODY = 4
 """A body, and what was read from it, take so many times its bytes, about."""
@@ -92,7 +95,8 @@ class Repeats:
         """Remember a call that was answered from the cache."""
         known = asked.known
         size = len(known.body)
-        if size > _LONGEST_BODY or not asked.is_plain:
+        header_bytes = sum(len(name) + len(value) for name, value in headers)
+        if size > _LONGEST_BODY or header_bytes > _MOST_HEADER_BYTES or not asked.is_plain:
             return
         if self._bytes > _MOST_BYTES:
             self._same.clear()
@@ -103,4 +107,4 @@ class Repeats:
             same = self._same[sent] = _Same(known)
             self._bytes += _SHARE_OF_BODY * size
         same.by_key[principal.key_id] = principal, headers, replace(asked, known=same.known)
-        self._bytes += _BYTES_OF_CALLER
+        self._bytes += _BYTES_OF_CALLER + header_bytes

@@ -86,7 +86,13 @@ def _key(settings: Settings) -> Iterator[Check]:
     except SkepError as error:
         yield _failed("key", error)
     else:
-        yield Check("key", "ok", str(path) if found else f"{path} (made at first use)")
+        if found:
+            yield Check("key", "ok", str(path))
+        elif settings.database.url is None:
+            yield Check("key", "ok", f"{path} (made at first use)")
+        else:
+            hint = "made with the tables; where another machine has made them, bring its admin.key here or set SKEP_KEY"
+            yield Check("key", "ok", f"{path} is not there: it is {hint}")
 
 
 def _server(settings: Settings) -> Iterator[Check]:

@@ -65,7 +65,10 @@ class Router:
         fixed = self._fixed.get(path)
         if fixed is not None:
             return [(fixed, {})]
-        found = []
+        found: list[tuple[dict[str, Endpoint], dict[str, Any]]] = []
+        if "\0" in path:
+            # No name has a NUL in it, and the database takes none.
+            return found
         for pattern, convertors, by_method in self._patterns.values():
             match = pattern.match(path)
             if match is not None:

@@ -114,6 +114,11 @@ def test_only_models_that_opted_in_and_calls_that_do_not_refuse(two: Servers) ->
     assert two.one.ask("exact", again).headers["x-skep-cache"] == "miss"
     keep(two.one, "kept", asked)
     assert two.one.ask("kept", again, x_skep_cache="exact").headers["x-skep-cache"] == "miss"
+    refused = two.one.ask("kept", again, x_skep_cache="exat")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
+        400,
+        "The request is not what this address takes: x-skep-cache must be exact",
+    )
     assert "x-skep-cache" not in two.one.ask("kept", again.upper(), cache_control="no-store").headers
     assert two.one.ask("kept", again.upper(), cache_control="no-cache").headers["x-skep-cache"] == "miss"
 

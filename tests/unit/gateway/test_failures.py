@@ -38,6 +38,8 @@ def body(message: str = "m", **error: object) -> bytes:
         (429, body(code="insufficient_quota"), "auth"),
         (429, body(code="rate_limit_exceeded"), "rate_limited"),
         (429, body("too many tokens per minute"), "rate_limited"),
+        (429, b'{"error":{"code":429,"status":"X","details":[{"reason":{}}, 1]}}', "rate_limited"),
+        (400, body(code="x", innererror={"code": []}), "client_error"),
         (529, b"overloaded", "rate_limited"),
         (408, b"", "timeout"),
         (504, b"", "timeout"),

@@ -86,6 +86,13 @@ def test_callers_share_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert repeats.find(Sent("chat.completions", body("another")), ANN, HEADERS) is not None
 
 
+def test_long_headers_are_not_remembered() -> None:
+    long = [*HEADERS, (b"user-agent", b"x" * 9_000)]
+    repeats = Repeats()
+    repeats.note(asked(body()), ANN, long)
+    assert repeats.find(Sent("chat.completions", body()), ANN, long) is None
+
+
 def test_long_bodies_are_not_remembered() -> None:
     long = body("x" * 20_000)
     assert noted(asked(long)).find(Sent("chat.completions", long), ANN, HEADERS) is None

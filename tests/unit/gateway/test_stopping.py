@@ -233,6 +233,27 @@ def test_a_response_ends_with_all_that_it_has_said() -> None:
     assert passed[-1].startswith(b"event: response.completed\n")
 
 
+def test_a_response_that_cost_enough_in_the_middle_of_a_call_has_half_a_call() -> None:
+    call = {"id": "fc", "type": "function_call", "status": "in_progress", "call_id": "c", "name": "f", "arguments": ""}
+    said: list[dict[str, Any]] = [
+        {"type": "response.output_item.added", "output_index": 2, "item": call},
+        *(
+            {"type": "response.function_call_arguments.delta", "item_id": "fc", "output_index": 2, "delta": piece}
+            for piece in ('{"a":', "1}")
+        ),
+    ]
+    events = [b"event: %b\ndata: %b\n\n" % (each["type"].encode(), orjson.dumps(each)) for each in said]
+    stopper = Stopper(StopWhen(cost_nusd=30), "responses", 0, lambda tokens: 10 * tokens)
+    assert len(stopper.passing(response_events("one "))) == 6
+    passed = values_of(stopper.passing(events))
+    assert stopper.why == "cost"
+    assert not [each for each in passed if "text" in each["type"] or "content_part" in each["type"]]
+    item, end = passed[-2:]
+    assert item["item"] == {**call, "status": "incomplete", "arguments": said[1]["delta"]}
+    assert end["type"] == "response.incomplete"
+    assert end["response"]["output"][-1] == item["item"]
+
+
 def test_a_response_that_cost_enough_is_incomplete() -> None:
     stopper = Stopper(StopWhen(cost_nusd=20), "responses", 0, lambda tokens: 10 * tokens)
     passed = stopper.passing(response_events("one ", "two ", "three "))

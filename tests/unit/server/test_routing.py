@@ -37,6 +37,7 @@ ROUTER = Router([get("/a"), get("/a/{name}"), delete("/a/{name}"), delete("/a/{n
         ("GET", "//a", None, {}),
         ("GET", "/a/b/c", None, {}),
         ("GET", "", None, {}),
+        ("GET", "/a/b\0", None, {}),
     ],
 )
 def test_match(method: str, path: str, route: str | None, parameters: dict[str, str]) -> None:

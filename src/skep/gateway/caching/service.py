@@ -23,7 +23,7 @@ from skep.gateway.caching.similarity import Similarity
 from skep.gateway.caching.stores import Store
 from skep.gateway.caching.wordings import Likeness, Put, Wording
 from skep.gateway.headers import to_provider
-from skep.gateway.interfaces import LocalEmbedder
+from skep.gateway.interfaces import LocalEmbedder, RequestInvalidError
 from skep.gateway.metrics import CACHE_LOOKUPS
 from skep.gateway.models import Model
 from skep.gateway.requests import Known
@@ -35,7 +35,6 @@ Headers = Collection[tuple[bytes, bytes]]
 
 _MOST_NAMES = 50
 
-_ONLY_EXACT = (b"x-skep-cache", b"exact")
 """The header of a call that takes no answer to a question in other words."""
 
 
@@ -53,7 +52,7 @@ class AnswerCache:
     def question(self, model: Model, seed: bytes, known: Known, project_id: int, headers: Headers) -> Question | None:
         """What to look up for a call; None when its answer is neither given from here nor kept.
 
-        ``seed`` is the model's `seed_of`.
+        ``seed`` is the model's `seed_of`. Raises RequestInvalidError.
         """
         # What the provider is to store, or answers with a tool of its own, does more than to answer.
         if len(known.body) > MOST_REQUEST_BYTES or known.values.get("store") or known.searches or known.does_more:
@@ -71,7 +70,7 @@ class AnswerCache:
         key = question_key(seed, whose, asked, passed, known.body)
         question = Question(key, project_id, model.cache_seconds, wish, epochs)
         semantic = model.semantic_cache
-        if semantic is not None and self._similarity is not None and _ONLY_EXACT not in headers:
+        if semantic is not None and self._similarity is not None and not _wants_exact(headers):
             read = partial(asked_in, seed, whose, known, passed)
             question.wording = Wording(read, semantic.similarity, semantic.wait_seconds)
         return question
@@ -144,6 +143,16 @@ class AnswerCache:
             if asked is not None:
                 await self._store.keep_put(asked.key, Put(question.key, asked.text, call_id), question.seconds)
             await self._store.keep(question.key, entry, question.seconds)
+
+
+def _wants_exact(headers: Headers) -> bool:
+    """Whether a call takes no answer to the question in other words. Raises RequestInvalidError."""
+    for name, value in headers:
+        if name == b"x-skep-cache":
+            if value.strip().lower() != b"exact":
+                raise RequestInvalidError(reason="x-skep-cache must be exact", param=None)
+            return True
+    return False
 
 
 @asynccontextmanager
