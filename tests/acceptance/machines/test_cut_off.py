@@ -227,34 +227,3 @@ def test_locks_of_a_machine_that_is_gone_are_gone_soon(two: Two) -> None:
         wait_for(lambda: calls.once().status == 200, BACK_SECONDS)
     two.other.machine.mend()
     check_sums(two, calls)
-
-
-@pytest.mark.timeout(150)
-def test_what_is_started_and_stopped_while_it_is_cut_off_says_so_and_loses_nothing(two: Two) -> None:
-    key = two.make_key("restarted", "--budget-usd", "100")
-    host = two.hosts[1]
-    with two.other.client(key) as client:
-        calls = Client(client, CALLS)
-        assert calls.once().status == 200
-        two.other.machine.fall_silent()
-        # Those are only in its journal.
-        assert [calls.once().status for _ in range(3)] == [200] * 3
-    began = time.monotonic()
-    two.other.end()
-    assert time.monotonic() - began < 30
-    began = time.monotonic()
-    failed = host.skep("budget", "list", code=4)
-    assert time.monotonic() - began < 30
-    assert "10.77.0.1" in failed.err
-    assert "fix:" in failed.err
-    with host.up() as other:
-        two.other = other
-        assert other.said["ready"] is False
-        with other.client(key) as client:
-            refused = Client(client, CALLS).once()
-            assert (refused.status, refused.seconds < ANSWER_SECONDS) == (503, True)
-            assert "10.77.0.1" in refused.error["message"]
-            two.other.machine.mend()
-            after = Client(client, CALLS)
-            wait_for(lambda: after.once().status == 200, BACK_SECONDS)
-        check_sums(two, calls, after)
