@@ -22,6 +22,10 @@ from skep.web import Notes
 _random = random.Random()  # noqa: S311 -- spreads calls; nothing depends on nobody guessing it
 
 
+_MOST_PLAIN = 10_000
+"""Choices that are remembered; of more all are made anew."""
+
+
 @dataclass(slots=True)
 class Choice:
     """What was chosen for a call. Never changed; not frozen, because making a frozen one takes three times as long."""
@@ -69,6 +73,7 @@ class Choices:
             if served.model.tier is not None:
                 self._tiers.setdefault(served.model.tier, []).append(served)
         self._roles = config.roles
+        self._plain: dict[tuple[str, str], tuple[Principal, Choice]] = {}
         self._has_local = has_local
         self._has_open = has_open
 
@@ -93,6 +98,12 @@ class Choices:
         Raises ModelNotAllowedError, ModelNotFoundError, TierNotFoundError, LocalOnlyError, RequestInvalidError, RoleTooLowError.
         """
         name = known.model
+        # Most calls say nothing but their model: then it is always the same for a key, until that or the settings change.
+        is_plain = not ours and known.user is None and known.asked is None
+        if is_plain:
+            plain = self._plain.get((principal.key_id, name))
+            if plain is not None and plain[0] is principal:
+                return plain[1]
         steps: tuple[Step, ...] = () if known.asked is None else (Step(known.asked, "role", name),)
         caller = caller_of(principal, known.user, *told_by_caller(ours))
         served: Served | None
@@ -115,7 +126,11 @@ class Choices:
             caller = asking_for(served.model, caller)
         choice = Choice(served, caller, whose, steps=steps)
         if served is not None and served.model.experiment is not None and known.face != "embeddings":
-            choice = self._within(choice, served.model.experiment, known.face, principal, headers)
+            return self._within(choice, served.model.experiment, known.face, principal, headers)
+        if is_plain and served is not None and not steps and served.model.experiment is None:
+            if len(self._plain) >= _MOST_PLAIN:
+                self._plain.clear()
+            self._plain[principal.key_id, name] = principal, choice
         return choice
 
     def _named(self, name: str, principal: Principal) -> Served | None:

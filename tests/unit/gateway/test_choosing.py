@@ -70,6 +70,33 @@ def test_a_name_is_a_model() -> None:
     assert choose("plain").steps == ()
 
 
+def test_what_is_remembered_of_a_key_ends_with_it() -> None:
+    choices = Choices(
+        GatewayConfig(providers={}, models={model.name: model for model in MODELS}), has_local=True, has_open=bool
+    )
+    ann = Principal(1, "p", "k", "ann", "member")
+
+    def ask(who: Principal, user: str = "", **headers: str) -> Choice:
+        told = b'"user":"%b",' % user.encode() if user else b""
+        known = read_request("chat.completions", b'{%b"model":"other","messages":[]}' % told)
+        sent = [(f"x-skep-{name}".encode(), value.encode()) for name, value in headers.items()]
+        return choices.choose(known, who, sent, sent)
+
+    first = ask(ann)
+    assert ask(ann) is first
+    assert (first.caller.user, first.caller.tags, first.caller.session) == (None, (), None)
+    # What a call says of itself counts for it alone.
+    assert ask(ann, "eve").caller.user == "eve"
+    assert ask(ann, tags="a").caller.tags == ("a",)
+    assert ask(ann, privacy="local_only").whose
+    assert ask(ann) is first
+    # The key was changed.
+    with pytest.raises(ModelNotAllowedError):
+        ask(replace(ann, models=("small",)))
+    assert ask(replace(ann, user="bob")).caller.user == "bob"
+    assert ask(replace(ann, local_only=True)).whose
+
+
 def test_a_tier_is_its_first_model_that_can_be_asked() -> None:
     assert chosen("tier:fast") == "small"
     assert chosen("tier:fast", closed=["smallopenai"]) == "other"
