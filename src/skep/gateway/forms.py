@@ -143,9 +143,13 @@ def _named(disposition: bytes) -> tuple[str, bool]:
         raise _invalid('a part must be form-data; name="..." or form-data; name="..."; filename="..."')
     values = dict(zip(keys, [quoted or plain for _, quoted, plain in found], strict=True))
     try:
-        return values[b"name"].decode(), b"filename" in values
+        name = values[b"name"].decode()
     except UnicodeDecodeError:
         raise _invalid("a part has a name that is no text") from None
+    if values.get(b"filename") == b"":
+        # Go takes such a part for a text, others for a file.
+        raise _invalid(f"the part {name!r} has a filename that is empty")
+    return name, b"filename" in values
 
 
 def _invalid(reason: str) -> RequestInvalidError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from skep.gateway.forms import Form
@@ -96,13 +97,28 @@ def price_of_media(route: Route, media: Media, billing: Billing | None = None) -
 def image_nusd(prices: Mapping[str, int], made: ImagesMade) -> int | None:
     """What one such picture costs: the price for its quality and its size, for one of them, or for any other; None: unknown.
 
-    Where nobody says a quality, a price without one counts. What is left to the provider costs the dearest that it can be.
+    Where nobody says a quality, a price without one counts. What is left to the provider costs the dearest that it can be, and so does
+    what the provider may take for something dear: a word for the quality that is not known here, a size that is none, or one beyond all
+    that have a price.
     """
+    made = ImagesMade(made.count, spelled(made.quality), spelled(made.size))
+    words = {word for name in prices if name != ANY_IMAGE for word in name.split()}
     if AUTO not in (made.quality, made.size):
         names = (f"{made.quality} {made.size}".strip(), made.quality, made.size)
         found = next((prices[name] for name in names if name in prices), None)
-        if found is not None or (made.quality and made.size):
-            return prices.get(ANY_IMAGE) if found is None else found
+        if found is None and made.quality and made.size:
+            found = prices.get(ANY_IMAGE)
+            if found is None:
+                return None
+            # A quality that has prices of its own is not any other picture, whatever its size.
+            beside = made.quality in words
+        else:
+            beside = False
+        quality = AUTO if _is_strange_quality(made.quality, words) else made.quality
+        size = AUTO if beside or _is_strange_size(made.size, words) else made.size
+        if found is not None and AUTO not in (quality, size):
+            return found
+        made = ImagesMade(made.count, quality, size)
     fitting = [price for name, price in prices.items() if name == ANY_IMAGE or _may_be(name, made)]
     return max(fitting, default=None)
 
@@ -112,6 +128,36 @@ AUTO = "auto"
 
 ANY_IMAGE = "*"
 """The price of a picture of which the others say nothing."""
+
+_USUAL_QUALITIES = ("", "standard", "low", "medium")
+"""Never the dearest of a provider."""
+
+_SIZE = re.compile(r"0*([1-9][0-9]{0,4})\s*[x\u00d7*]\s*0*([1-9][0-9]{0,4})")
+
+
+def spelled(word: str) -> str:
+    """A size or a quality as the prices write it: providers may take ``HIGH`` and ``01024X1024`` as well."""
+    word = word.strip().lower()
+    found = _SIZE.fullmatch(word)
+    return word if found is None else f"{found[1]}x{found[2]}"
+
+
+def pixels_of(size: str) -> int | None:
+    """Of a size that is spelled so; None: it is none."""
+    found = _SIZE.fullmatch(size)
+    return None if found is None else int(found[1]) * int(found[2])
+
+
+def _is_strange_quality(quality: str, words: Collection[str]) -> bool:
+    """Whether prices by quality do not say what this word costs."""
+    by_quality = any(pixels_of(word) is None for word in words)
+    return by_quality and quality not in words and quality not in _USUAL_QUALITIES
+
+
+def _is_strange_size(size: str, words: Collection[str]) -> bool:
+    """Whether prices by size do not say what this one costs: up to the largest of them, the price of any other picture does."""
+    largest = max((pixels_of(word) or 0 for word in words), default=0)
+    return largest > 0 and size not in ("", *words) and (pixels_of(size) or largest + 1) > largest
 
 
 def _may_be(name: str, made: ImagesMade) -> bool:
@@ -123,8 +169,15 @@ def _may_be(name: str, made: ImagesMade) -> bool:
     )
 
 
+BATCHES = (
+    *("batch_size", "num_images", "num_images_per_prompt", "num_outputs", "number_of_images", "number_results"),
+    *("image_count", "sample_count", "num_samples", "n_samples", "n_images", "n_iter", "samples", "max_images"),
+)
+"""Other providers' names for ``n``: which of them an endpoint goes by, nobody here knows."""
+
 MEDIA_KEYS = (
-    *("size", "quality", "output_format", "partial_images", "frame_count", "svg", "images", "mask"),
-    *("input", "instructions", "stream_format", "file", "file_id", "file_url", "url"),
+    *("size", "quality", "output_format", "partial_images", "frame_count", "svg", "image", "images", "mask"),
+    *("input", "instructions", "stream_format", "file", "input_audio", "file_id", "file_url", "audio_url", "url"),
+    *BATCHES,
 )
 """What we go by in such requests besides what all have."""

@@ -16,21 +16,43 @@ import orjson
 from skep.gateway.forms import Form, Part, is_form, read_form
 from skep.gateway.interfaces import RequestInvalidError
 from skep.gateway.large_bodies import Unread
-from skep.gateway.media import AUTO, IMAGES, MEDIA_KEYS, SPEECH, TOKENS_PER_SECOND, Media, usual_picture_tokens
+from skep.gateway.media import (
+    AUTO,
+    BATCHES,
+    IMAGES,
+    MEDIA_KEYS,
+    SPEECH,
+    TOKENS_PER_SECOND,
+    Media,
+    pixels_of,
+    spelled,
+    usual_picture_tokens,
+)
 from skep.gateway.profiles import Face
 from skep.gateway.requests import PICTURE_TOKENS, Known, read_request
 from skep.gateway.splicing import Span
 from skep.gateway.usage import ImagesMade, counted
 
-_FORM_KEYS = frozenset(
-    (*MEDIA_KEYS, "model", "models", "fallbacks", "stream", "n", "user", "prompt", "service_tier")
-) - {"images", "mask"}
-"""What must not be said twice in a form. Of pictures there may be several."""
+_PICTURES = frozenset({"image", "images", "mask"})
+"""Of these there may be several in a form, and what is sent may be files or texts."""
+
+_FORM_KEYS = (
+    frozenset((*MEDIA_KEYS, "model", "models", "fallbacks", "stream", "n", "user", "prompt", "service_tier"))
+    - _PICTURES
+)
+"""What must not be said twice in a form, and must be a text there, but for ``file``."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
+_NUMBERED = re.compile(r"(image|images|mask)\[[0-9]*\]")
+_NOT_LETTERS = re.compile(r"[^a-z0-9]")
+_BARE = {_NOT_LETTERS.sub("", name): name for name in (*_FORM_KEYS, *_PICTURES)}
 
 _MOST_IMAGES = 1_000
-_SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 _UNSAID_PIXELS = 1536 * 1024
 """The largest that providers choose by themselves."""
+
+_STRANGE_PIXELS = 4096 * 4096
+"""The largest that a size may stand for which is a word, such as ``4K``."""
 
 _LEAST_PIXELS_PER_TOKEN = 64
 """Four times as many tokens as a picture of high quality has: for those that are called ``max``."""
@@ -56,8 +78,13 @@ _LEAST_BILLED_MS = 10_000
 _WRITTEN_TOKENS_PER_SECOND, _USUAL_WRITTEN_TOKENS_PER_SECOND = 10, 4
 """Of what is heard; the quickest speakers say some seven words in a second."""
 
-_ELSEWHERE = ("file_url", "file_id", "url")
+_ELSEWHERE = ("file_url", "file_id", "audio_url", "url")
 """A recording that is only named: nobody here knows how long it is."""
+
+_HERE = re.compile(rb"data:|(?:[A-Za-z0-9+/_-]|\\/){512}", re.IGNORECASE)
+"""Begins a recording that is written out in base64: addresses have colons, and names are shorter."""
+
+_LONGEST_BEGINNING = 1_100
 
 
 def read_media(face: Face, body: bytes, content_type: bytes) -> Known:
@@ -66,10 +93,10 @@ def read_media(face: Face, body: bytes, content_type: bytes) -> Known:
         return _from_form(face, body, read_form(content_type, body))
     known = read_request(face, body)
     if face in IMAGES:
-        return _drawing(known, None, _pictures_named(known.values))
+        return _drawing(known, None, _pictures_named(body, known.values))
     if face == SPEECH:
         return _speaking(known, None)
-    return _listening(known, None, Span(0, len(body)))
+    return _listening(known, None, Span(0, len(body)), _elsewhere(body, known.values, has_file=False))
 
 
 def _from_form(face: Face, body: bytes, form: Form) -> Known:
@@ -104,13 +131,13 @@ def _from_form(face: Face, body: bytes, form: Form) -> Known:
         does_more=False,
         spans=places,
     )
-    files = [part for part in form.parts if part.is_file]
     if face in IMAGES:
-        return _drawing(known, form, len(files))
+        return _drawing(known, form, sum(_pictures_in(body, part) for part in form.parts))
     if face == SPEECH:
         return _speaking(known, form)
-    heard = next((part.span for part in form.parts if part.name == "file"), Span(0, 0))
-    return _listening(known, form, heard)
+    heard = next((part for part in form.parts if part.name == "file"), None)
+    where = _elsewhere(body, values, has_file=heard is not None and heard.is_file)
+    return _listening(known, form, Span(0, 0) if heard is None else heard.span, where)
 
 
 def _fields(body: bytes, form: Form) -> tuple[dict[str, Any], dict[str, Span]]:
@@ -125,17 +152,28 @@ def _fields(body: bytes, form: Form) -> tuple[dict[str, Any], dict[str, Span]]:
         text = form.text(body, part)
         if text is not None:
             values[name] = text
+        elif name in _FORM_KEYS and not (name == "file" and part.is_file):
+            raise RequestInvalidError(reason=f"{name} must be a text in UTF-8, and not a file", param=name)
     return values, places
 
 
 def _plain_name(part: Part) -> str:
     """The name of a part. Raises RequestInvalidError where another reader may take it for one that we go by."""
+    if _NAME.fullmatch(part.name) is None:
+        # What is left of such a name differs from reader to reader.
+        shown = ascii(part.name[:64])
+        raise RequestInvalidError(
+            reason=f"the form's field {shown} has a name not of letters, digits and ._-[]", param=None
+        )
     bare = re.split(r"[\[.]", part.name, maxsplit=1)[0]
     if bare == "svg":
         return bare
-    folded = bare.strip().casefold()
-    if part.name != folded and folded in _FORM_KEYS:
-        raise RequestInvalidError(reason=f"the form writes {folded} in another way", param=folded)
+    if part.name in _FORM_KEYS or part.name in _PICTURES or _NUMBERED.fullmatch(part.name):
+        return part.name
+    for written in (part.name, bare):
+        meant = _BARE.get(_NOT_LETTERS.sub("", written.lower()))
+        if meant is not None:
+            raise RequestInvalidError(reason=f"the form writes {meant} in another way", param=meant)
     return part.name
 
 
@@ -144,8 +182,7 @@ def _drawing(known: Known, form: Form | None, pictures: int) -> Known:
     if not 1 <= count <= _MOST_IMAGES:
         raise RequestInvalidError(reason=f"n must be from 1 to {_MOST_IMAGES}", param="n")
     size, quality = _word(values, "size"), _word(values, "quality")
-    found = _SIZE.fullmatch(size)
-    pixels = int(found[1]) * int(found[2]) if found else _UNSAID_PIXELS
+    pixels = pixels_of(size) or (_UNSAID_PIXELS if values.get("size") in (None, "", AUTO) else _STRANGE_PIXELS)
     frames = 1
     if values.get("output_format") == "gif":
         frames = min(max(1, _count(values, "frame_count", _USUAL_FRAMES)), _MOST_FRAMES)
@@ -154,11 +191,12 @@ def _drawing(known: Known, form: Form | None, pictures: int) -> Known:
     prompt = _bytes_of(values, "prompt")
     # Another model writes it, whose tokens are billed besides.
     is_vector = values.get("svg") is not None or values.get("output_format") == "svg"
+    batch = next((name for name in BATCHES if values.get(name) not in (None, "", 1, "1")), None)
     return replace(
         known,
         input_tokens_at_most=prompt + _MOST_INPUT_TOKENS_BESIDES + PICTURE_TOKENS * pictures,
         output_tokens=most * count,
-        dear_field="output_format" if is_vector else known.dear_field,
+        dear_field="output_format" if is_vector else batch or known.dear_field,
         media=Media(
             known.face,
             form,
@@ -169,17 +207,59 @@ def _drawing(known: Known, form: Form | None, pictures: int) -> Known:
     )
 
 
-def _pictures_named(values: Mapping[str, Any]) -> int:
-    """How many pictures a request in JSON has at most."""
-    images = values.get("images")
-    count = len(images) if isinstance(images, list) else images.values if isinstance(images, Unread) else 0
-    return count + sum(values.get(name) is not None for name in ("mask", "image"))
+def _pictures_named(body: bytes, values: Mapping[str, Any]) -> int:
+    """How many pictures a request in JSON has at most, under whatever name a provider has for them."""
+    count = 0
+    for name, value in values.items():
+        if name not in _PICTURES and "image" not in name:
+            continue
+        if isinstance(value, Unread):
+            # Each of them has a text, or at least a comma.
+            count += max(1, value.values, _texts_within(body, value.span), body.count(b",", *_ends(value.span)))
+        elif isinstance(value, str | list | dict):
+            count += _leaves(value)
+    return count
+
+
+def _leaves(value: object) -> int:
+    """How many elements there are in a value; of an object's texts one counts."""
+    count, left = 0, [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            count += max(1, each.count("://"))
+        elif isinstance(each, list):
+            left += each
+        elif isinstance(each, dict):
+            count += 1
+            left += [inner for inner in each.values() if isinstance(inner, list | dict)]
+        elif each is not None:
+            count += 1
+    return count
+
+
+def _pictures_in(body: bytes, part: Part) -> int:
+    """How many pictures a field of a form has at most: a text may name several."""
+    if part.is_file:
+        return 1
+    if "image" not in part.name and part.name.split("[")[0] not in _PICTURES:
+        return 0
+    ends = _ends(part.span)
+    return max(body.count(b"://", *ends), body.count(b",", *ends) + 1, _texts_within(body, part.span))
+
+
+def _texts_within(body: bytes, span: Span) -> int:
+    return body.count(b'"', *_ends(span)) // 2
+
+
+def _ends(span: Span) -> tuple[int, int]:
+    return span.start, span.end
 
 
 def _speaking(known: Known, form: Form | None) -> Known:
     text = known.values.get("input")
     if isinstance(text, Unread):
-        text = orjson.loads(known.body[text.span.start : text.span.end])
+        text = _loaded(known.body[text.span.start : text.span.end])
     if not isinstance(text, str) or not text:
         raise RequestInvalidError(reason="input must be the text to speak", param="input")
     size = len(text.encode("utf-8", "replace")) + _bytes_of(known.values, "instructions")
@@ -195,8 +275,37 @@ def _speaking(known: Known, form: Form | None) -> Known:
     )
 
 
-def _listening(known: Known, form: Form | None, heard: Span) -> Known:
-    elsewhere = next((name for name in _ELSEWHERE if known.values.get(name)), None)
+def _elsewhere(body: bytes, values: Mapping[str, Any], *, has_file: bool) -> str | None:
+    """The field that names a recording which is not in the request; None: it is there."""
+    named = next((name for name in _ELSEWHERE if values.get(name)), None)
+    if named is not None:
+        return named
+    given = [name for name in ("file", "input_audio") if values.get(name) not in (None, "")]
+    if not given and not has_file:
+        return "file"
+    return next((name for name in given if not _is_here(body, values[name])), None)
+
+
+def _is_here(body: bytes, value: object) -> bool:
+    """Whether a value is a recording that is written out, as OpenRouter wants it: ``{"data": "UklGR..."}``."""
+    if isinstance(value, Unread):
+        start, end = value.span.start, value.span.end
+        if body[start : start + 1] == b"{":
+            return _is_here(body, _loaded(body[start:end]))
+        return _HERE.match(body[start + 1 : min(end, start + _LONGEST_BEGINNING)]) is not None
+    if isinstance(value, dict) and set(value) <= {"data", "format"}:
+        value = value.get("data")
+    return isinstance(value, str) and _HERE.match(value[:_LONGEST_BEGINNING].encode("utf-8", "replace")) is not None
+
+
+def _loaded(text: bytes) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise RequestInvalidError(reason=f"the body is not JSON ({error})", param=None) from error
+
+
+def _listening(known: Known, form: Form | None, heard: Span, elsewhere: str | None) -> Known:
     about, most = _length_ms(known.body, heard)
     most = max(most, _LEAST_BILLED_MS)
     prompt = _bytes_of(known.values, "prompt")
@@ -244,7 +353,8 @@ def _word(values: Mapping[str, Any], name: str) -> str:
     value = values.get(name)
     if value is None or value == "":
         return ""
-    return value if isinstance(value, str) and len(value) <= 40 and value.isprintable() and " " not in value else AUTO
+    word = spelled(value) if isinstance(value, str) and len(value) <= 40 and value.isprintable() else ""
+    return word if word and " " not in word else AUTO
 
 
 def _bytes_of(values: Mapping[str, Any], name: str) -> int:

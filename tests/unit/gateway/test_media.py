@@ -197,3 +197,73 @@ def test_a_stream_may_say_its_end_or_an_error() -> None:
     broken.passing([event(type="error", error={"message": "no", "code": "x"})])
     assert broken.failure is not None
     assert not broken.may_end
+
+
+def in_form(face: Face, *parts: tuple[bytes, bytes]) -> Known:
+    """Parts: what stands behind ``form-data; ``, and the value."""
+    said = b"".join(
+        b"--b\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % part for part in ((b'name="model"', b"m"), *parts)
+    )
+    return read_media(face, said + b"--b--\r\n", b"multipart/form-data; boundary=b")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"file": "https://example.com/ten-hours.mp3"},
+        {"file": "file-abc123"},
+        {"file_url": "https://example.com/x"},
+        {"audio_url": "https://example.com/x"},
+        {},
+    ],
+)
+def test_a_recording_that_is_elsewhere_has_no_price(values: dict[str, Any]) -> None:
+    assert asked("audio.transcriptions", **values).dear_field in (*values, "file")
+
+
+def test_a_recording_in_the_request_has_one() -> None:
+    said = "UklGR" + "A" * 600
+    assert asked("audio.transcriptions", input_audio={"data": said, "format": "wav"}).dear_field is None
+    assert in_form("audio.transcriptions", (b'name="file"; filename="a.wav"', b"RIFF")).dear_field is None
+    assert in_form("audio.transcriptions", (b'name="file"', b"https://example.com/x.mp3")).dear_field == "file"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        (b'name="n"; filename=""', b"10"),
+        (b'name="n"; filename="n"', b"10"),
+        (b'name="quality"; filename="q"', b"high"),
+        (b'name="n"', b"\xff"),
+        (b'name="n]"', b"10"),
+        (b'name="[n]"', b"10"),
+        (b'name="n[]"', b"10"),
+        (b'name="n\0"', b"10"),
+        ('name="n\u200b"'.encode(), b"10"),
+        ('name="\uff4e"'.encode(), b"10"),
+        (b'name="N"', b"10"),
+    ],
+)
+def test_a_field_that_another_reader_may_take_for_one_of_ours_is_refused(part: bytes, value: bytes) -> None:
+    with pytest.raises(RequestInvalidError):
+        in_form("images.generations", (b'name="prompt"', b"x"), (part, value))
+
+
+@pytest.mark.parametrize(
+    ("quality", "size"),
+    [("HIGH", ""), ("High", ""), ("ultra", ""), ("", "2048X2048"), ("", "02048x2048"), ("", "2K"), ("", "4096x4096")],
+)
+def test_another_spelling_is_not_cheaper(quality: str, size: str) -> None:
+    prices = {"high": 17, "low": 1, "2048x2048": 16, "1024x1024": 4, "*": 1}
+    assert (image_nusd(prices, ImagesMade(1, quality, size)) or 0) >= 16
+
+
+def test_pictures_are_counted_under_whatever_name() -> None:
+    one = asked("images.edits", prompt="x", image="data:1").input_tokens_at_most
+    many = asked("images.edits", prompt="x", image=[f"data:{number}" for number in range(50)]).input_tokens_at_most
+    assert many > 40 * (one - 1_000) > 0
+
+
+def test_another_name_for_how_many_has_no_price() -> None:
+    assert asked("images.generations", prompt="x", num_images=10).dear_field == "num_images"
+    assert asked("images.generations", prompt="x", num_images=1).dear_field is None
