@@ -13,7 +13,7 @@ from skep.gateway.caching.wordings import Asked
 from skep.gateway.profiles import Face
 from skep.gateway.requests import Known
 
-_FORM = 1
+_FORM = 2
 """Of senses: those of another form are not found."""
 
 _LISTS: dict[Face, tuple[str, str]] = {

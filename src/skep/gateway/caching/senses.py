@@ -3,7 +3,8 @@ nothing, and words that say the same. Pure, for English alone.
 
 Vectors of texts know what a question is about, and hardly whether it asks for the contrary: *start* is near *stop*, 2024 near 2025, "from
 A to B" near "from B to A". So every word that may count stays in the sense, in its place: numbers, names, negations, comparisons,
-prepositions; tenses too. What is not understood makes two senses differ.
+prepositions; tenses too. A name stays as it is written, and so does all of a text that asks about words. What is not understood makes
+two senses differ.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from skep.gateway.caching.spelling import END, MARK, PAUSE, WORD, Spelling
 from skep.gateway.caching.words import (
-    ABBREVIATIONS,
-    ACRONYMS,
+    ABOUT_LANGUAGE,
     ARTICLES,
     AUXILIARIES,
     COURTESIES,
@@ -22,14 +23,12 @@ from skep.gateway.caching.words import (
     DEGREES,
     FOREIGN,
     HELPERS,
-    NAMED_THINGS,
-    NUMBERS,
+    LANGUAGES,
+    LITTLE_WORDS,
     OPENERS,
-    PLURALS_ALONE,
     PREPOSITIONS,
     QUESTION_WORDS,
     REQUESTS,
-    ROMAN,
     SAME,
     TENSES,
     UNITS_OF_TIME,
@@ -41,9 +40,7 @@ LONGEST_TEXT = 1_000
 _LITERAL = re.compile(r"```.*?```|`[^`\n]+`|\"[^\"\n]+\"|(?<![\w'])'[^'\n]+'(?!\w)", re.DOTALL)
 """Stays as it is: code and quotations."""
 
-_MARK = "\x01"
-"""Around the number of a literal that was taken out."""
-
+_LAST_MARK = re.compile(r"(?:(?<=[\w\"'`)])[.?]|(?<=[A-Za-z])!)\Z")
 _STRAIGHT = str.maketrans(
     {
         "\u2018": "'",
@@ -57,43 +54,24 @@ _STRAIGHT = str.maketrans(
     }
 )
 
-_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*\Z")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)(%|[kmgt]?b|ms|s|min|h|km|cm|mm|m|kg|mg|g|ml|l)\Z")
-_BITS = re.compile(r"(?:\d+(?:\.\d+)?)?[KMGT]b(?:it)?s?\Z")
-"""Of MB and Mb one is eight of the other."""
-_NUMBER = re.compile(r"\d+(?:\.\d+)?\Z")
-_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+\Z")
-_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)\Z")
-_VOWEL = re.compile(r"[aeiouy]")
 _OPERATOR = re.compile(r"(?:^|\s)[^\sA-Za-z0-9\"'`]+(?=\s)")
 """Formulas and code have other rules than sentences: in *a = b* the a is no article."""
-_IN_BRACKETS = re.compile(r"\([^()\s]*\)[.,;:?!]*\Z")
-_CAMEL = re.compile(r"[a-z]{2,}[A-Z]")
-_CODE = re.compile(r"[^A-Za-z0-9.'-]")
-"""Where there are marks other than those within names and dates, capitals count."""
-
-_CONTRACTED = (("n't", "not"), ("'re", "are"), ("'ve", "have"), ("'ll", "will"), ("'m", "am"), ("i'd", "would"))
-_SHORT_STEMS = {"ca": "can", "wo": "will", "sha": "shall", "": "i"}
-_IS_WORDS = QUESTION_WORDS | {"it", "that", "there", "he", "she", "here", "let"}
-"""Behind these ``'s`` is *is*."""
-
 _MONTHS = "january|february|march|april|may-month|june|july|august|september|october|november|december"
 
 _DOING = ("do", "does", "did")
 _PRESENT = {"are": "is", "am": "is", "were": "was", "does": "do"}
 
-_LITTLE_WORDS = ARTICLES | AUXILIARIES | HELPERS | QUESTION_WORDS | PREPOSITIONS.keys()
+_BEHIND_NO_ARTICLE = frozenset(LITTLE_WORDS | {"", PAUSE, "'s"})
 _SAMES = frozenset(SAME.values())
 _FORMS = frozenset(("have", "can", "can not", "and"))
-_ENGLISH_WORDS = _LITTLE_WORDS | REQUESTS | COURTESIES
-
-_END, _PAUSE = ".", ","
-_WRITTEN = {"--": _PAUSE, **ROMAN}
+_ENGLISH_WORDS = LITTLE_WORDS | REQUESTS | COURTESIES
+_BEGINNINGS = _ENGLISH_WORDS | {"thank", "good", "well", "so", "okay"}
 
 _OPENERS = re.compile(rf"(?:(?:{'|'.join(OPENERS)})[ ,]*)+")
 _HOW_TO = re.compile(
-    r"(?:how (?:do|can|would) (?:i|we|you|one|people)|how (?:i|we|you) can|how does one|how to|(?:what is |show me |give me |tell me )?the (?:way|procedure|process|method) to)\b"
+    r"(?:how (?:do|can|would) i|how i can|how to|(?:what is |show me |give me |tell me )?the (?:way|procedure|process|method) to(?= \S+ \S))\b"
 )
+"""What you, we, one or people do is another matter: *how do you work*. Of one word, the way to it may be one to go: *the way to work*."""
 _PLEASE = re.compile(r"(?:,[ ,]*(?:please|thanks|thank you|in advance)|(?<!^)\b(?P<before>\w+) please)$")
 _ABOUT_WORDS = ("say", "spell", "write", "word", "pronounce", "translate", "is", "mean", "does", "about")
 _MAY = re.compile(rf"\b((?:{'|'.join(sorted(PREPOSITIONS))}|\d+(?:st|nd|rd|th)?) )may\b|\bmay(?= \d)")
@@ -102,8 +80,8 @@ _ASIDE = "can|must|should|may|might|have"
 _PHRASES = tuple(
     (re.compile(old), new)
     for old, new in (
-        (r"\bsecond world war\b|\bww ?2\b|\bwwii\b", "world war 2"),
-        (r"\bfirst world war\b|\bww ?1\b|\bwwi\b|\bworld war i\b", "world war 1"),
+        (r"(?i:\b(?:second world war|world war 2|ww ?2|wwii)\b)", "world war 2"),
+        (r"(?i:\b(?:first world war|world war [1i]|ww ?1|wwi)\b)", "world war 1"),
         (rf"\b(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({_MONTHS})\b", r"\2 \1"),
         (rf"\b({_MONTHS}) (?:the )?(\d{{1,2}})(?:st|nd|rd|th)\b", r"\1 \2"),
         (r"\b(is|are|was|were) there (?=\w)", r"\1 "),
@@ -144,119 +122,53 @@ _MOVED = re.compile(
 
 _ASKED_BY = re.compile(r"(in|on|at|for|to|by|from|with|until|since|under|after|before) (?=(?:what|which|whom|how)\b)")
 
+_ABOUT_LANGUAGE = re.compile(
+    rf"\b(?:{'|'.join(sorted(ABOUT_LANGUAGE))}|(?:in|into|to|from) (?:{'|'.join(LANGUAGES)})|(?:{'|'.join(LANGUAGES)}) for)\b",
+    re.IGNORECASE,
+)
+
 
 def sense_of(text: str) -> str | None:
     """What a text asks, as a text of its own; None for what is not covered: long, not in English, empty."""
     text = text.translate(_STRAIGHT).strip()
-    if not text or len(text) > LONGEST_TEXT or not text.isascii() or _MARK in text:
+    if not text or len(text) > LONGEST_TEXT or not text.isascii() or MARK in text:
         return None
     literals: list[str] = []
 
     def lift(found: re.Match[str]) -> str:
         literals.append(found.group())
-        return f" {_MARK}{len(literals) - 1}{_MARK} "
+        return f" {MARK}{len(literals) - 1}{MARK} "
 
-    words = _words(_LITERAL.sub(lift, text), literals)
+    spelling = Spelling(literals, shouts=text.isupper())
+    words = spelling.words_in(_LITERAL.sub(lift, text))
     if _OPERATOR.search(text) or not _is_english(words) or _names_both(text):
         return None
+    if _ABOUT_LANGUAGE.search(text):
+        return _as_written(text)
     senses = [sense for sentence in _sentences(words) if (sense := _sentence_sense(" ".join(sentence)))]
     if not senses:
         return None
     # Written out last: no rule for words meets what is quoted.
-    return re.sub(f"{_MARK}(\\d+){_MARK}", lambda found: literals[int(found.group(1))], " | ".join(senses))
+    return re.sub(
+        f"{MARK}(\\d+){MARK}", lambda found: literals[int(found.group(1))], " | ".join((*senses, str(spelling.forms)))
+    )
 
 
-def _words(text: str, literals: list[str]) -> list[str]:
-    """The words in small letters, with marks between them; what is no word becomes a literal."""
-    shouts = text.isupper()
-    words: list[str] = []
-    for piece in text.split():
-        core = piece if _IN_BRACKETS.match(piece) else piece.lstrip("(")
-        if core != piece:
-            words.append(_PAUSE)
-        core = core.rstrip(".,;:?")
-        while core.endswith(")") and core.count("(") < core.count(")"):
-            core = core[:-1].rstrip(".,;:?")
-        tail = piece[piece.rfind(core) + len(core) :] if core else piece
-        # Behind a digit it may be a factorial.
-        if core.endswith("!") and not core[:-1][-1:].isdigit():
-            core, tail = core.rstrip("!"), "!" + tail
-        if core:
-            words += _read(core, literals, shouts=shouts)
-        if any(mark in tail for mark in ("?!;" if core.lower() in ABBREVIATIONS else ".?!;")):
-            words.append(_END)
-        elif tail:
-            words.append(_PAUSE)
-    return words
+def _as_written(text: str) -> str:
+    """Nothing but courtesy falls away, and the capital at the beginning."""
+    text = _polite_end(_LAST_MARK.sub("", _beginning_small(text)))
+    opener = _OPENERS.match(text)
+    return f"as written: {_beginning_small(text[opener.end() :] if opener else text)}"
 
 
-def _read(core: str, literals: list[str], *, shouts: bool) -> list[str]:
-    """One word as it is written: as one or several words of ours."""
-    small = core.lower()
-    if core.startswith(_MARK) and core.endswith(_MARK):
-        return [core]
-    if core in _WRITTEN:
-        return [_WRITTEN[core]]
-    if _BITS.match(core) or (not shouts and _is_name(core, small)):
-        return [_literal(core, literals)]
-    parts = _parts(core, small)
-    if parts is not None:
-        return [word for part in parts for word in ([part] if part == "'s" else _read(part, literals, shouts=shouts))]
-    if _GROUPED.match(core):
-        return [core.replace(",", "")]
-    if _NUMBER.match(core) or _DAY.match(core) or small in SAME:
-        return SAME.get(core, SAME.get(small, core)).split()
-    # A name of code such as parseConfig says by its capitals which it is.
-    if _WORD.match(small) and not _CAMEL.match(core):
-        return _lemma(small).split()
-    return [_literal(core if _CAMEL.match(core) or _CODE.search(core) else small, literals)]
-
-
-def _is_name(core: str, small: str) -> bool:
-    """Whether its capitals make a word another one: IT, US and PIN, Windows and Go, the language C."""
-    if core.isalpha() and core.isupper():
-        return small not in ACRONYMS and small not in ("i", "a")
-    return core[0].isupper() and small in NAMED_THINGS
-
-
-def _parts(core: str, small: str) -> list[str] | None:
-    """What is written together and is several words; None for what is one."""
-    for ending, word in _CONTRACTED:
-        if small.endswith(ending):
-            stem = small.removesuffix(ending)
-            return [_SHORT_STEMS.get(stem, stem), word]
-    if small.endswith("'s"):
-        return [small[:-2], "is"] if small[:-2] in _IS_WORDS else [core[:-2], "'s"]
-    if small.endswith("s'"):
-        return [core[:-1], "'s"]
-    sized = _SIZE.match(small)
-    if sized is not None and core in (small, core.upper()):
-        return [sized.group(1), sized.group(2).replace("%", "percent")]
-    return None
-
-
-def _literal(core: str, literals: list[str]) -> str:
-    literals.append(core)
-    return f"{_MARK}{len(literals) - 1}{_MARK}"
-
-
-def _lemma(word: str) -> str:
-    """A word without the s of its plural, or of its third person; a number in figures."""
-    word = SAME.get(word, word)
-    if word in NUMBERS:
-        return NUMBERS[word]
-    if len(word) < 4 or word in PLURALS_ALONE or not word.endswith("s") or word.endswith(("ss", "us", "is")):
-        return word
-    for ending, instead in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"), ("sses", "ss"), ("zzes", "zz")):
-        if word.endswith(ending) and len(word) > len(ending) + 1:
-            return SAME.get(word.removesuffix(ending) + instead, word.removesuffix(ending) + instead)
-    stem = word[:-1]
-    # https, dns and tls are no plurals.
-    return SAME.get(stem, stem) if _VOWEL.search(stem) else word
+def _beginning_small(text: str) -> str:
+    first = re.match(r"[A-Z][a-z]+\b", text)
+    known = first is not None and first.group().lower() in _BEGINNINGS
+    return text[:1].lower() + text[1:] if known else text
 
 
 def _is_english(words: list[str]) -> bool:
-    plain = [word for word in words if _WORD.match(word)]
+    plain = [word for word in words if WORD.match(word.lower())]
     known = sum(word in _ENGLISH_WORDS for word in plain)
     return known * 5 >= len(plain) and known > 0 and not any(word in FOREIGN for word in plain)
 
@@ -275,7 +187,7 @@ def _names_both(text: str) -> bool:
 def _sentences(words: list[str]) -> Iterable[list[str]]:
     sentence: list[str] = []
     for word in words:
-        if word != _END:
+        if word != END:
             sentence.append(word)
         elif sentence:
             yield sentence
@@ -369,8 +281,8 @@ class _Reading:
         if word in ARTICLES:
             if behind in UNITS_OF_TIME and before and before not in PREPOSITIONS and before not in AUXILIARIES:
                 self._govern("per")
-            elif word == "the" and is_last_but_one and not self.said:
-                # What is the time: another question than what time is.
+            elif (word == "the" and is_last_but_one and not self.said) or behind in _BEHIND_NO_ARTICLE:
+                # What is the time: another question than what time is. And vitamin a is no article.
                 self.said.append(word)
         elif word in _DOING and before not in ("", *QUESTION_WORDS) and (self.has_auxiliary or self._ends(behind)):
             # What it does, not whether it does something.
@@ -380,13 +292,11 @@ class _Reading:
             self._help(word)
         elif word in PREPOSITIONS:
             self._govern(PREPOSITIONS[word])
-        elif word == _PAUSE:
+        elif word == PAUSE:
             if before[:1].isdigit() and behind[:1].isdigit():
                 self.said.append(word)
         elif word == "'s":
             self.owners += [self.said.pop()] if self.said else []
-        elif word in ("my", "our") and self.mood == "how-to":
-            pass
         elif word in DAYS:
             self.days.append(word)
         else:
@@ -420,7 +330,7 @@ class _Reading:
 
     @staticmethod
     def _ends(behind: str) -> bool:
-        return behind in ("", _PAUSE) or behind in PREPOSITIONS
+        return behind in ("", PAUSE) or behind in PREPOSITIONS
 
 
 def _tense(word: str) -> Iterable[str]:

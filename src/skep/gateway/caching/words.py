@@ -59,6 +59,8 @@ PREPOSITIONS = {
 }
 """Words that govern those behind them; few of them say the same."""
 
+LITTLE_WORDS = ARTICLES | AUXILIARIES | HELPERS | QUESTION_WORDS | PREPOSITIONS.keys()
+
 ABBREVIATIONS = _set("mt mr mrs ms dr st vs etc e.g i.e no approx fig prof inc ltd")
 """The full stop behind them ends no sentence."""
 
@@ -82,6 +84,16 @@ PLURALS_ALONE = _set(
     " sales pants shorts sometimes thus whereas does was is its redis"
 )
 """They end like plurals and are none, or say something else than without the s."""
+
+IRREGULAR_PLURALS = {
+    "children": "child",
+    "men": "man",
+    "women": "woman",
+    "feet": "foot",
+    "mice": "mouse",
+    "indices": "index",
+    "indexes": "index",
+}
 
 SAME = {
     "begin": "start",
@@ -130,13 +142,7 @@ SAME = {
     "percentage": "percent",
     "usd": "us-dollar",
     "eur": "euro",
-    "children": "child",
-    "men": "man",
-    "women": "woman",
-    "feet": "foot",
-    "mice": "mouse",
-    "indices": "index",
-    "indexes": "index",
+    **IRREGULAR_PLURALS,
     "could": "can",
     "has": "have",
     "cannot": "can not",
@@ -188,6 +194,41 @@ NAMED_THINGS = _set(
 
 ACRONYMS = _set(
     "json yaml toml xml csv html css sql http https api url uri tls ssl ssh ftp smtp dns vpn tcp udp usb cpu gpu ssd pdf png jpeg jpg svg"
-    " sdk ide jwt aws gcp jvm php npm cli gui llm kb mb gb tb ms kg km cm mm utf ascii regex iban vat gdpr faq ceo cto"
+    " sdk ide jwt aws gcp jvm php npm cli gui llm kb mb gb tb kg km cm utf ascii regex iban vat gdpr faq ceo cto"
 )
 """Written large or small they are the same, and no other word; of others (PIN, AIDS, IT) the capitals count."""
+
+WRITTEN_ANYHOW = ACRONYMS | _set(
+    "python java javascript typescript golang php perl bash powershell haskell scala cobol fortran linux ubuntu debian fedora macos android"
+    " git github gitlab mercurial docker kubernetes k8s terraform ansible jenkins nginx redis kafka mysql sqlite postgres postgresql mongodb"
+    " iphone ipad youtube vim emacs numpy pytorch tensorflow django flask dataframe javadoc wi-fi wifi usd eur"
+    " january february april june july september october november december"
+    " monday tuesday wednesday thursday friday saturday sunday"
+)
+"""Names that are often written without their capital, and are no other word then. Of all others the capital counts: of *It* and *it*,
+*Aliens* and *aliens* either may be meant."""
+
+BEFORE_NAMES = _set(
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth last next"
+    " film movie book novel song album play musical opera show series episode game band story poem comic brand company called named titled"
+    " mr mrs ms dr sir lord lady king queen prince princess president saint professor captain"
+)
+"""Behind these stand titles and names, in which a plural is not its singular: *the third man*, *the film mice*."""
+
+ABOUT_LANGUAGE = _set(
+    "word words spell spells spelled spelt spelling spellings written pronounce pronounced pronunciation say says said"
+    " mean means meant meaning meanings define defined definition definitions etymology stand stands term called"
+    " rhyme rhymes rhyming synonym synonyms antonym antonyms homophone homophones opposite opposites anagram anagrams palindrome"
+    " translate translates translated translation translations letter letters vowel vowels consonant consonants character characters"
+    " syllable syllables alphabet alphabetical alphabetically scrabble crossword"
+    " plural plurals singular past tense tenses participle infinitive conjugate conjugated conjugation inflection comparative superlative"
+    " noun nouns verb verbs adjective adjectives adverb adverbs pronoun pronouns grammar grammatical grammatically"
+    " prefix suffix phrase phrases sentence sentences idiom abbreviation abbreviations abbreviate abbreviated acronym acronyms"
+    " contraction contractions hyphen hyphenated apostrophe capitalize capitalized uppercase lowercase numeral numerals digit digits"
+)
+"""Where one of them stands, a text may ask about words, and then not even those count as one that say the same."""
+
+LANGUAGES = _each(
+    "english american british french german spanish italian portuguese latin greek dutch polish russian ukrainian czech swedish danish norwegian"
+    " finnish turkish arabic hebrew hindi urdu chinese mandarin japanese korean thai vietnamese welsh irish esperanto"
+)
