@@ -59,7 +59,7 @@ def _told(answer: dict[str, Any]) -> Iterator[str]:
         for option in group["models"]:
             yield f"  model {option['model']}: {_saving(option)}"
             if option["to_try"] is not None and option["verdict"] == "try":
-                yield f"    {option['to_try']}"
+                yield f"    to try it, give that model of skep.yaml the experiment in {option['to_try']}"
         for option in group["routes"]:
             yield f"  route {option['route']} ({option['relation']}): {_saving(option)}"
     yield from answer["limits"]

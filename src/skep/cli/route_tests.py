@@ -15,7 +15,11 @@ _SECONDS = 60.0
 _BODIES: Mapping[str, dict[str, object]] = {
     "chat.completions": {"messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 16},
     "embeddings": {"input": "OK"},
+    "rerank": {"query": "OK?", "documents": ["OK"]},
+    "moderations": {"input": "OK"},
 }
+"""By the face that is asked; the first that a route has counts."""
+
 _CHATS = ("chat.completions", "messages", "responses", "generate_content")
 
 
@@ -44,11 +48,12 @@ def try_routes(settings: Settings, models: Sequence[dict[str, Any]]) -> Iterator
     """
     for model in models:
         for route in model["routes"]:
-            face = "chat.completions" if any(each in route["faces"] for each in _CHATS) else "embeddings"
-            if face == "embeddings" and face not in route["faces"]:
-                yield RouteTest(
-                    model["name"], route["route"], "", False, 0, 0.0, None, None, "it has neither chats nor embeddings"
-                )
+            # Chats of any format are translated.
+            faces = {*route["faces"], *(["chat.completions"] if any(each in route["faces"] for each in _CHATS) else [])}
+            face = next((each for each in _BODIES if each in faces), None)
+            if face is None:
+                reason = "it has nothing that can be asked with a few words"
+                yield RouteTest(model["name"], route["route"], "", False, 0, 0.0, None, None, reason)
                 continue
             yield _test(settings, model["name"], route["route"], face)
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Literal, cast
 
 from skep.gateway.models import GatewayConfig, Model, Route
+from skep.gateway.pricing import price_of_tokens
 from skep.gateway.profiles import Face
 from skep.spend import (
     LEAST_CALLS,
@@ -221,7 +222,7 @@ class _Kind:
             return
         for model in self._config.models.values():
             routes = [route for route in model.routes if self._could_serve(route)]
-            costs = [self._cost(route.price) for route in routes]
+            costs = [self._cost(_price_of_words(route.price)) for route in routes]
             known = [cost for cost in costs if cost is not None]
             if model.name != self._name and known and len(known) == len(costs) and max(known) < self._all.cost_nusd:
                 yield self._model_option(own, model, max(known))
@@ -236,7 +237,7 @@ class _Kind:
                 if relation is None or route.name in seen or not self._could_serve(route):
                     continue
                 seen.add(route.name)
-                cost = self._cost(route.price)
+                cost = self._cost(price_of_tokens(route.price))
                 if cost is not None and cost < self._all.cost_nusd:
                     yield self._route_option(route, relation, cost)
 
@@ -367,6 +368,14 @@ def _relation(own: Model | None, model: Model, route: Route, names: Collection[s
     if model.name == own.name:
         return "same name"
     return "same tier" if own.tier is not None and own.tier == model.tier and face in _EXPERIMENTAL else None
+
+
+def _price_of_words(price: Price | None) -> Price | None:
+    """The price of a model that could write what others wrote; None for those that take something for their input alone: embeddings, rankings."""
+    found = price_of_tokens(price)
+    if found is None or (found.rates.input_nusd_per_mtok and not found.rates.output_nusd_per_mtok):
+        return None
+    return found
 
 
 def _plain(model: str) -> str:

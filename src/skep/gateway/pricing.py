@@ -68,9 +68,18 @@ def _read_tiers(table: Table) -> dict[str, Decimal]:
     return tiers
 
 
+def price_of_tokens(price: Price | None) -> Price | None:
+    """A price, as far as it says what tokens cost; None for one of characters or hours alone: what a chat costs there nobody knows."""
+    if price is None:
+        return None
+    rates = price.rates
+    has_units = rates.input_nusd_per_mchar is not None or rates.audio_nusd_per_hour is not None
+    return None if has_units and not rates.input_nusd_per_mtok and not rates.output_nusd_per_mtok else price
+
+
 def price_of_call(route: Route, service_tier: str | None, *, searches: bool) -> Price | None:
     """What a call by this route costs, which a tier served and which had the web searched; None when that is not known."""
-    price = route.price
+    price = price_of_tokens(route.price)
     if price is None:
         return None
     terms, factor, more = [], Decimal(1), 0

@@ -24,6 +24,7 @@ SETTINGS = """\
 providers:
   chat: {{kind: openai_compatible, base_url: "{url}"}}
   messages: {{kind: anthropic, base_url: "{url}", api_key: k}}
+  ranking: {{kind: cohere, base_url: "{url}", api_key: k}}
   gone: {{kind: openai_compatible, base_url: "http://127.0.0.1:1/v1"}}
 models:
   good:
@@ -36,6 +37,8 @@ models:
     retries: 5
     apology: Sorry.
     routes: [{{provider: chat, model: wrong}}, {{provider: gone, model: three}}]
+  ranks:
+    routes: [{{provider: ranking, model: four}}]
 """
 
 
@@ -70,15 +73,17 @@ def test_every_route_is_tried_by_itself(served: Server) -> None:
         ("good", "messages/two"): True,
         ("bad", "chat/wrong"): False,
         ("bad", "gone/three"): False,
+        ("ranks", "ranking/four"): True,
     }
+    assert found["ranks", "ranking/four"]["face"] == "rerank"
     assert done.answer["failed"] == 2
     assert found["good", "chat/one"]["cost_usd"] == found["good", "messages/two"]["cost_usd"] == "0.000012"
     assert "does not exist" in found["bad", "chat/wrong"]["reason"]
     assert "no connection" in found["bad", "gone/three"]["reason"]
     # Neither tried again nor given from the cache, and no apology hides what is wrong.
-    assert [call["model"] for call in served.provider.truth()[before:]] == ["one", "two", "wrong"]
+    assert [call["model"] for call in served.provider.truth()[before:]] == ["one", "two", "wrong", "four"]
     assert served.skep("gateway", "test", "good", "--json").answer["failed"] == 0
-    assert [call["model"] for call in served.provider.truth()[before + 3 :]] == ["one", "two"]
+    assert [call["model"] for call in served.provider.truth()[before + 4 :]] == ["one", "two"]
 
 
 def test_people_read_a_line_for_each(served: Server) -> None:
@@ -91,11 +96,11 @@ def test_people_read_a_line_for_each(served: Server) -> None:
 def test_a_model_that_is_not_there_is_named(served: Server) -> None:
     done = served.skep("gateway", "test", "other", code=2)
     assert "no model named other" in done.err
-    assert "good, bad" in done.err
+    assert "good, bad, ranks" in done.err
 
 
 def test_what_is_known_of_models_is_shown(served: Server) -> None:
-    (good, bad) = served.skep("gateway", "models", "--json").answer["models"]
+    good, bad, _ = served.skep("gateway", "models", "--json").answer["models"]
     assert (good["name"], good["tier"], bad["tier"]) == ("good", "fast", None)
     chat, messages = good["routes"]
     assert (chat["context_window"], chat["is_priced"], chat["is_local"]) == (8000, True, True)

@@ -112,6 +112,21 @@ def test_what_is_dearer_or_has_no_price_is_no_option() -> None:
     assert advised(config(BIG, mixed), group("big", "away/gpt-x")).models == []
 
 
+@pytest.mark.parametrize(
+    "costs",
+    [
+        make_price(Rates(0, 0, input_nusd_per_mchar=15_000)),
+        make_price(Rates(0, 0, audio_nusd_per_hour=360)),
+        make_price(Rates(20_000, 0)),
+    ],
+)
+def test_what_speaks_listens_or_embeds_is_no_option_for_chats(costs: Price) -> None:
+    found = advised(config(BIG, model("speaker", (AWAY, "tts", costs))), group("big", "away/gpt-x"))
+    assert found.models == []
+    free = model("house", (HOUSE, "llama", make_price(Rates(0, 0))))
+    assert [each.model for each in advised(config(BIG, free), group("big", "away/gpt-x")).models] == ["house"]
+
+
 def test_calls_whose_cost_is_not_known_are_not_weighed() -> None:
     counts = Counts(calls=10)
     assert advise(config(BIG, SMALL), Known([group("big", "away/gpt-x", counts=counts)], (), {})) == []

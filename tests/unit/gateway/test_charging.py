@@ -28,6 +28,7 @@ from skep.gateway.failures import Failure
 from skep.gateway.interfaces import Answer, AttemptFailedError, CancelledUnsentError, Stream
 from skep.gateway.local import THREADS
 from skep.gateway.models import Provider
+from skep.gateway.pricing import price_of_call
 from skep.gateway.profiles import profiles_by_kind
 from skep.gateway.upstream import WholeAnswer
 from skep.spend import BudgetExceededError, DearFieldError, MemoryMeter, Price, Rates, Rule, make_price
@@ -459,3 +460,13 @@ async def test_a_probe_given_up_in_a_pause_lets_another_through() -> None:
     on.is_gone.set()
     await calling
     assert board.admits(two)
+
+
+def test_what_a_chat_costs_where_characters_are_paid_nobody_knows() -> None:
+    """Not nothing: a budget must not let it pass as free."""
+    provider = Provider(name="one", profile=profiles_by_kind()["openai"], base_url="http://x")
+    for rates in (Rates(0, 0, input_nusd_per_mchar=15_000), Rates(0, 0, audio_nusd_per_hour=360)):
+        route = Route(provider=provider, model="tts-1", price=make_price(rates))
+        assert price_of_call(route, None, searches=False) is None
+    free = Route(provider=provider, model="m", price=make_price(Rates(0, 0)))
+    assert price_of_call(free, None, searches=False) == free.price
