@@ -451,8 +451,9 @@ async def attempt_routes(call: ModelCall, attempt: Callable[[ModelCall, Route, f
             board.abandoned(route, attempts.permit)
             raise
         else:
-            call.outside_seconds += time.monotonic() - began
-            board.succeeded(route, attempts.permit, time.monotonic() - began, streams=call.known.stream)
+            took = time.monotonic() - began
+            call.outside_seconds += took
+            board.succeeded(route, attempts.permit, took, streams=call.known.stream)
             return result
         board.failed(route, failure, attempts.permit)
         call.note_failed(failure)

@@ -44,12 +44,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._idle = True
+        self._parser = httptools.HttpResponseParser(self)
         self._start()
         self._error: Exception | None = None
         self.idle_since = 0.0
 
     def _start(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        # The parser goes on from answer to answer: another one takes longer to make than an answer to read.
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         self._head_bytes = 0
@@ -61,6 +62,11 @@ class Connection(asyncio.Protocol):
         self._ended = False
         self._paused = False
         self._keeps_alive = False
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of the answer's body came and was not read."""
+        return self._size
 
     @property
     def is_usable(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +61,14 @@ class Names:
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._data: NDArray[np.uint8] | None = None
+        self.count: Callable[[bytes], int] = body.count if len(body) <= _SMALL_BYTES else self._count
+        """How often a name stands there; those that overlap count, too. It must have a quotation mark."""
         if _SMALL_BYTES < len(body) <= _LARGE_BYTES:
             numpy: Any = import_module("numpy")
             self._data = numpy.frombuffer(body, numpy.uint8)
             self._quotes: NDArray[np.intp] = numpy.flatnonzero(self._data == _QUOTE)
 
-    def count(self, name: bytes) -> int:
-        """How often it stands there; those that overlap count, too. It must have a quotation mark."""
+    def _count(self, name: bytes) -> int:
         if self._data is not None:
             return self._count_at_quotes(self._data, name)
         if len(self._body) <= _PIECE_BYTES:

@@ -78,9 +78,14 @@ class Repeats:
         self._same: dict[Sent, _Same] = {}
         self._bytes = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is remembered."""
+        return not self._same
+
     def find(self, sent: Sent, principal: Principal, headers: _Headers) -> Asked | None:
         """What the same call asked for before; None when there was none. Its question is as old as that call."""
-        if not self._same or len(sent.body) > _LONGEST_BODY:
+        if len(sent.body) > _LONGEST_BODY:
             return None
         same = self._same.get(sent)
         if same is None:

@@ -24,7 +24,7 @@ from skep.gateway.pricing import LISTED_TIERS
 from skep.gateway.profiles import COUNTING, COUNTINGS, GENERATION_COUNTING, Face
 from skep.gateway.ranking import ranking_bounds
 from skep.gateway.response_requests import PLAIN, RESPONSE_KEYS, STORED_TOKENS, response_terms, response_user
-from skep.gateway.splicing import DuplicateKeyError, NestedTooDeepError, Span, check_keys, splice
+from skep.gateway.splicing import DuplicateKeyError, Keys, NestedTooDeepError, Span, check_keys, quoted, splice
 from skep.gateway.usage import counted
 
 PICTURE_TOKENS = 20_000
@@ -71,18 +71,20 @@ _DEAR_IN_MESSAGES: Mapping[str, tuple[object, ...]] = {
 _PAID_TOOLS = (b'"web_search_2', b'"code_execution_2')
 """Begins the types of Anthropic's own tools that cost more than tokens."""
 
-_KEYS = (
-    *("model", "stream", "stream_options", *_BOUNDS, "n", "best_of", "user", "prompt", *_OTHER_MODELS),
-    *("service_tier", "web_search_options", *_DEAR),
+_KEYS = quoted(
+    (
+        *("model", "stream", "stream_options", *_BOUNDS, "n", "best_of", "user", "prompt", *_OTHER_MODELS),
+        *("service_tier", "web_search_options", *_DEAR),
+    )
 )
 """What we go by. Some providers (those in Go) read ``Max_Tokens`` as ``max_tokens`` too, and the last one counts there."""
 
-_KEYS_OF: Mapping[Face, tuple[str, ...]] = {
-    "responses": (*_KEYS, *RESPONSE_KEYS),
-    "rerank": (*_KEYS, "query", "documents"),
-    "generate_content": ("model", *GENERATION_KEYS),
-    GENERATION_COUNTING: ("model", *GENERATION_KEYS),
-    **dict.fromkeys(MEDIA, (*_KEYS, *MEDIA_KEYS)),
+_KEYS_OF: Mapping[Face, Keys] = {
+    "responses": quoted((*_KEYS, *RESPONSE_KEYS)),
+    "rerank": quoted((*_KEYS, "query", "documents")),
+    "generate_content": quoted(("model", *GENERATION_KEYS)),
+    GENERATION_COUNTING: quoted(("model", *GENERATION_KEYS)),
+    **dict.fromkeys(MEDIA, quoted((*_KEYS, *MEDIA_KEYS))),
 }
 """The same where it is more."""
 
@@ -161,7 +163,7 @@ def read_request(face: Face, body: bytes, *, quick: bool | None = None, named: N
     except NestedTooDeepError as error:
         raise RequestInvalidError(reason="the body is nested too deep", param=None) from error
     for key in values:
-        if not (key.isascii() and key.islower()) and key not in keys and key.casefold() in keys:
+        if key not in keys and not (key.isascii() and key.islower()) and key.casefold() in keys:
             raise RequestInvalidError(reason=f"the body writes {key.casefold()} in another case", param=key.casefold())
     if named is not None:
         return _generation(face, body, values, spans, named)
@@ -243,7 +245,7 @@ def _generation(
     )
 
 
-def _whole_body(body: bytes, keys: Sequence[str], names: Names) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
+def _whole_body(body: bytes, keys: Keys, names: Names) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
     try:
         values = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -253,7 +255,7 @@ def _whole_body(body: bytes, keys: Sequence[str], names: Names) -> tuple[dict[st
     return values, check_keys(body, values, keys, names)
 
 
-def _large_body(face: Face, body: bytes, keys: Sequence[str]) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
+def _large_body(face: Face, body: bytes, keys: Keys) -> tuple[dict[str, Any], Mapping[str, Span] | None]:
     try:
         found = read_top_level(body, keys, count_of=_COUNTED.get(face, ("prompt",)))
     except BodyUnreadableError as error:
@@ -300,6 +302,11 @@ def adapted(known: Known, *, model: str, include_usage: bool, cap_fields: Sequen
 def _bound(known: Known, cap_fields: Sequence[str], cap: int | None, changes: dict[str, bytes]) -> None:
     """See that the provider knows the bound that was reserved for."""
     values = known.values
+    if cap is None and values.get("n_predict") not in _UNBOUNDED:
+        # The client's own bound: mostly it stands there under a name that the provider heeds.
+        for name in cap_fields:
+            if values.get(name) is not None:
+                return
     named = [name for name in _BOUNDS if name in values and (cap is not None or values[name] is not None)]
     bound = _bound_for(known, cap)
     # Where the bound is a role's, a word of the client's for no bound (llama.cpp) must not stay.
@@ -339,7 +346,10 @@ _USERS: Mapping[Face, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
 
 
 def _dear(values: Mapping[str, Any]) -> str | None:
-    return next((name for name in _DEAR if values.get(name) is not None), None)
+    for name in _DEAR:
+        if values.get(name) is not None:
+            return name
+    return None
 
 
 def _dear_in_messages(values: Mapping[str, Any], names: Names) -> str | None:
@@ -393,7 +403,8 @@ def _output(face: Face, values: Mapping[str, Any]) -> tuple[int, int | None]:
     bounds = [_bound_of(values, name) for name in _BOUNDS if values.get(name) is not None]
     if not bounds or None in bounds:
         return choices, None
-    return choices, min(max(bound or 0 for bound in bounds) * choices, _MOST_TOKENS)
+    bound = bounds[0] if len(bounds) == 1 else max(bound or 0 for bound in bounds)
+    return choices, min((bound or 0) * choices, _MOST_TOKENS)
 
 
 def _bound_of(values: Mapping[str, Any], name: str) -> int | None:
@@ -430,9 +441,11 @@ def _input_tokens(face: Face, names: Names, values: Mapping[str, Any], size: int
     there, as a small file can be a large picture. ``size`` is that of the body as it came.
     """
     bound = size + (TOOLS_TOKENS if values.get("tools") else 0)
-    if any(names.count(word) for word in _NAMING):
-        for name, tokens in _NAMED:
-            bound += tokens * names.count(name)
+    count = names.count
+    for word in _NAMING:
+        if count(word):
+            bound += sum(tokens * count(name) for name, tokens in _NAMED)
+            break
     if face == "messages":
         bound += PICTURE_TOKENS * _said(names, b'"image"')
         if names.count(b'"document"'):

@@ -46,7 +46,11 @@ def role_of(model: str, headers: Iterable[tuple[bytes, bytes]], roles: Mapping[s
 
     Raises RoleNotFoundError, and RequestInvalidError where the two differ.
     """
-    said = next((value.decode("latin-1").strip() for name, value in headers if name == b"x-skep-role"), "")
+    said = ""
+    for header, value in headers:
+        if header == b"x-skep-role":
+            said = value.decode("latin-1").strip()
+            break
     name = said
     if model.startswith(f"{ROLE}:"):
         name = model.removeprefix(f"{ROLE}:")

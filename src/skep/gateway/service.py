@@ -190,10 +190,11 @@ class Gateway:
             raise
         try:
             sent = Sent(face, body, named)
-            again = self._asked_again(sent, principal, scope, notes)
+            again = None if self._repeats.is_empty else self._asked_again(sent, principal, scope, notes)
             asked = again or await self._asked(sent, principal, scope, notes)
             kept = None if self.cache is None or asked.question is None else await self.cache.find(asked.question)
-            if await self._answered_here(asked, kept, scope, send, notes, started):
+            is_here = kept is not None or asked.known.is_free
+            if is_here and await self._answered_here(asked, kept, scope, send, notes, started):
                 if kept is not None and again is None:
                     self._repeats.note(asked, principal, scope["headers"])
                 return
@@ -278,8 +279,8 @@ class Gateway:
         stop_when = None if served is None else asked_to_stop(ours, known, served.model.stop_when)
         is_usual = served is not None and stop_when in (None, served.model.stop_when)
         guard: CallGuard | None = None
-        for each in (served, choice.asked):
-            # Of an arm of an experiment, and of the model that has it.
+        # Of an arm of an experiment, and of the model that has it.
+        for each in (served,) if choice.outside is None else (served, choice.asked):
             if each is not None and each.guards is not None:
                 known, guard = await self._guarded(each, known, guard, notes)
         question = self._question(choice, known, headers) if is_usual else None
@@ -294,10 +295,10 @@ class Gateway:
         notes: Notes,
         started: float,
     ) -> bool:
-        """Answer with what is kept, or what can be reckoned here; whether that was done. Raises the errors of spending."""
+        """Answer with what is kept, or a free call with what can be reckoned here; whether that was done. Raises the errors of spending."""
         known, choice = asked.known, asked.choice
         served = choice.served
-        if served is None or (kept is None and (not known.is_free or is_countable(served.model, known.face))):
+        if served is None or (kept is None and is_countable(served.model, known.face)):
             return False
         to_client, spans = _to_client(send, asked.guard), self._spans(scope["headers"])
         here = Here(self._tools, known, choice.caller, to_client, notes, spans, started, choice.told)
@@ -328,7 +329,9 @@ class Gateway:
                 await answer_locally(self._local, self._tools.meter, known, caller, send, notes, metrics, spans)
                 return
             wanted = served
-            choice, served, said = await spoken(choice, served, known)
+            said: Translations | None = None
+            if known.face in served.foreign:
+                choice, served, said = await spoken(choice, served, known)
             steps, chosen = list(choice.steps), served
             served, ticket = await self._admit(served, choice, principal, known, steps, notes)
             if served is not chosen:

@@ -17,6 +17,8 @@ USUAL_OUTPUT_TOKENS = 500
 TAU_SECONDS = 10.0
 """Older answers count less: after so long, a third."""
 
+_MOST_SHARE = 0.99
+
 FORGET_SECONDS = 60.0
 """What is known of a route that nobody takes grows smaller, so that it is tried again: after so long, to a third."""
 
@@ -44,9 +46,8 @@ class Latency:
         if known is None or seconds >= known:
             self._seconds = seconds
         else:
-            share = math.exp(-(now - self._at) / TAU_SECONDS)
             # Where many answers come at the same moment each counts a little.
-            share = min(share, 0.99)
+            share = min(_MOST_SHARE, math.exp(-(now - self._at) / TAU_SECONDS))
             self._seconds = known * share + seconds * (1 - share)
         self._at = now
 

@@ -91,9 +91,9 @@ class HttpUpstream:
         pool = self._pool(provider)
         connection: Connection | None = None
         try:
-            connection = await self._ready(pool, timeout_seconds)
+            connection = self._taken(pool, timeout_seconds) or await self._made(pool, timeout_seconds)
             await connection.request(self._head(pool, b"POST", path, headers, len(body)), body)
-            answer = await self._whole(connection)
+            answer = self._whole_at_once(connection) or await self._whole(connection)
         except asyncio.CancelledError as error:
             if connection is None:
                 raise CancelledUnsentError from error
@@ -122,7 +122,7 @@ class HttpUpstream:
         connection: Connection | None = None
         is_open = False
         try:
-            connection = await self._ready(pool, timeout_seconds)
+            connection = self._taken(pool, timeout_seconds) or await self._made(pool, timeout_seconds)
             await connection.request(self._head(pool, method.encode("ascii"), path, headers, len(body)), body)
             self.deadlines.discard(connection)
             opened = OpenStream(self, pool, connection, self._max_answer_bytes)
@@ -145,7 +145,7 @@ class HttpUpstream:
         pool = self._pool(provider)
         connection: Connection | None = None
         try:
-            connection = await self._ready(pool, timeout_seconds)
+            connection = self._taken(pool, timeout_seconds) or await self._made(pool, timeout_seconds)
             await connection.request(self._head(pool, b"GET", path, provider.profile.default_headers, 0), b"")
             return connection.status
         except _ConnectFailedError as error:
@@ -193,24 +193,23 @@ class HttpUpstream:
         self.deadlines.discard(connection)
         connection.close()
 
-    async def _ready(self, pool: _Pool, timeout_seconds: float) -> Connection:
-        """A connection for one request, which ends by itself when the time is over."""
+    async def _made(self, pool: _Pool, timeout_seconds: float) -> Connection:
+        """A new connection for one request, which ends by itself when the time is over."""
         until = time.monotonic() + timeout_seconds
-        connection = self._take(pool)
-        if connection is None:
-            async with asyncio.timeout(timeout_seconds):
-                connection = await self._connect(pool)
+        async with asyncio.timeout(timeout_seconds):
+            connection = await self._connect(pool)
         self.deadlines.add(connection, until)
         return connection
 
-    def _take(self, pool: _Pool) -> Connection | None:
-        """The connection used last, if it is still good: the others may then grow old enough to be closed."""
-        oldest = time.monotonic() - _IDLE_SECONDS
-        while pool.idle and pool.idle[0].idle_since < oldest:
-            pool.idle.popleft().close()
-        while pool.idle:
-            connection = pool.idle.pop()
+    def _taken(self, pool: _Pool, timeout_seconds: float) -> Connection | None:
+        """The same of the connections that are open: the one used last, if it is still good, so that others may grow old enough to be closed."""
+        now, idle = time.monotonic(), pool.idle
+        while idle and idle[0].idle_since < now - _IDLE_SECONDS:
+            idle.popleft().close()
+        while idle:
+            connection = idle.pop()
             if connection.is_usable:
+                self.deadlines.add(connection, now + timeout_seconds)
                 return connection
             connection.close()
         return None
@@ -239,15 +238,20 @@ class HttpUpstream:
             raise _ConnectFailedError(f"no connection could be made: {error.strerror or error}") from error
         return connection
 
+    def _whole_at_once(self, connection: Connection) -> WholeAnswer | None:
+        """The answer, if it came with its head and as it is; else None."""
+        headers = connection.headers
+        if connection.waiting_bytes > self._max_answer_bytes or header(headers, "content-encoding"):
+            return None
+        body = connection.take_all()
+        return None if body is None else WholeAnswer(connection.status, headers, body)
+
     async def _whole(self, connection: Connection) -> WholeAnswer:
         headers = connection.headers
         unpacker = _unpacker(headers, self._max_answer_bytes)
-        body = connection.take_all()
-        if body is not None and unpacker is None and len(body) <= self._max_answer_bytes:
-            return WholeAnswer(connection.status, headers, body)
         parts: list[bytes] = []
         size = 0
-        piece = body or await connection.read()
+        piece = await connection.read()
         while piece:
             part = piece if unpacker is None else unpacker.feed(piece)
             size += len(part)

@@ -41,6 +41,9 @@ class Router:
         Raises RouteNotFoundError, MethodNotAllowedError.
         """
         wanted = "GET" if method == "HEAD" else method
+        fixed = self._fixed.get(path)
+        if fixed is not None and wanted in fixed:
+            return Match(fixed[wanted], {})
         for by_method, parameters in self._at(path):
             endpoint = by_method.get(wanted)
             if endpoint is not None:

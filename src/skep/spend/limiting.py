@@ -13,9 +13,9 @@ _TOLD: frozenset[Metric] = frozenset(("requests", "tokens"))
 """What OpenAI's clients know limits of."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Room:
-    """What is left of the tightest limit of a kind."""
+    """What is left of the tightest limit of a kind. Never changed; not frozen, because every call makes some."""
 
     metric: Metric
     limit: int
@@ -56,8 +56,10 @@ def rooms(holds: Iterable[tuple[Holding, int]], now: float) -> tuple[Room, ...]:
     if not found:
         return ()
     return tuple(
-        Room(metric, holding.rule.amount, left, None if holding.ends == NEVER else max(0.0, holding.ends - now))
-        for metric, (left, holding) in found.items()
+        [
+            Room(metric, holding.rule.amount, left, None if holding.ends == NEVER else max(0.0, holding.ends - now))
+            for metric, (left, holding) in found.items()
+        ]
     )
 
 

@@ -13,14 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.gateway.naming import Names
-from skep.gateway.splicing import DuplicateKeyError, Span, check_keys, splice, top_level_spans, value_span
+from skep.gateway.splicing import DuplicateKeyError, Span, check_keys, quoted, splice, top_level_spans, value_span
 
-KEYS = ("model", "stream", "stream_options", "max_tokens", "n", "user")
+KEYS = quoted(("model", "stream", "stream_options", "max_tokens", "n", "user"))
 
 _texts = st.text(st.characters(codec="utf-8"), max_size=12)
 _values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | _texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts | st.sampled_from(KEYS), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(_texts | st.sampled_from(tuple(KEYS)), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 _space = st.text(st.sampled_from(" \t\n\r"), max_size=3)
@@ -29,7 +31,7 @@ _space = st.text(st.sampled_from(" \t\n\r"), max_size=3)
 @st.composite
 def written(draw: st.DrawFn) -> tuple[bytes, dict[str, Any]]:
     """An object as some client might write it: any spaces, any escapes, keys in any order."""
-    values = draw(st.dictionaries(st.sampled_from(KEYS) | _texts, _values, max_size=6))
+    values = draw(st.dictionaries(st.sampled_from(tuple(KEYS)) | _texts, _values, max_size=6))
     parts = []
     for key, value in values.items():
         shown = json.dumps(key)
@@ -40,7 +42,7 @@ def written(draw: st.DrawFn) -> tuple[bytes, dict[str, Any]]:
     return f"{draw(_space)}{{{','.join(parts)}{draw(_space)}}}{draw(_space)}".encode(), values
 
 
-@given(written(), st.dictionaries(st.sampled_from(KEYS), _values, max_size=4))
+@given(written(), st.dictionaries(st.sampled_from(tuple(KEYS)), _values, max_size=4))
 def test_splicing_is_changing_the_object(written: tuple[bytes, dict[str, Any]], changes: dict[str, Any]) -> None:
     body, values = written
     spliced = splice(body, {key: orjson.dumps(value) for key, value in changes.items()}, values)
