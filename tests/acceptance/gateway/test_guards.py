@@ -101,12 +101,14 @@ class Server:
                 pass
         return found.text
 
-    def logged(self, words: str) -> str:
-        """The line of the log that has these words."""
+    def logged(self, call_id: str) -> str:
+        """The line of the log that a request has, of the one that made this call; other lines may name the call, too."""
         with eventually() as waits:
-            while not (lines := [line for line in self.up.log.read_text().splitlines() if words in line]) and waits():
-                pass
-        return lines[-1]
+            while waits():
+                for line in self.up.log.read_text().splitlines():
+                    if " skep.server.gate request " in line and f"call={call_id}" in line:
+                        return line
+        raise AssertionError
 
 
 @pytest.fixture(scope="module")
