@@ -84,7 +84,9 @@ themselves](../how-to/say-it-by-role.md). It has `model` (a model, or `tier:NAME
 routes are taken by weight), `price`, `max_output_tokens`, `context_window`, `timeout_seconds` (600, for one attempt), and for streams
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60), and `formats`: in which formats alone chats with it are asked for there, some of `chat`,
 `responses` and `messages` (by default those of the provider's kind, below). So `formats: [responses]` is for models that OpenAI has in its responses only, and
-`formats: [chat, messages]` lets bytes of Anthropic's clients pass as they come to a server of your own that speaks both.
+`formats: [chat, messages]` lets bytes of Anthropic's clients pass as they come to a server of your own that speaks both. `purpose` says what its model is for: `text`,
+`embedding`, `ranking`, `moderation`, `picture`, `speech` or `transcription`; where it is left out, the model's name or price tells it, or nothing does. By it advice names
+nothing that cannot stand in, `skep gateway test` asks each model for what it gives, and Gemini's list of models has those that write. It can stand at the model, for all its routes.
 
 **A context window** is how many tokens the model can have before it, its own included; where neither that nor a price is said, that of the price list counts. A request
 that seems too long for a route (four bytes to a token, and the bound of its output) is tried last there, and when a provider says that it was too long, only routes with larger windows are tried.

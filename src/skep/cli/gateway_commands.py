@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
@@ -203,9 +204,13 @@ def try_models(
         found.append(each)
         if not json:
             terminal.say(told(each))
-    failed = sum(not each.ok for each in found)
-    terminal.result({"tests": found, "failed": failed}, f"{len(found) - failed} of {len(found)} routes answered")
-    if failed:
+    counts = Counter(each.result for each in found)
+    untried = f", {counts['untried']} were not tried" if counts["untried"] else ""
+    terminal.result(
+        {"tests": found, "failed": counts["failed"], "untried": counts["untried"]},
+        f"{counts['ok']} of {len(found) - counts['untried']} routes answered{untried}",
+    )
+    if counts["failed"]:
         raise typer.Exit(1)
 
 
@@ -217,7 +222,8 @@ def _facts(answer: dict[str, Any]) -> Iterator[str]:
             window = "window not known" if route["context_window"] is None else f"window {route['context_window']:,}"
             price = "priced" if route["is_priced"] else "price not known"
             place = "local" if route["is_local"] else "remote"
-            yield f"  {route['route']} ({route['kind']}, {place}): {window}, {price}; {', '.join(route['faces'])}"
+            purpose = f"for {route['purpose']}; " if route["purpose"] else ""
+            yield f"  {route['route']} ({route['kind']}, {place}): {window}, {price}; {purpose}{', '.join(route['faces'])}"
     if not answer["models"]:
         yield "no models are configured: see providers and models in the settings"
 

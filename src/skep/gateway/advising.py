@@ -17,6 +17,7 @@ from typing import Literal, cast
 from skep.gateway.models import GatewayConfig, Model, Route
 from skep.gateway.pricing import price_of_tokens
 from skep.gateway.profiles import Face
+from skep.gateway.purposes import is_for
 from skep.spend import (
     LEAST_CALLS,
     Comparison,
@@ -242,7 +243,9 @@ class _Kind:
                     yield self._route_option(route, relation, cost)
 
     def _could_serve(self, route: Route) -> bool:
-        if (self._stayed and not route.provider.is_local) or route.face_for(cast("Face", self._face)) is None:
+        if (self._stayed and not route.provider.is_local) or not is_for(route.purpose, self._face):
+            return False
+        if route.face_for(cast("Face", self._face)) is None:
             return False
         longest = max((_SIZES[group.size] for group in self._groups if group.size is not None), default=0)
         return route.context_window is None or route.context_window > longest

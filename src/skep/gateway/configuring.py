@@ -29,6 +29,7 @@ from skep.gateway.models import (
 )
 from skep.gateway.pricing import Terms, read_price, read_terms
 from skep.gateway.profiles import FORMAT_FACES, PROFILES, Profile, profiles_by_kind
+from skep.gateway.purposes import Purpose, purpose_of
 from skep.gateway.roles import read_role
 from skep.gateway.services import read_services, service_model
 from skep.gateway.stopping import pattern_problem
@@ -282,6 +283,8 @@ def _route(
         # Where prices are said the list, which is large, is not even read.
         price = catalogue.price(seller, listed_as or model)
         window = window or catalogue.context_window(seller, listed_as or model)
+    image_prices = own.terms.image_prices or usual.terms.image_prices
+    guessed = purpose_of(listed_as or model, price, sells_pictures=bool(image_prices))
     return Route(
         provider=provider,
         model=model,
@@ -292,9 +295,10 @@ def _route(
         context_window=window,
         weight=weight,
         formats=formats,
+        purpose=own.purpose or usual.purpose or guessed,
         price=price,
         service_tiers=tuple({**dict(provider.profile.service_tiers), **usual.terms.tiers, **own.terms.tiers}.items()),
-        image_prices=tuple((own.terms.image_prices or usual.terms.image_prices).items()),
+        image_prices=tuple(image_prices.items()),
         search_nusd=usual.terms.search_nusd if own.terms.search_nusd is None else own.terms.search_nusd,
     )
 
@@ -307,6 +311,7 @@ class _Usual:
     terms: Terms
     max_output_tokens: int | None
     context_window: int | None
+    purpose: Purpose | None
 
 
 def _read_usual(table: Table) -> _Usual:
@@ -315,4 +320,5 @@ def _read_usual(table: Table) -> _Usual:
         terms=read_terms(table),
         max_output_tokens=table.whole("max_output_tokens", None, least=1, most=_MOST_TOKENS),
         context_window=table.whole("context_window", None, least=1, most=_MOST_TOKENS),
+        purpose=cast("Purpose | None", table.choice("purpose", get_args(Purpose)) if table.has("purpose") else None),
     )

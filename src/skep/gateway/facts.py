@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from skep.gateway.models import GatewayConfig, Model, Route
 from skep.gateway.profiles import Face
+from skep.gateway.purposes import Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class RouteFacts:
     context_window: int | None
     """In tokens; null: not known."""
     max_output_tokens: int | None
+    purpose: Purpose | None
+    """What the model is for, as the settings say or its name or price does; null: nothing says so."""
     is_priced: bool
     """Whether it is known what its tokens cost."""
     is_local: bool
@@ -63,6 +66,7 @@ def _route(route: Route, faces: tuple[Face, ...]) -> RouteFacts:
         faces=[face for face in faces if route.face_for(face) is not None],
         context_window=route.context_window,
         max_output_tokens=route.max_output_tokens,
+        purpose=route.purpose,
         is_priced=route.price is not None,
         is_local=route.provider.is_local,
     )

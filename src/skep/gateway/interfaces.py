@@ -10,6 +10,7 @@ RefusedError
 NotFoundError
 ├── ModelNotFoundError         nobody serves a model of this name (404)
 ├── ResponseNotKeptError       answers are not kept, so none can be fetched (404)
+├── MethodNotServedError       Gemini's API has methods that are not served here (404)
 ├── TierNotFoundError          no model is of this tier (404)
 └── RoleNotFoundError          the settings have no role of this name (404)
 UnavailableError
@@ -74,6 +75,12 @@ class ResponseNotKeptError(NotFoundError):
     """Of responses only POST /v1/responses is served here, not {method} {address}: answers are not kept."""
 
     fix = "Send the whole conversation with each request; what a provider has stored is had from the provider itself."
+
+
+class MethodNotServedError(NotFoundError):
+    """Of Gemini's methods generateContent, streamGenerateContent and countTokens are served here, not {method} of {model}."""
+
+    fix = "Vectors are had at POST /v1/embeddings, pictures and sound at /v1/images and /v1/audio; docs/reference has every address."
 
 
 class TierNotFoundError(NotFoundError):

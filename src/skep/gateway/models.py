@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from skep.gateway.profiles import Face, Profile, face_for, paths_by, stream_path
+from skep.gateway.purposes import Purpose
 from skep.settings import Secret
 from skep.spend import Price
 
@@ -104,6 +105,8 @@ class Route:
     weight: float = 1.0
     """Its share among the model's routes, where those are taken by weight."""
 
+    purpose: Purpose | None = None
+    """What the model is for; None: nothing says so."""
     formats: tuple[str, ...] | None = None
     """In which formats of chats alone the model is asked there; None: in those that its provider has."""
 

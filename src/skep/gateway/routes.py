@@ -30,6 +30,7 @@ from skep.gateway.generation_routes import (
     named_stream,
     named_whole,
     shown,
+    unknown_methods,
 )
 from skep.gateway.interfaces import (
     BodiesFullError,
@@ -168,13 +169,13 @@ def gateway_endpoints(
 
     async def models(call: Call) -> ASGIApp:
         if is_googles(call):
-            return json_answer(listed(gateway(), call))
+            return listed(gateway(), call)
         names = gateway().model_names(call.principal)
         return json_answer(ModelList("list", [_model_object(gateway(), name) for name in names]))
 
     async def model(call: Call) -> ASGIApp:
         if is_googles(call):
-            return json_answer(shown(gateway(), call))
+            return shown(gateway(), call)
         name = call.path("model")
         if name not in gateway().model_names(call.principal):
             raise ModelNotFoundError(name=name[:200], param="model")
@@ -184,6 +185,7 @@ def gateway_endpoints(
         *_faces(gateway, tracer),
         *(endpoint for path in GENERATION_PATHS for endpoint in _generations(gateway, tracer, path)),
         *generation_models(gateway),
+        *(unknown_methods(path) for path in GENERATION_PATHS),
         *(_not_kept(method) for method in ("GET", "POST", "DELETE")),
         Endpoint(
             method="GET",
@@ -260,6 +262,7 @@ _FACTS: dict[str, object] = {
                     "faces": ["chat.completions", "messages", "responses"],
                     "context_window": 128_000,
                     "max_output_tokens": None,
+                    "purpose": None,
                     "is_priced": True,
                     "is_local": False,
                 }

@@ -90,6 +90,10 @@ def settings(url: str, raw_url: str) -> str:
         "mail": {"on": ["answer"], "kinds": ["email"], "action": "redact"},
         "hide": {"on": ["request"], "kinds": ["email"], "action": "redact"},
     }
+    models["known"] = {"context_window": 9_000, "max_output_tokens": 700, "routes": [chat]}
+    models["draws"] = {"routes": [{"provider": "chat", "model": "gpt-image-9"}]}
+    models["draws-there"] = {"routes": [{"provider": "gemini", "model": "gemini-9-image"}]}
+    models["speaks"] = {"purpose": "speech", "routes": [chat]}
     roles = {"poet": {"model": "exact", "temperature": 0.9, "system": "Rhyme.", "max_tokens": 77}}
     return json.dumps({"providers": providers, "models": models, "guards": guards, "roles": roles})
 
@@ -343,8 +347,26 @@ def test_tokens_are_counted(google: genai.Client, kind: str) -> None:
 
 def test_models_are_listed(google: genai.Client) -> None:
     names = [each.name for each in google.models.list()]
-    assert {"models/gemini-text", "models/exact"} <= set(names)
-    assert google.models.get(model="exact").name == "models/exact"
+    # What draws at this address stands there, what draws or speaks elsewhere does not, nor what makes vectors.
+    assert {"models/gemini-text", "models/exact", "models/draws-there"} <= set(names)
+    assert not {"models/draws", "models/speaks", "models/local"} & set(names)
+    known = google.models.get(model="known")
+    assert (known.name, known.input_token_limit, known.output_token_limit) == ("models/known", 9_000, 700)
+    assert google.models.get(model="exact").input_token_limit is None
+    with pytest.raises(errors.ClientError, match="no model named draws"):
+        google.models.get(model="draws")
+
+
+def test_methods_that_are_not_served_are_named(served: Server, google: genai.Client) -> None:
+    with pytest.raises(
+        errors.ClientError, match=r"generateContent, streamGenerateContent and countTokens.*not batchEmbed"
+    ) as refused:
+        google.models.embed_content(model="gemini-text", contents=QUESTION)
+    assert (refused.value.code, refused.value.status) == (404, "NOT_FOUND")
+    for path, said in (("exact:generatecontent", "not generatecontent of exact"), ("exact", "not nothing of exact")):
+        told = _post(served, path, _contents())
+        assert (told.status_code, said in told.json()["error"]["message"]) == (404, True)
+        assert "/v1/embeddings" in told.json()["error"]["details"][0]["metadata"]["fix"]
 
 
 def test_a_key_may_be_for_this_face_alone(served: Server) -> None:

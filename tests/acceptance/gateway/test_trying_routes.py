@@ -39,6 +39,12 @@ models:
     routes: [{{provider: chat, model: wrong}}, {{provider: gone, model: three}}]
   ranks:
     routes: [{{provider: ranking, model: four}}]
+  others:
+    retries: 0
+    routes:
+    - {{provider: chat, model: my-embedder}}
+    - {{provider: chat, model: gpt-9-tts}}
+    - {{provider: chat, model: painter, purpose: picture}}
 """
 
 
@@ -68,22 +74,35 @@ def test_every_route_is_tried_by_itself(served: Server) -> None:
     before = len(served.provider.truth())
     done = served.skep("gateway", "test", "--json", code=1)
     found = {(each["model"], each["route"]): each for each in done.answer["tests"]}
-    assert {route: each["ok"] for route, each in found.items()} == {
-        ("good", "chat/one"): True,
-        ("good", "messages/two"): True,
-        ("bad", "chat/wrong"): False,
-        ("bad", "gone/three"): False,
-        ("ranks", "ranking/four"): True,
+    assert {route: each["result"] for route, each in found.items()} == {
+        ("good", "chat/one"): "ok",
+        ("good", "messages/two"): "ok",
+        ("bad", "chat/wrong"): "failed",
+        ("bad", "gone/three"): "failed",
+        ("ranks", "ranking/four"): "ok",
+        ("others", "chat/my-embedder"): "ok",
+        ("others", "chat/gpt-9-tts"): "untried",
+        ("others", "chat/painter"): "untried",
     }
+    # Each is asked for what it gives.
     assert found["ranks", "ranking/four"]["face"] == "rerank"
-    assert done.answer["failed"] == 2
+    assert found["others", "chat/my-embedder"]["face"] == "embeddings"
+    assert "it speaks" in found["others", "chat/gpt-9-tts"]["reason"]
+    assert "it draws" in found["others", "chat/painter"]["reason"]
+    assert (done.answer["failed"], done.answer["untried"]) == (2, 2)
     assert found["good", "chat/one"]["cost_usd"] == found["good", "messages/two"]["cost_usd"] == "0.000012"
     assert "does not exist" in found["bad", "chat/wrong"]["reason"]
     assert "no connection" in found["bad", "gone/three"]["reason"]
     # Neither tried again nor given from the cache, and no apology hides what is wrong.
-    assert [call["model"] for call in served.provider.truth()[before:]] == ["one", "two", "wrong", "four"]
+    assert [call["model"] for call in served.provider.truth()[before:]] == [
+        "one",
+        "two",
+        "wrong",
+        "four",
+        "my-embedder",
+    ]
     assert served.skep("gateway", "test", "good", "--json").answer["failed"] == 0
-    assert [call["model"] for call in served.provider.truth()[before + 4 :]] == ["one", "two"]
+    assert [call["model"] for call in served.provider.truth()[before + 5 :]] == ["one", "two"]
 
 
 def test_people_read_a_line_for_each(served: Server) -> None:
@@ -91,23 +110,30 @@ def test_people_read_a_line_for_each(served: Server) -> None:
     told = done.out + done.err
     assert "failed  bad: chat/wrong: The model wrong does not exist" in told
     assert "0 of 2 routes answered" in told
+    done = served.skep("gateway", "test", "others")
+    told = done.out + done.err
+    assert "untried others: chat/gpt-9-tts: it speaks" in told
+    assert "1 of 1 routes answered, 2 were not tried" in told
 
 
 def test_a_model_that_is_not_there_is_named(served: Server) -> None:
     done = served.skep("gateway", "test", "other", code=2)
     assert "no model named other" in done.err
-    assert "good, bad, ranks" in done.err
+    assert "good, bad, ranks, others" in done.err
 
 
 def test_what_is_known_of_models_is_shown(served: Server) -> None:
-    good, bad, _ = served.skep("gateway", "models", "--json").answer["models"]
+    good, bad, _, others = served.skep("gateway", "models", "--json").answer["models"]
     assert (good["name"], good["tier"], bad["tier"]) == ("good", "fast", None)
     chat, messages = good["routes"]
     assert (chat["context_window"], chat["is_priced"], chat["is_local"]) == (8000, True, True)
     assert {"chat.completions", "messages", "embeddings"} <= set(chat["faces"])
     assert "embeddings" not in messages["faces"]
     assert [route["is_priced"] for route in bad["routes"]] == [False, False]
+    assert [route["purpose"] for route in others["routes"]] == ["embedding", "speech", "picture"]
+    assert chat["purpose"] is None
     told = served.skep("gateway", "models").out
+    assert "chat/gpt-9-tts (openai_compatible, local): window not known, price not known; for speech; " in told
     assert "chat/one (openai_compatible, local): window 8,000, priced; chat.completions" in told
 
 

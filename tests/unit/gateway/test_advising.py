@@ -13,6 +13,7 @@ import yaml
 from skep.gateway.advising import MARGIN, Advice, Known, advise, experiment_for
 from skep.gateway.models import Arm, Experiment, GatewayConfig, Model, Provider, Route
 from skep.gateway.profiles import PROFILES
+from skep.gateway.purposes import Purpose
 from skep.spend import (
     Comparison,
     Counts,
@@ -232,6 +233,15 @@ def test_only_what_could_serve_them() -> None:
     assert advised(config(BIG, brief), long).models == []
     assert advised(config(BIG, brief), long).routes == []
     assert [option.model for option in advised(config(BIG, brief), group("big", "away/gpt-x")).models] == ["brief"]
+
+
+@pytest.mark.parametrize("purpose", ["speech", "transcription", "picture", "embedding", "ranking"])
+def test_what_is_for_something_else_does_not_stand_in(purpose: Purpose) -> None:
+    """Some of it has prices of tokens that go in and out, as chats have."""
+    cheap = model("cheap", (OTHER, "c", price(0)))
+    other = replace(cheap, routes=tuple(replace(route, purpose=purpose) for route in cheap.routes))
+    assert [each.model for each in advised(config(BIG, cheap), group("big", "away/gpt-x")).models] == ["cheap"]
+    assert advised(config(BIG, other), group("big", "away/gpt-x")).models == []
 
 
 def test_what_is_not_paid_by_tokens_alone_is_not_weighed() -> None:

@@ -110,6 +110,20 @@ def test_a_deployment_is_listed_under_what_it_deploys(tmp_path: Path) -> None:
     assert config.models["m"].windows_differ
 
 
+def test_what_a_model_is_for_is_said_or_told_by_its_name(tmp_path: Path) -> None:
+    text = """
+        providers: {o: {kind: openai, api_key: k}}
+        models:
+          m:
+            purpose: text
+            routes: [{provider: o, model: gpt-image-1}, {provider: o, model: gpt-y, purpose: ranking}]
+          n: {routes: [{provider: o, model: mine, listed_as: tts-1}, {provider: o, model: gpt-y}, {provider: o, model: x, image_usd: 1}]}
+    """
+    models = read(tmp_path, text).models
+    assert [route.purpose for route in models["m"].routes] == ["text", "ranking"]
+    assert [route.purpose for route in models["n"].routes] == ["speech", None, "picture"]
+
+
 def test_terms_that_cost_other_than_the_price(tmp_path: Path) -> None:
     text = """
         providers: {o: {kind: openai, api_key: k}, p: {kind: vllm}, g: {kind: groq, api_key: k}}
