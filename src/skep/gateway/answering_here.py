@@ -33,9 +33,9 @@ class Source:
     """How it came to that, where the ledger is to tell it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Here:
-    """A call that is answered from here. ``started`` is monotonic; ``spans`` None: it is not recorded."""
+    """A call that is answered from here. Never changed; not frozen, for its making counts in what a hit takes. ``started`` is monotonic; ``spans`` None: it is not recorded."""
 
     tools: Tools
     known: Known

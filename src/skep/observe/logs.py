@@ -160,11 +160,11 @@ def _head(created: float, level: int, logger: str, name: str) -> dict[str, objec
 
 
 def _line(head: dict[str, object], fields: Mapping[str, object], form: LogFormat, trace: str, failure: str = "") -> str:
-    facts = {key: value for key, value in fields.items() if value is not None}
-    if trace:
-        facts["trace"] = trace
+    facts = {**fields, "trace": trace or None}
+    if None in facts.values():
+        facts = {key: value for key, value in facts.items() if value is not None}
     if form == "json":
-        everything = head | facts
+        everything = {**head, **facts}
         if failure:
             everything["exception"] = failure
         line = orjson.dumps(everything, default=str, option=_JSON_OPTIONS).decode()

@@ -208,14 +208,16 @@ with fresh as (
         ))
     from moves v join rule r using (rule_id) where w.window_id = v.window_id
     returning w.window_id, w.used, w.leased, w.alerted
+), passed as materialized (
+    select v.rule_id, v.subject_value, v.started_at, v.ends_at, c.used, v.alerted as before, c.alerted as after
+    from counted c join moves v using (window_id) where c.alerted > v.alerted
 ), alerts as (
     insert into alert (project_id, rule_id, rule_name, metric, subject, subject_value, period, mode, amount, percent, used,
         started_at, resets_at)
-    select r.project_id, r.rule_id, r.name, r.metric, r.subject, v.subject_value, r.period, r.mode, r.amount, p, c.used,
+    select r.project_id, r.rule_id, r.name, r.metric, r.subject, v.subject_value, r.period, r.mode, r.amount, p, v.used,
         v.started_at, v.ends_at
-    from counted c join moves v using (window_id) join rule r using (rule_id),
-        lateral (select distinct unnest(r.alert_percents) as p) percents
-    where p > v.alerted and p <= c.alerted
+    from passed v join rule r using (rule_id), lateral (select distinct unnest(r.alert_percents) as p) percents
+    where p > v.before and p <= v.after
 ), seen as (
     select s.holds[i] as window_id, sum(s.holds[i + 2])::bigint as seen
     from call_stage s, generate_series(1, cardinality(s.holds), 3) i group by 1

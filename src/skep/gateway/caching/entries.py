@@ -159,7 +159,12 @@ class Entry:
         most = question.seconds
         if question.wish.max_age_seconds is not None:
             most = min(most, question.wish.max_age_seconds)
-        return age <= most and all(self.epochs.get(name) == epoch for name, epoch in question.epochs.items())
+        if age > most:
+            return False
+        for name, epoch in question.epochs.items():  # noqa: SIM110 -- twice as fast as with all()
+            if self.epochs.get(name) != epoch:
+                return False
+        return True
 
 
 def packed(key: bytes, entry: Entry) -> bytes:
