@@ -191,14 +191,12 @@ def _drawing(known: Known, form: Form | None, pictures: int) -> Known:
     if values.get("output_format") == "gif":
         frames = min(max(1, _count(values, "frame_count", _USUAL_FRAMES)), _MOST_FRAMES)
     partials = min(_count(values, "partial_images", 0), _MOST_FRAMES)
-    most = (
-        -(-pixels // _LEAST_PIXELS_PER_TOKEN_OF.get(quality, _LEAST_PIXELS_PER_TOKEN))
-    ) * frames + _TOKENS_PER_PARTIAL * (partials + 10)
+    least = _LEAST_PIXELS_PER_TOKEN_OF.get(quality, _LEAST_PIXELS_PER_TOKEN)
+    most = -(-pixels // least) * frames + _TOKENS_PER_PARTIAL * (partials + 10)
     prompt = _bytes_of(values, "prompt")
     # Another model writes it, whose tokens are billed besides.
-    vector = (
-        "svg" if values.get("svg") is not None else "output_format" if values.get("output_format") == "svg" else None
-    )
+    vector = "output_format" if values.get("output_format") == "svg" else None
+    vector = "svg" if values.get("svg") is not None else vector
     batch = next((name for name in BATCHES if values.get(name) not in (None, "", 1, "1")), None)
     return replace(
         known,

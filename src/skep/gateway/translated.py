@@ -99,8 +99,8 @@ async def translations(known: Known, model: Model, faces: Collection[Face]) -> T
         reasons.append(reason)
     first = next((reason for reason in reasons if reason is not _NO_FACE), None)
     if first is None:
-        faces_known = dict.fromkeys(face for route in model.routes for face in route.paths)
-        raise FaceNotSpokenError(model=model.name, face=known.face, known=", ".join(faces_known), param="model")
+        spoken = ", ".join(dict.fromkeys(face for route in model.routes for face in route.paths))
+        raise FaceNotSpokenError(model=model.name, face=known.face, known=spoken or "nothing", param="model")
     raise RequestUntranslatableError(model=model.name, param=first.field, reason=first.reason)
 
 
