@@ -18,7 +18,7 @@ from skep.store.interfaces import (
 from skep.store.listening import hear
 from skep.store.migrations import SCHEMA_REVISION, ensure_schema
 from skep.store.queries import Queries
-from skep.store.servers import ExternalServer, OwnServer
+from skep.store.servers import ExternalServer, OwnServer, embedded_server
 from skep.store.silence import OwnConnection
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Server",
     "VectorForbiddenError",
     "VectorMissingError",
+    "embedded_server",
     "ensure_schema",
     "hear",
     "translate",

@@ -246,6 +246,7 @@ async def test_a_connection_whose_request_was_answered_before_it_was_read_is_not
             assert (answer.status, connections) == (200, count)
         done.set()
     server.close()
+    await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(
