@@ -12,6 +12,7 @@ from skep.store.interfaces import (
     RightsMissingError,
     SchemaTooNewError,
     Server,
+    VectorForbiddenError,
     VectorMissingError,
 )
 from skep.store.listening import hear
@@ -36,6 +37,7 @@ __all__ = [
     "RightsMissingError",
     "SchemaTooNewError",
     "Server",
+    "VectorForbiddenError",
     "VectorMissingError",
     "embedded_server",
     "ensure_schema",
