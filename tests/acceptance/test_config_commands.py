@@ -90,7 +90,7 @@ models:
     assert "skep.yaml:4:" in first
     assert "models.chat.semantic_cache: does nothing while embedding.enabled is false" in first
     assert (
-        "models.draw.routes.0.image_usd_by: counts alone by this route, so that image_usd of the model does not"
+        "models.draw.routes.0.image_usd_by: counts alone by this route, without what the model says: image_usd"
         in second
     )
     assert len(json.loads(skep("config", "check", "--json").out)["warnings"]) == 2

@@ -21,13 +21,10 @@ def doubts(sections: Mapping[str, OpenSection], *, embeds: bool) -> Iterator[Pro
         usual = _pictures(model)
         for index, route in enumerate(model["routes"]):
             own = _pictures(route)
-            dropped = [each for each in usual if each not in own]
-            if own and dropped:
-                reason = (
-                    f"counts alone by this route, so that {', '.join(dropped)} of the model do{'es' if len(dropped) == 1 else ''} not;"
-                    " say here what shall count here"
-                )
+            dropped = [each for each in usual if own and each not in own]
+            if dropped:
                 said = next(each for each in _PICTURES if route.get(each) is not None)
+                reason = f"counts alone by this route, without what the model says: {', '.join(dropped)}"
                 yield _doubt(models, (name, "routes", index, said), reason)
 
 
