@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.command import Command
 from tests.fixtures import database_url, empty_database_url, scratch_server
 
 __all__ = ["database_url", "empty_database_url", "scratch_server", "skep_on"]
+
+
+@pytest.fixture(autouse=True)
+def close_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Client libraries leave their connections to the collector, which complains of them in whichever test comes then."""
+    made: list[httpx.Client] = []
+    init = httpx.Client.__init__
+
+    def noted(client: httpx.Client, *args: Any, **more: Any) -> None:
+        init(client, *args, **more)
+        made.append(client)
+
+    monkeypatch.setattr(httpx.Client, "__init__", noted)
+    yield
+    for client in made:
+        client.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import httpx
 import openai
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
@@ -40,6 +41,8 @@ def _chat(clients: Clients, model: str, retries: int = 0, *, responses: bool = F
         api_key=SecretStr(clients.key),
         max_retries=retries,
         timeout=20,
+        # Its own it keeps for ever, by their address.
+        http_client=httpx.Client(timeout=20),
         use_responses_api=responses,
     )
 
@@ -84,6 +87,7 @@ def test_embeddings(clients: Clients) -> None:
         openai_api_base=clients.base_url,
         openai_api_key=SecretStr(clients.key),
         check_embedding_ctx_length=False,
+        http_client=httpx.Client(timeout=20),
     )
     assert [len(vector) for vector in embeddings.embed_documents(["one", "two"])] == [16, 16]
 

@@ -26,6 +26,11 @@ def get_weather(city: str) -> int:
 
 
 @pytest.fixture(autouse=True)
+def close_clients() -> None:
+    """Nothing: LangChain keeps its clients for Anthropic for ever, by their address."""
+
+
+@pytest.fixture(autouse=True)
 def _no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
     """LangChain would report to its makers' service if a variable said so."""
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
