@@ -245,6 +245,7 @@ _TITLES = {
     "quality": "Quality of search (`bench/quality.py`)",
     "embedding": "Embedding (`bench/embedding.py`)",
     "freshness": "Freshness (`bench/freshness.py`)",
+    "documents": "Documents (`bench/documents.py`)",
     "gateway": "The gateway (`bench/gateway/run.py`)",
     "semantic_cache": "Answers to questions in other words (`bench/semantic_cache.py`)",
 }

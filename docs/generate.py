@@ -37,6 +37,7 @@ _GROUPS = {
     "config": ("check", "show"),
     "gateway": ("status", "models", "test", "explain", "experiment", "advice", "dashboards", "reload", "clear-cache"),
     "cost": ("report", "trend", "savings", "privacy", "streams"),
+    "docs": ("read",),
     "key": ("create", "list", "show", "revoke", "rotate"),
     "budget": _RULES,
     "limit": (*_RULES, "status"),

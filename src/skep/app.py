@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from skep.access import Access, Principal
+from skep.documents import Documents, Limits
 from skep.errors import UnavailableError
 from skep.jobs import Chore, JobHandler, Jobs, queue_of, read_jobs
 from skep.knowledge import (
@@ -204,6 +205,13 @@ def make_embedder(settings: Settings, *, niceness: int = 0) -> LazyEmbedder | No
         return None
     threads = settings.embedding.threads or max(1, (os.cpu_count() or 1) // 2)
     return open_local_embedder(threads=threads, niceness=niceness)
+
+
+def open_documents(settings: Settings) -> Documents:
+    """What reads documents, as the settings say; nothing is started yet. Close it."""
+    said = settings.documents
+    limits = Limits(file_bytes=said.max_file_bytes, memory_bytes=said.file_memory_bytes, seconds=said.file_seconds)
+    return Documents(limits, allow_unsandboxed=said.allow_unsandboxed)
 
 
 def database_server(settings: Settings) -> Server:

@@ -34,6 +34,9 @@ COMMANDS = (
     LazyCommand("forget", KNOWLEDGE, "Make documents unfindable; a later index run may bring them back."),
     LazyCommand("purge", KNOWLEDGE, "Erase documents for good, with all their versions."),
     LazyCommand("embed", "skep.cli.embedding_commands", "Wait until what is indexed can be found by its meaning."),
+    LazyCommand(
+        "docs", "skep.cli.docs_commands", "Look at documents: PDF, office files, web pages, e-mail and the like."
+    ),
     LazyCommand("up", SERVER, "Start the HTTP API and the background worker."),
     LazyCommand("down", SERVER, "Stop the server and the embedded database of the data folder."),
     LazyCommand("worker", SERVER, "Run background jobs until stopped."),

@@ -13,7 +13,7 @@ from typing import Literal
 
 from skep import __version__
 from skep.access import read_key_file
-from skep.app import KEY_FILE, Skep, open_skep
+from skep.app import KEY_FILE, Skep, open_documents, open_skep
 from skep.errors import SkepError
 from skep.server.binding import bind, require_safe_bind, require_usable_tls
 from skep.server.interfaces import PortTakenError
@@ -50,6 +50,7 @@ def say_examination(settings: Settings, _orders: Orders) -> None:
 async def examine(settings: Settings) -> list[Check]:
     """Every check, in the order in which things depend on each other. Raises nothing that a check can say."""
     checks = [_program(), *_settings(settings), *_data_folder(settings), *_key(settings), *_server(settings)]
+    checks.append(await asyncio.to_thread(_sandbox, settings))
     return [*checks, *[check async for check in _database(settings)]]
 
 
@@ -113,6 +114,18 @@ def _server(settings: Settings) -> Iterator[Check]:
         yield Check("port", "warn", str(error), error.fix_text)
     except SkepError as error:
         yield _failed("port", error)
+
+
+def _sandbox(settings: Settings) -> Check:
+    with open_documents(settings) as documents:
+        state = documents.sandbox_state()
+    if state.works:
+        return Check("sandbox", "ok", "bubblewrap works; documents are read in it")
+    if settings.documents.allow_unsandboxed:
+        fix = "Install bubblewrap (`apt-get install bubblewrap`) if files come from strangers."
+        return Check("sandbox", "warn", f"{state.reason}; documents are read without it, as you allowed", fix)
+    fix = "Install bubblewrap (`apt-get install bubblewrap`), or set documents.allow_unsandboxed if all files come from people you trust."
+    return Check("sandbox", "warn", f"{state.reason}; of documents only plain text formats are read", fix)
 
 
 async def _database(settings: Settings) -> AsyncIterator[Check]:

@@ -165,6 +165,21 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentSettings:
+    """How documents are read: PDF, office files, web pages, e-mail and the like."""
+
+    max_file_bytes: int = setting(10 << 20, "Files with more are refused.", minimum=1, maximum=1 << 30)
+    file_memory_bytes: int = setting(
+        512 << 20, "Most memory that reading one file may take.", minimum=128 << 20, maximum=1 << 40
+    )
+    file_seconds: int = setting(60, "How long reading one file may take.", minimum=1, maximum=3600)
+    allow_unsandboxed: bool = setting(
+        False,
+        "Permits reading all formats where bubblewrap does not work; without it only plain ones are read there. For files of people you trust.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
     """How calls of models pass through; who serves which models stands in the sections providers and models."""
 
@@ -390,6 +405,7 @@ class Settings:
     watch: WatchSettings = WatchSettings()
     search: SearchSettings = SearchSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    documents: DocumentSettings = DocumentSettings()
     gateway: GatewaySettings = GatewaySettings()
     cache: CacheSettings = CacheSettings()
     spend: SpendSettings = SpendSettings()

@@ -1,0 +1,1 @@
+"""One module per format, each with ``read(source) -> Document``; the table of formats names them."""
