@@ -246,6 +246,7 @@ _TITLES = {
     "embedding": "Embedding (`bench/embedding.py`)",
     "freshness": "Freshness (`bench/freshness.py`)",
     "documents": "Documents (`bench/documents.py`)",
+    "answers": "First answers without a model (`bench/answers/first_answers.py`)",
     "gateway": "The gateway (`bench/gateway/run.py`)",
     "semantic_cache": "Answers to questions in other words (`bench/semantic_cache.py`)",
 }

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from skep.access import Access, Principal
+from skep.answers import Answers
 from skep.documents import Documents, Limits
 from skep.errors import UnavailableError
 from skep.jobs import Chore, JobHandler, Jobs, queue_of, read_jobs
@@ -54,6 +55,7 @@ class Skep:
     database: Database
     access: Access
     knowledge: Knowledge
+    answers: Answers
     changes: ChangeFeed
     jobs: Jobs
     node: str
@@ -138,6 +140,7 @@ async def open_skep(
             database=database,
             access=access,
             knowledge=knowledge,
+            answers=Answers(knowledge, embedder),
             changes=changes,
             jobs=jobs,
             node=node,

@@ -28,6 +28,7 @@ COMMANDS = (
     LazyCommand("index", KNOWLEDGE, "Index a folder, or bring its index up to date.", start_parser_early),
     LazyCommand("watch", WATCH, "Keep the index of folders fresh, and tell what changes, until stopped."),
     LazyCommand("search", KNOWLEDGE, "Search what was indexed."),
+    LazyCommand("ask", "skep.cli.ask_command", "Answer a question with quotes from what was indexed."),
     LazyCommand("similar", KNOWLEDGE, "Find passages like the one at a line of a file."),
     LazyCommand("status", KNOWLEDGE, "Show what is indexed and how fresh it is."),
     LazyCommand("verify", KNOWLEDGE, "Compare the index with one rebuilt from the stored originals."),

@@ -127,6 +127,8 @@ class SearchResult:
     kind: Kind
     score: float
     text: str
+    version: str = ""
+    """SHA-256 of the document's bytes, as hexadecimal digits."""
     explanation: tuple[ScoreStep, ...] = ()
 
 

@@ -305,7 +305,7 @@ where v.project_id = %(project_id)s and v.version_id = any(%(version_ids)s);
 -- name: fetch_hits
 -- The passages that are shown as results, unless their document was deleted. One that was replaced a moment ago answers
 -- with its former version until the index has the new one: better than not at all.
-select p.version_id, p.ordinal, p.start_line, p.end_line, p.heading, p.symbol, c.text
+select p.version_id, p.ordinal, p.start_line, p.end_line, p.heading, p.symbol, c.text, encode(v.blob_sha256, 'hex')
 from unnest(%(version_ids)s::bigint[], %(ordinals)s::int[]) as t (version_id, ordinal)
 join placement p using (version_id, ordinal)
 join version v using (version_id)

@@ -43,7 +43,7 @@ _QUICK_TOP_K = 50
 300 ms), are worked on in a thread, so that nobody else waits."""
 
 _Shown = dict[PassageKey, tuple[Any, ...]]
-"""Of a passage: first and last line, heading, symbol, text."""
+"""Of a passage: first and last line, heading, symbol, text, and its document's hash."""
 
 _LOCATION = re.compile(r"(?P<path>.+):(?P<line>[1-9]\d{0,8})", re.DOTALL)
 
@@ -356,7 +356,7 @@ class Searcher:
             key = (row.version_id, row.ordinal)
             if key not in texts:
                 continue  # removed since the index was asked
-            start_line, end_line, heading, symbol, text = texts[key]
+            start_line, end_line, heading, symbol, text, version = texts[key]
             passage = known[key]
             results.append(
                 SearchResult(
@@ -370,6 +370,7 @@ class Searcher:
                     kind=passage.kind,
                     score=round(row.score, 6),
                     text=text,
+                    version=version,
                     explanation=row.steps,
                 )
             )

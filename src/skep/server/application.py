@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from skep.answers.routes import answer_endpoints
 from skep.app import Skep, make_database, open_skep
 from skep.gateway.routes import gateway_endpoints
 from skep.knowledge import ReportNotice
@@ -95,6 +96,7 @@ def all_endpoints(
     served = (
         *health_endpoints(opening, settings, max_body_bytes=max_body_bytes(settings)),
         *knowledge_endpoints(lambda: opening.skep, default_top_k=settings.search.default_top_k),
+        *answer_endpoints(lambda: opening.skep),
         *job_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *change_endpoints(opening, keep_alive_seconds=_KEEP_ALIVE_SECONDS),
         *key_endpoints(administration),

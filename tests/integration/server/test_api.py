@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -135,6 +136,23 @@ async def test_index_search_and_see(api: Api) -> None:
         {"markdown": 1, "python": 1},
     )
     assert await api.json("GET", "/api/v1/collections/project") == status
+
+
+async def test_a_question_is_answered_with_quotes_or_not_at_all(api: Api) -> None:
+    await api.index(path=str(api.folder))
+    asked = {"question": "How do I configure a session timeout?"}
+    answer = await api.json("POST", "/api/v1/ask", asked, role="reader")
+    quote = answer["quotes"][0]
+    assert (answer["kind"], answer["is_answered"], quote["number"]) == ("extractive", True, 1)
+    assert (quote["path"], quote["start_line"], quote["end_line"]) == ("guide.md", 3, 3)
+    assert quote["text"] == "How to configure the timeout of a session."
+    assert quote["version"] == hashlib.sha256((api.folder / "guide.md").read_bytes()).hexdigest()
+    nothing = await api.json("POST", "/api/v1/ask", {"question": "Who won the football world cup?"}, role="reader")
+    assert (nothing["is_answered"], nothing["quotes"]) == (False, [])
+    unknown = await api.call("POST", "/api/v1/ask", asked | {"collections": ["nowhere"]}, role="reader")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "collection_not_found")
+    assert (await api.call("POST", "/api/v1/ask", {"question": "?"}, role="reader")).json()["code"] == "query_empty"
+    assert (await api.call("POST", "/api/v1/ask", asked | {"most_quotes": 0}, role="reader")).status_code == 422
 
 
 async def test_http_and_the_command_line_say_the_same(api: Api) -> None:

@@ -31,6 +31,7 @@ INVENTORY = {
     "GET /api/docs.css": "public",
     "GET /api/openapi.json": "public",
     "POST /api/v1/search": "reader",
+    "POST /api/v1/ask": "reader",
     "GET /api/v1/collections": "reader",
     "POST /api/v1/collections": "member",
     "GET /api/v1/collections/{name}": "reader",
@@ -146,7 +147,7 @@ def test_every_route_is_known_with_its_caller(endpoints: tuple[Endpoint, ...]) -
 
 def test_everything_that_changes_something_needs_more_than_a_reader(endpoints: tuple[Endpoint, ...]) -> None:
     found = [endpoint.path for endpoint in endpoints if endpoint.method != "GET" and endpoint.caller == "reader"]
-    assert found == ["/api/v1/search", "/mcp"]
+    assert found == ["/api/v1/search", "/api/v1/ask", "/mcp"]
 
 
 def test_the_description_is_complete(endpoints: tuple[Endpoint, ...]) -> None:
