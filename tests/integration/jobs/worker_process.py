@@ -56,7 +56,7 @@ async def main(url: str, queue: str, folder: str, concurrency: str) -> None:
     database = Database(ExternalServer(url))
     await database.open()
     options = WorkerOptions(
-        queue=queue,
+        queues=(queue,),
         concurrency=int(concurrency),
         heartbeat_seconds=HEARTBEAT_SECONDS,
         silent_seconds=SILENT_SECONDS,
