@@ -36,7 +36,7 @@ from skep.jobs.models import (
     StalledJob,
     WorkerState,
 )
-from skep.jobs.service import MAX_LISTED, Jobs, queue_of
+from skep.jobs.service import MAX_LISTED, Jobs, known_queues, queue_of
 from skep.jobs.worker import Worker, WorkerOptions, end_task
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "WorkerState",
     "do_chores",
     "end_task",
+    "known_queues",
     "queue_of",
     "read_jobs",
 ]

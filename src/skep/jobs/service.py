@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -98,7 +98,9 @@ class Jobs:
         self._queue = queue
 
     async def submit(self, project_id: int, order: JobOrder) -> Job:
-        """Ask for work. A job that already waits to do exactly this for the same principal is given back instead."""
+        """Ask for work. A job that already waits to do exactly this for the same principal is given back instead, if the
+        order says what it works on.
+        """
         async with self._database.transaction() as connection:
             job_id = await self.submit_within(connection, project_id, order)
         return await self.fetch(project_id, job_id)
@@ -120,10 +122,11 @@ class Jobs:
             "tries": order.tries,
         }
         await connection.execute(queries["enter_queue_schema"])
-        await connection.execute(queries["lock_subject"], bound)
-        twin = await (await connection.execute(queries["fetch_waiting_twin"], bound)).fetchone()
-        if twin is not None:
-            return str(twin[0])
+        if order.subject:
+            await connection.execute(queries["lock_subject"], bound)
+            twin = await (await connection.execute(queries["fetch_waiting_twin"], bound)).fetchone()
+            if twin is not None:
+                return str(twin[0])
         job_id = new_id("job")
         await connection.execute(queries["insert_job"], bound | {"job_id": job_id})
         return job_id
@@ -267,6 +270,16 @@ class Jobs:
         """How many jobs wait and how many run, of every project: for the operator."""
         ((waiting, running),) = await self._database.fetch_tuples(queries["count_jobs"])
         return int(waiting), int(running)
+
+
+def known_queues(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of queues as people say them, several in one if parted by commas. Raises QueueUnknownError."""
+    known = (*FLEET_QUEUES, FOLDERS)
+    said = tuple(dict.fromkeys(part.strip() for name in names or () for part in name.split(",")))
+    for name in said:
+        if name not in known:
+            raise QueueUnknownError(reason="queue", queue=name, known=", ".join(known))
+    return said
 
 
 def queue_of(node: str) -> str:

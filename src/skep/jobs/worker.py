@@ -85,6 +85,11 @@ class Worker:
         self._stopping = asyncio.Event()
         self._worker_id: int | None = None
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Whose jobs it does."""
+        return self._options.queues
+
     def stop(self) -> None:
         """Begin nothing new, give running jobs back to the queue at their next report, then let `run` end."""
         self._stopping.set()
@@ -326,9 +331,11 @@ class Worker:
         changed. The place comes first, because mending locks in that order too.
         """
         async with self._database.transaction() as connection:
-            await connection.execute(queries["enter_queue_schema"])
-            await connection.execute(queries["leave_place"], bound)
-            ours = (await connection.execute(queries[statement], bound)).rowcount > 0
+            async with connection.pipeline():
+                await connection.execute(queries["enter_queue_schema"])
+                await connection.execute(queries["leave_place"], bound)
+                written = await connection.execute(queries[statement], bound)
+            ours = written.rowcount > 0
             if ours and pause_seconds is not None:
                 await connection.execute(queries["open_place"], {**bound, "task": TASK, "pause_seconds": pause_seconds})
             if ours and write is not None:
