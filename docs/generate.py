@@ -83,7 +83,7 @@ themselves](../how-to/say-it-by-role.md). It has `model` (a model, or `tier:NAME
 **A route** has `provider`, `model` (the provider's name for it), `listed_as` (its name in the price list, where that is another one), `weight` (1; its share, where
 routes are taken by weight), `price`, `max_output_tokens`, `context_window`, `timeout_seconds` (600, for one attempt), and for streams
 `first_byte_timeout_seconds` (120) and `idle_timeout_seconds` (60), and `formats`: in which formats alone chats with it are asked for there, some of `chat`,
-`responses` and `messages` (by default those of the provider's kind, below). So `formats: [responses]` is for models that OpenAI has in its responses only, and
+`responses` and `messages` (by default those of the provider's kind, below; what the kind cannot be asked in is refused). So `formats: [responses]` is for models that OpenAI has in its responses only, and
 `formats: [chat, messages]` lets bytes of Anthropic's clients pass as they come to a server of your own that speaks both. `purpose` says what its model is for: `text`,
 `embedding`, `ranking`, `moderation`, `picture`, `speech` or `transcription`; where it is left out, the model's name or price tells it, or nothing does. By it advice names
 nothing that cannot stand in, `skep gateway test` asks each model for what it gives, and Gemini's list of models has those that write. It can stand at the model, for all its routes.
@@ -113,7 +113,7 @@ each document). `/v1/moderations` of OpenAI is free.
 
 At `/v1/images/...` a model with `image_usd` costs that for each picture, and with `image_usd_by` what stands there for its quality and size, its quality, or its
 size (`"hd 1024x1024": 0.08`, `hd: 0.08`, `"1024x1024": 0.04`), as the answer says them, else as they were asked for; what is left to the provider and told by nobody costs the dearest
-that it can be, and a picture of which nothing fits has no known price. Without either, tokens are charged by `price`. At `/v1/audio/...` the price decides: characters, time or tokens.
+that it can be, and a picture of which nothing fits costs `image_usd`, or has no known price where that is left out. What a route says of pictures counts alone there, whatever its model says. Without either, tokens are charged by `price`. At `/v1/audio/...` the price decides: characters, time or tokens.
 The price list knows these of OpenAI, Groq and Mistral, as far as they are paid by tokens, characters or time; prices of single pictures must be said.
 
 Of `service_tier`, `auto`, `default`, `standard` and `on_demand` cost what the price says, `flex` of OpenAI and Azure half of it, and

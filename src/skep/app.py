@@ -33,7 +33,7 @@ from skep.knowledge import (
 from skep.knowledge.tasks import knowledge_tasks
 from skep.observe import NO_METRICS, Metrics, Reading
 from skep.settings import Settings
-from skep.store import Database, EmbeddedServer, ExternalServer, OwnServer, Server, ensure_schema
+from skep.store import Database, ExternalServer, OwnServer, Server, embedded_server, ensure_schema
 
 KEY_FILE = "admin.key"
 NODE_FILE = "node.id"
@@ -211,15 +211,6 @@ def database_server(settings: Settings) -> Server:
     if settings.database.url is not None:
         return ExternalServer(settings.database.url.reveal())
     return OwnServer(embedded_server(settings))
-
-
-def embedded_server(settings: Settings) -> EmbeddedServer:
-    """The embedded server of the data folder, not started."""
-    return EmbeddedServer(
-        settings.data_folder,
-        idle_stop_seconds=settings.database.idle_stop_minutes * 60.0,
-        run_as=settings.database.run_as,
-    )
 
 
 def knowledge_options(settings: Settings, node: str) -> KnowledgeOptions:

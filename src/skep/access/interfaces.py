@@ -45,8 +45,8 @@ class KeyInvalidError(RefusedError):
 
     http_status = 401
     fix = (
-        "Use a key of this database, which `skep key create` makes: over HTTP as `Authorization: Bearer <key>` or `x-api-key: <key>`,"
-        " for commands in SKEP_KEY or as admin.key in the data folder."
+        "Use a key of this database, which `skep key create` makes: over HTTP as `Authorization: Bearer <key>`, `x-api-key: <key>`"
+        " or, from Google's clients, `x-goog-api-key: <key>`; for commands in SKEP_KEY or as admin.key in the data folder."
     )
 
 

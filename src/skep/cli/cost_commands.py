@@ -18,6 +18,7 @@ from skep.spend import (
     ReportLine,
     Reports,
     Savings,
+    SavingsLine,
     Streams,
     Trend,
     TrendPer,
@@ -156,18 +157,31 @@ def savings(
         terminal,
         lambda skep, who: Ledger(skep.database).savings(who, since=since, until=until),
     )
-    terminal.result(found, "\n".join(_savings_text(found)))
+    terminal.result(found, "\n".join(savings_text(found)))
 
 
-def _savings_text(found: Savings) -> Iterator[str]:
+def savings_text(found: Savings) -> Iterator[str]:
+    """The report in words."""
     if not found.lines:
         yield "nothing was saved in this time"
         return
-    yield f"{found.saved_usd} USD were saved"
+    if not any(line.saved_nusd for line in found.lines):
+        yield "nothing is known to have been saved"
+    else:
+        least = "at least " if any(line.unknown for line in found.lines) else ""
+        yield f"{least}{found.saved_usd} USD were saved"
     for line in found.lines:
         how = "answered from the cache" if line.by == "cache" else f"ended early ({line.by})"
-        unknown = f"; of {line.unknown} it is not known" if line.unknown else ""
-        yield f"  {line.calls} calls {how}: {'' if line.by == 'cache' else 'about '}{line.saved_usd} USD{unknown}"
+        yield f"  {line.calls} call{'' if line.calls == 1 else 's'} {how}: {_saved_by(line)}"
+
+
+def _saved_by(line: SavingsLine) -> str:
+    if line.unknown == line.calls:
+        return "what that saved is not known, since the price is not"
+    if line.by == "cache":
+        # What an answer of unknown price would have cost counts as nothing there.
+        return f"{line.saved_usd} USD" if line.saved_nusd else "0.00 USD, since it is free or has no known price"
+    return f"about {line.saved_usd} USD" + (f"; of {line.unknown} it is not known" if line.unknown else "")
 
 
 @cost_app.command("privacy", epilog=_PRIVACY_EXAMPLES)

@@ -28,7 +28,7 @@ from skep.gateway.models import (
     Strategy,
 )
 from skep.gateway.pricing import Terms, read_price, read_terms
-from skep.gateway.profiles import FORMAT_FACES, PROFILES, Profile, profiles_by_kind
+from skep.gateway.profiles import FORMAT_FACES, PROFILES, Profile, formats_of, profiles_by_kind
 from skep.gateway.purposes import Purpose, purpose_of
 from skep.gateway.roles import read_role
 from skep.gateway.services import read_services, service_model
@@ -224,7 +224,7 @@ def _check_name(name: str, table: Table) -> None:
 
 
 def _semantic_cache(table: Table, cache_seconds: int) -> SemanticCache | None:
-    inner = table.table("semantic_cache")
+    inner = table.table("semantic_cache", such_as="{similarity: 0.85}, or {} for what is usual")
     if inner is None:
         return None
     found = SemanticCache(
@@ -238,7 +238,7 @@ def _semantic_cache(table: Table, cache_seconds: int) -> SemanticCache | None:
 
 
 def _stop_when(table: Table) -> StopWhen | None:
-    inner = table.table("stop_when")
+    inner = table.table("stop_when", such_as="{json: true}, {pattern: TEXT} or {cost_usd: 0.05}")
     if inner is None:
         return None
     found = StopWhen(inner.flag("json") or False, inner.text("pattern"), inner.money("cost_usd") or None)
@@ -271,9 +271,9 @@ def _route(
     own = _read_usual(table)
     listed_as = table.text("listed_as")
     weight = table.number("weight", 1.0, least=0.0, most=1000.0)
-    formats = table.words("formats", tuple(FORMAT_FACES), default=()) if table.has("formats") else None
     # A provider that is known by name but wrong was told already.
     provider = providers.get(provider_name or "")
+    formats = _formats(table, provider)
     if provider is None or model is None:
         return None
     price = own.price or usual.price
@@ -301,6 +301,19 @@ def _route(
         image_prices=tuple(image_prices.items()),
         search_nusd=usual.terms.search_nusd if own.terms.search_nusd is None else own.terms.search_nusd,
     )
+
+
+def _formats(table: Table, provider: Provider | None) -> tuple[str, ...] | None:
+    if not table.has("formats"):
+        return None
+    formats = table.words("formats", tuple(FORMAT_FACES), default=())
+    if provider is not None:
+        known = formats_of(provider.profile)
+        strange = ", ".join(name for name in formats if name not in known)
+        can = f"only in {', '.join(known)}" if known else "in none"
+        if strange:
+            table.problem("formats", f"the kind {provider.profile.kind} cannot be asked in {strange}, {can}")
+    return formats
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ answer has not begun run on. Closing the transport is all that it takes here.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import deque
 from typing import cast
@@ -22,6 +23,23 @@ _JOINED_BYTES = 65_536
 
 _MOST_HEAD_BYTES = 131_072
 _MOST_HEADERS = 256
+
+
+_LOOK_SECONDS = 30
+"""A connection on which nothing passes for so long is looked at, and again after the same time; after four looks that nobody answers it is broken.
+Networks on the way forget silent connections after some minutes (AWS after 350 s), and a model may think for longer."""
+
+_LOOKS = 4
+
+
+def _keep_alive(made: socket.socket | None) -> None:
+    if made is None:
+        return
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # macOS has another name for the first.
+    idle: int = getattr(socket, "TCP_KEEPIDLE", None) or socket.TCP_KEEPALIVE  # type: ignore[attr-defined,unused-ignore]
+    for option, value in ((idle, _LOOK_SECONDS), (socket.TCP_KEEPINTVL, _LOOK_SECONDS), (socket.TCP_KEEPCNT, _LOOKS)):
+        made.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class ConnectionBrokenError(Exception):
@@ -155,6 +173,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do what this class says, and are not of it.
         self._transport = cast("asyncio.Transport", transport)
+        _keep_alive(transport.get_extra_info("socket"))
 
     @override
     def data_received(self, data: bytes) -> None:

@@ -2,6 +2,8 @@
 
 UsageError
 ├── RequestInvalidError        the body is not what the face takes (400)
+├── ContentTypeWrongError      the body is neither what the face takes nor said to be (415)
+├── FaceNotSpokenError         no provider of the model has the address, nor one to translate into (400)
 ├── RequestUntranslatableError a field cannot be said to any of the model's providers (400)
 ├── BodyTimeoutError           the body did not come in time (408)
 └── ProviderRefusedError       the provider says so, in words that cannot be passed on (400)
@@ -45,11 +47,25 @@ class RequestInvalidError(UsageError):
     )
 
 
+class ContentTypeWrongError(UsageError):
+    """This address takes {expected}, and what came {came}."""
+
+    http_status = 415
+    fix = "Send it as that, and say so in the header content-type."
+
+
+class FaceNotSpokenError(UsageError):
+    """No provider of {model} has {face}, nor an address that such a request can be translated for; it can be asked for {known}."""
+
+    http_status = 400
+    fix = "Ask another model, or {model} at another address; `skep gateway models` shows what each can be asked for."
+
+
 class RequestUntranslatableError(UsageError):
     """No provider of {model} can be told {param} of this request: {reason}"""
 
     http_status = 400
-    fix = "Leave it out, or ask for a model whose provider has this address itself; the reference says what can be translated."
+    fix = "Leave it out, or ask for a model whose provider has this address itself; docs/reference/translation.md says what can be translated."
 
 
 class LocalOnlyError(RefusedError):

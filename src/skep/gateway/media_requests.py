@@ -57,6 +57,10 @@ _STRANGE_PIXELS = 4096 * 4096
 _LEAST_PIXELS_PER_TOKEN = 64
 """Four times as many tokens as a picture of high quality has: for those that are called ``max``."""
 
+_LEAST_PIXELS_PER_TOKEN_OF = {"low": 960, "medium": 248}
+"""Four times as many as one of that quality has: 272 and 1,056 for 1024 x 1024
+(https://developers.openai.com/api/docs/guides/image-generation#cost-and-latency)."""
+
 _TOKENS_PER_PARTIAL = 200
 _USUAL_PICTURE_TOKENS = 1_000
 _MOST_INPUT_TOKENS_BESIDES = 1_000
@@ -187,16 +191,18 @@ def _drawing(known: Known, form: Form | None, pictures: int) -> Known:
     if values.get("output_format") == "gif":
         frames = min(max(1, _count(values, "frame_count", _USUAL_FRAMES)), _MOST_FRAMES)
     partials = min(_count(values, "partial_images", 0), _MOST_FRAMES)
-    most = (-(-pixels // _LEAST_PIXELS_PER_TOKEN)) * frames + _TOKENS_PER_PARTIAL * (partials + 10)
+    least = _LEAST_PIXELS_PER_TOKEN_OF.get(quality, _LEAST_PIXELS_PER_TOKEN)
+    most = -(-pixels // least) * frames + _TOKENS_PER_PARTIAL * (partials + 10)
     prompt = _bytes_of(values, "prompt")
     # Another model writes it, whose tokens are billed besides.
-    is_vector = values.get("svg") is not None or values.get("output_format") == "svg"
+    vector = "output_format" if values.get("output_format") == "svg" else None
+    vector = "svg" if values.get("svg") is not None else vector
     batch = next((name for name in BATCHES if values.get(name) not in (None, "", 1, "1")), None)
     return replace(
         known,
         input_tokens_at_most=prompt + _MOST_INPUT_TOKENS_BESIDES + PICTURE_TOKENS * pictures,
         output_tokens=most * count,
-        dear_field="output_format" if is_vector else batch or known.dear_field,
+        dear_field=vector or batch or known.dear_field,
         media=Media(
             known.face,
             form,

@@ -18,6 +18,9 @@ _LARGE_BYTES = 1_310_720
 """Above, the places of all quotation marks could take more memory than the body."""
 
 _PIECE_BYTES = 1 << 20
+_FEW_QUOTES = 64
+"""So many places are looked at sooner one by one than together."""
+
 _QUOTE = ord('"')
 
 _ESCAPED = re.compile(rb"\\u00([3-7][0-9a-fA-F])")
@@ -55,7 +58,7 @@ def _letter(escape: re.Match[bytes]) -> bytes:
 class Names:
     """Counts names in one body. Each of them has a quotation mark, and of those long texts have few: where they stand is found once.
 
-    Of 1 MB of prose that takes 0.2 ms, and each name some µs; going through it for each name takes 0.5 to 0.9 ms.
+    Of 1 MB of prose that takes 0.2 ms, and each name a few µs; going through it for each name takes 0.5 to 0.9 ms.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -67,6 +70,9 @@ class Names:
             numpy: Any = import_module("numpy")
             self._data = numpy.frombuffer(body, numpy.uint8)
             self._quotes: NDArray[np.intp] = numpy.flatnonzero(self._data == _QUOTE)
+            if len(self._quotes) <= _FEW_QUOTES:
+                self._places: list[int] = self._quotes.tolist()
+                self.count = self._count_at_few
 
     def _count(self, name: bytes) -> int:
         if self._data is not None:
@@ -82,4 +88,10 @@ class Names:
         starts = starts[(starts >= 0) & (starts <= len(data) - len(name))]
         for offset, byte in enumerate(name):
             starts = starts[data[starts + offset] == byte]
+            if not len(starts):
+                break
         return len(starts)
+
+    def _count_at_few(self, name: bytes) -> int:
+        before, starts_with = name.index(b'"'), self._body.startswith
+        return sum([starts_with(name, place - before) for place in self._places if place >= before])

@@ -143,6 +143,16 @@ def paths_by(profile: Profile, formats: Collection[str] | None) -> Mapping[Face,
     return kept | {face: profile.paths[face] for face in counting}
 
 
+def formats_of(profile: Profile) -> tuple[str, ...]:
+    """The formats that chats can be asked in there: those that it is known for, and where it has OpenAI's chats at the usual
+    address, those that servers have beside them. Gemini's has addresses and keys that no other kind has.
+    """
+    beside = (
+        ("responses", "messages") if profile.paths.get("chat.completions") == _CHAT_PATHS["chat.completions"] else ()
+    )
+    return tuple(name for name, face in FORMAT_FACES.items() if face in profile.paths or name in beside)
+
+
 def face_for(paths: Mapping[Face, str], face: Face) -> Face | None:
     """The face to call a provider by for a call that came by a face: the same, or one to translate into; None when it has neither."""
     if face in paths:

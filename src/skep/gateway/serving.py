@@ -12,6 +12,7 @@ from skep.gateway.models import Model
 from skep.gateway.pricing import FREE, price_of_call, price_of_ranking
 from skep.gateway.profiles import Face
 from skep.gateway.requests import Known
+from skep.gateway.saving import saving_of
 from skep.gateway.translated import foreign_faces
 from skep.spend import Ask, Caller, Price, Rates, make_price
 
@@ -117,6 +118,7 @@ def make_ask(served: Served, caller: Caller, known: Known) -> Ask:
         output_tokens_at_most=output,
         price=price,
         dear_field=dear_field,
+        saving=saving_of(known, served.model.name, dear_field),
         face=known.face,
         stream=known.stream,
         has_audio=known.has_audio,

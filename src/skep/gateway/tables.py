@@ -164,13 +164,13 @@ class Table:
             return None
         return Decimal(repr(value))
 
-    def table(self, name: str) -> Table | None:
-        """Names with values inside this one."""
+    def table(self, name: str, *, such_as: str = "") -> Table | None:
+        """Names with values inside this one. ``such_as``: how it may be written, for whoever wrote something else."""
         value = self._take(name)
         if value is None:
             return None
         if not isinstance(value, dict):
-            self.problem(name, "expected names with values")
+            self.problem(name, f"expected names with values{such_as and f', such as {such_as}'}")
             return None
         return Table(self._told, (*self._path, name), value)
 

@@ -13,7 +13,7 @@ from typing import cast, get_args
 
 import orjson
 
-from skep.gateway.interfaces import RequestUntranslatableError
+from skep.gateway.interfaces import FaceNotSpokenError, RequestUntranslatableError
 from skep.gateway.large_bodies import BodyUnreadableError, is_quick, values_in
 from skep.gateway.models import Model
 from skep.gateway.profiles import FORMAT_FACES, Face
@@ -36,7 +36,9 @@ MOST_VALUES = 100_000
 _FORMATS: Mapping[Face, FormatName] = {face: cast("FormatName", name) for name, face in FORMAT_FACES.items()}
 """By the faces that can be translated into each other."""
 
-NO_FACE = UntranslatableError("this address", "none of its providers has it, nor one that it can be translated into")
+_NO_FACE = UntranslatableError(
+    "the address", "its provider has neither it nor one that such a request can be translated for"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def foreign_faces(model: Model) -> Mapping[Face, frozenset[Face]]:
 async def translations(known: Known, model: Model, faces: Collection[Face]) -> Translations:
     """The request for each of the faces; a large one is read in a thread.
 
-    Raises RequestUntranslatableError when no route of the model can be told it.
+    When no route of the model can be told it, raises RequestUntranslatableError with what the first says that has an address for
+    it at all, else FaceNotSpokenError.
     """
     found = _translated(known, faces) if is_quick(known.body) else await asyncio.to_thread(_translated, known, faces)
     reasons: list[UntranslatableError] = []
@@ -94,7 +97,10 @@ async def translations(known: Known, model: Model, faces: Collection[Face]) -> T
         if reason is None:
             return found
         reasons.append(reason)
-    first = reasons[0]
+    first = next((reason for reason in reasons if reason is not _NO_FACE), None)
+    if first is None:
+        spoken = ", ".join(dict.fromkeys(face for route in model.routes for face in route.paths))
+        raise FaceNotSpokenError(model=model.name, face=known.face, known=spoken or "nothing", param="model")
     raise RequestUntranslatableError(model=model.name, param=first.field, reason=first.reason)
 
 
@@ -102,7 +108,7 @@ def why_not(found: Translations, client: Face, face: Face | None) -> Untranslata
     """Why a provider that is called by a face cannot be told a request; None: it can."""
     if face == client:
         return None
-    spoken = NO_FACE if face is None else found[face]
+    spoken = _NO_FACE if face is None else found[face]
     return spoken if isinstance(spoken, UntranslatableError) else None
 
 

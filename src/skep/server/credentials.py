@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from urllib.parse import parse_qs
 
 from starlette.types import Scope
@@ -20,8 +20,8 @@ KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
 KEY_PLACE = "admin.key in the server's data folder"
 
 
-def sent_key(authorization: str | None, api_key: str | None) -> str:
-    """The key of a request, from ``Authorization: Bearer`` or ``x-api-key``; sent both ways it must be the same.
+def sent_key(authorization: str | None, api_key: str | None, header: bytes = b"x-api-key") -> str:
+    """The key of a request, from ``Authorization: Bearer`` or the ``header`` that has nothing but a key; sent both ways it must be the same.
 
     Raises KeyMissingError when there is none, KeyInvalidError when it is not clear which one it is.
     """
@@ -29,18 +29,13 @@ def sent_key(authorization: str | None, api_key: str | None) -> str:
         return bearer_key(authorization)
     key = api_key.strip()
     if authorization is not None and authorization.strip() and bearer_key(authorization) != key:
-        raise KeyInvalidError(reason="the headers Authorization and x-api-key name different keys")
+        raise KeyInvalidError(reason=f"the headers Authorization and {header.decode()} name different keys")
     return key
 
 
-def plain_key(path: str, headers: Mapping[bytes, str], doubled: Collection[bytes]) -> str | None:
-    """The key of a request that stands in a header of its own: Google's clients have one, at their addresses; None where it does not.
-
-    A header that is sent twice has none.
-    """
-    has_googles = b"x-goog-api-key" in headers and is_geminis(path, has_key=True)
-    name = b"x-goog-api-key" if has_googles else b"x-api-key"
-    return None if name in doubled else headers.get(name)
+def key_header(path: str, headers: Collection[bytes]) -> bytes:
+    """The header of a request that has nothing but its key in it, if any has: Google's clients have one of their own, at their addresses."""
+    return b"x-goog-api-key" if b"x-goog-api-key" in headers and is_geminis(path, has_key=True) else b"x-api-key"
 
 
 def refuse_key_in_address(scope: Scope) -> None:

@@ -13,13 +13,14 @@ from typing import Literal
 
 from skep import __version__
 from skep.access import read_key_file
-from skep.app import KEY_FILE, Skep, embedded_server, open_skep
+from skep.app import KEY_FILE, Skep, open_skep
 from skep.errors import SkepError
 from skep.server.binding import bind, require_safe_bind, require_usable_tls
 from skep.server.interfaces import PortTakenError
 from skep.server.orders import Orders
 from skep.server.running import find_running
 from skep.settings import Settings
+from skep.store import embedded_server
 from skep.terminal import Terminal
 
 CheckState = Literal["ok", "warn", "fail"]

@@ -24,7 +24,7 @@ from skep.access import Principal, Role, may_call, require_role
 from skep.errors import SkepError, UnavailableError
 from skep.observe import NO_METRICS, Metrics, event, trace_id_of, tracing
 from skep.server.clients import client_address
-from skep.server.credentials import KEY_HEADERS, plain_key, refuse_key_in_address, sent_key
+from skep.server.credentials import KEY_HEADERS, key_header, refuse_key_in_address, sent_key
 from skep.server.http_protocol import WHOLE
 from skep.server.interfaces import (
     HostRefusedError,
@@ -111,6 +111,7 @@ class _Exchange:
         "asked",
         "authorization",
         "headers",
+        "key_header",
         "key_id",
         "method",
         "notes",
@@ -145,7 +146,8 @@ class _Exchange:
         )
         # Of two keys neither is meant: the request has none.
         self.authorization = None if b"authorization" in doubled else get(b"authorization")
-        self.api_key = plain_key(scope["path"], headers, doubled)
+        self.key_header = key_header(scope["path"], headers)
+        self.api_key = None if self.key_header in doubled else get(self.key_header)
         self.notes = Notes({}, [(b"x-trace-id", self.trace_id.encode()), *_ALWAYS])
         self.window: AddressWindow | None = None
         """Where its address stands, when it has no key and needs none."""
@@ -359,7 +361,7 @@ class Gate:
                 return self._checked(exchange, principal, needed)
         if exchange.is_keyless:
             refuse_key_in_address(exchange.scope)
-        key = sent_key(exchange.authorization, exchange.api_key)
+        key = sent_key(exchange.authorization, exchange.api_key, exchange.key_header)
         try:
             principal = self._recall(key) or await self._authenticate(key)
         except UnavailableError:

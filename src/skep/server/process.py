@@ -27,6 +27,10 @@ WORK: Mapping[Task, tuple[str, str]] = {
 """Module and function for each task. Only what a process does is loaded: the routes alone take 0.3 s of computing."""
 
 
+_WAKING = "skep.server.waking"
+"""For who serves: other processes are started by one whose database runs, and need not load what this does."""
+
+
 def main(argument: str) -> int:
     """Do what the orders say; returns the exit code."""
     orders = Orders.parse(argument)
@@ -34,6 +38,8 @@ def main(argument: str) -> int:
     try:
         settings = load_settings(orders.said)
         log_to_its_place(settings.log, orders.log_name, aside=orders.role == "http")
+        if orders.role == "http" and settings.database.url is None:
+            import_module(_WAKING).wake_database(settings)
         load(orders.role)(settings, orders)
     except SkepError as error:
         return terminal.show_error(error)

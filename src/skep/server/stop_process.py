@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skep.server.orders import Orders
 from skep.settings import Settings
-from skep.store import EmbeddedServer
+from skep.store import embedded_server
 from skep.terminal import Terminal
 
 
@@ -12,5 +12,5 @@ def stop_own_database(settings: Settings, _orders: Orders) -> None:
     """Stop the embedded database and say on standard output whether one ran. Raises what `EmbeddedServer.stop` raises."""
     # A database that somebody else runs is not ours to stop.
     own = settings.database.url is None
-    stopped = own and EmbeddedServer(settings.data_folder, run_as=settings.database.run_as).stop()
+    stopped = own and embedded_server(settings).stop()
     Terminal(json=True).result({"stopped": stopped}, "")

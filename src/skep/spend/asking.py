@@ -288,7 +288,7 @@ class Asking:
                     continue
                 waiter.since = now if waiter.since is None else waiter.since
                 if judge(holding.shortage(need), now - waiter.since, self.patience_seconds) is Verdict.REFUSE:
-                    waiter.answer.set_exception(refusal(holding, need, now))
+                    waiter.answer.set_exception(refusal(holding, need, now, waiter.ask.saving))
                     self._leave(waiter)
                     break
                 if holding.others > 0:

@@ -36,7 +36,7 @@ class BudgetExceededError(RefusedError):
     """The budget {rule} ({whose}) has no room for this call: {numbers}; {reset}"""
 
     http_status = 402
-    fix = "Ask for fewer tokens, wait until it resets, or let an administrator raise it: skep budget set {rule} --usd AMOUNT"
+    fix = "{saving}, wait until it resets, or let an administrator raise it: skep budget set {rule} --usd AMOUNT"
 
 
 class LimitExceededError(RefusedError):
@@ -57,16 +57,13 @@ class UnpricedError(RefusedError):
     """The model {model} has no known price, and the budget {rule} ({whose}) counts money."""
 
     http_status = 402
-    fix = "Set models.{model}.price in the settings (of a service its cost_usd), or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
+    fix = "Set models.{model}.price in the settings (of pictures that are paid by the piece image_usd, of a service its cost_usd), or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
 
 
 class DearFieldError(UnpricedError):
     """With {param} the call costs other than the price of the model {model} says, and the budget {rule} ({whose}) counts money."""
 
-    fix = (
-        "Leave {param} out; or say what it costs (models.{model}.service_tiers, models.{model}.search_usd);"
-        " or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
-    )
+    fix = "{saving}; or let the budget allow unpriced calls: skep budget set {rule} --allow-unpriced"
 
 
 class MeterUnavailableError(UnavailableError):

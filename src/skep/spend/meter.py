@@ -103,7 +103,7 @@ class LeasedMeter(Meter):
         if ticket is not None:
             return ticket
         wanted = needs(plan, ask, self._output_tokens(ask, plan)[0])
-        self._refuse_hopeless(plan, wanted)
+        self._refuse_hopeless(ask, plan, wanted)
         return await self._asking.wait(ask, plan, wanted)
 
     @override
@@ -411,7 +411,7 @@ class LeasedMeter(Meter):
         if self._asking.waiters:
             self._asking.wake()
 
-    def _refuse_hopeless(self, plan: Plan, wanted: Mapping[Metric, int]) -> None:
+    def _refuse_hopeless(self, ask: Ask, plan: Plan, wanted: Mapping[Metric, int]) -> None:
         """Refuse at once what certainly does not fit: what was used for good never gets less within a window."""
         now = self.clock()
         for seat in plan.seats:
@@ -419,7 +419,7 @@ class LeasedMeter(Meter):
             if holding is not None and seat.is_hard:
                 need = wanted[seat.rule.metric]
                 if holding.is_beyond(need):
-                    raise refusal(holding, need, now)
+                    raise refusal(holding, need, now, ask.saving)
 
     def _output_tokens(self, ask: Ask, plan: Plan) -> tuple[int, int | None]:
         """How many tokens the call may put out as we reckon, and the cap that makes it true."""

@@ -161,6 +161,8 @@ class Ask:
     """The dearest of all the call's routes; None when one of them has no price, or the call another one."""
     dear_field: str | None = None
     """The field of the request because of which the call costs other than the model's price says."""
+    saving: str = "Ask for fewer tokens"
+    """What to do for the call to cost less, or, with a ``dear_field``, for its cost to be known; the beginning of a sentence."""
     face: str = "chat.completions"
     stream: bool = False
     has_audio: bool = False

@@ -14,8 +14,8 @@ _NUSD = 1_000_000_000
 _UNITS: Mapping[Metric, str] = {"requests": "calls", "tokens": "tokens", "concurrent": "calls at once", "cost": "USD"}
 
 
-def refusal(holding: Holding, need: int, now: float) -> BudgetExceededError | LimitExceededError:
-    """Why a call does not fit into a holding's window."""
+def refusal(holding: Holding, need: int, now: float, saving: str) -> BudgetExceededError | LimitExceededError:
+    """Why a call does not fit into a holding's window. ``saving``: see `Ask`."""
     rule = holding.rule
     standing = holding.standing()
     waits = _retry_after(holding, need, now)
@@ -36,6 +36,7 @@ def refusal(holding: Holding, need: int, now: float) -> BudgetExceededError | Li
         "reset": _reset(rule, standing.resets_at),
         "retry_after_seconds": waits,
         "fallback_model": rule.fallback_model,
+        "saving": saving,
     }
     return BudgetExceededError(**fields) if rule.metric == "cost" else LimitExceededError(**fields)
 
@@ -50,6 +51,7 @@ def unpriced(rule: Rule, ask: Ask) -> UnpricedError:
         rule_id=rule.rule_id,
         whose=whose(rule, rule.value),
         fallback_model=rule.fallback_model,
+        saving=ask.saving,
     )
 
 

@@ -12,12 +12,13 @@ from skep.store.interfaces import (
     RightsMissingError,
     SchemaTooNewError,
     Server,
+    VectorForbiddenError,
     VectorMissingError,
 )
 from skep.store.listening import hear
 from skep.store.migrations import SCHEMA_REVISION, ensure_schema
 from skep.store.queries import Queries
-from skep.store.servers import ExternalServer, OwnServer
+from skep.store.servers import ExternalServer, OwnServer, embedded_server
 from skep.store.silence import OwnConnection
 
 __all__ = [
@@ -36,7 +37,9 @@ __all__ = [
     "RightsMissingError",
     "SchemaTooNewError",
     "Server",
+    "VectorForbiddenError",
     "VectorMissingError",
+    "embedded_server",
     "ensure_schema",
     "hear",
     "translate",

@@ -5,6 +5,7 @@ UnavailableError
 ├── DatabaseBusyError          a statement or the wait for a connection took too long
 ├── DatabaseFullError          it has no room left to write
 ├── DatabaseTooOldError        it answers, but is not a PostgreSQL we can use
+├── VectorForbiddenError       it lacks the pgvector extension, which only a superuser may add
 ├── VectorMissingError         it lacks the pgvector extension, or has an old one
 └── RightsMissingError         the role may not do what Skep needs
 ConflictError
@@ -52,6 +53,15 @@ class VectorMissingError(UnavailableError):
     """The database at {where} lacks the extension pgvector 0.8.2 or newer: {reason}"""
 
     fix = "Install pgvector on the server and, as a superuser, run: CREATE EXTENSION vector; (or ALTER EXTENSION vector UPDATE;)"
+
+
+class VectorForbiddenError(UnavailableError):
+    """The database at {where} lacks the extension pgvector, and the role {role} may not add it: {reason}"""
+
+    fix = (
+        "Have a superuser of that server run: psql --dbname {database} --command 'CREATE EXTENSION vector'"
+        " (where the server is somebody else's, it is what their console calls extensions); then try again."
+    )
 
 
 class RightsMissingError(UnavailableError):

@@ -19,3 +19,7 @@ reset statement_timeout;
 select
     (select extversion from pg_extension where extname = 'vector'),
     (select default_version from pg_available_extensions where name = 'vector');
+
+-- name: create_vector_extension
+-- Add pgvector to this database, by itself: it needs other rights than tables do, which whoever lacks them is told.
+create extension if not exists vector;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import conninfo
 
 from skep.priority import step_back
+from skep.settings import Settings
 from skep.store.embedded import EmbeddedServer
 
 
@@ -27,6 +28,15 @@ class ExternalServer:
     def lower_priority(self, _backend_pid: int, _niceness: int, /) -> bool:
         """Nothing: its processes are not ours, nor perhaps on this machine."""
         return True
+
+
+def embedded_server(settings: Settings) -> EmbeddedServer:
+    """The embedded server of the data folder, not started."""
+    return EmbeddedServer(
+        settings.data_folder,
+        idle_stop_seconds=settings.database.idle_stop_minutes * 60.0,
+        run_as=settings.database.run_as,
+    )
 
 
 class OwnServer:

@@ -172,8 +172,8 @@ REFUSALS: dict[str, Refusal] = {
     "no body": Refusal(400, "request_invalid", body=b""),
     "no object": Refusal(400, "request_invalid", body=b"[1]"),
     "a form": Refusal(
-        400,
-        "request_invalid",
+        415,
+        "content_type_wrong",
         body=b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\nok\r\n--x--\r\n',
         headers={"content-type": "multipart/form-data; boundary=x"},
     ),

@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -324,17 +324,36 @@ def test_guards_look_through_what_is_heard_and_what_is_to_be_drawn(served: Serve
 
 def test_a_budget_reserves_the_most_that_a_call_can_cost(served: Served) -> None:
     with served.client(served.key("small", "--budget-usd", "0.05", "--per", "day")) as client:
-        for ask in (
-            lambda: client.images.generate(model="old-painter", prompt="x", n=2, size="1024x1024", quality="standard"),
-            lambda: client.images.generate(model="painter", prompt="x"),
-            lambda: client.audio.speech.create(model="voice", voice="a", input="x" * 4_000),
-            lambda: client.audio.transcriptions.create(model="ear", file=("a.mp3", b"x" * 400_000)),
-            lambda: client.images.generate(model="old-painter", prompt="x", size="512x512"),
-        ):
+        asks: tuple[tuple[str, Callable[[], object]], ...] = (
+            (
+                "Name a size and a quality",
+                lambda: client.images.generate(
+                    model="old-painter", prompt="x", n=2, size="1024x1024", quality="standard"
+                ),
+            ),
+            ("Name a size and a quality", lambda: client.images.generate(model="painter", prompt="x")),
+            ("Send a shorter text", lambda: client.audio.speech.create(model="voice", voice="a", input="x" * 4_000)),
+            (
+                "Send a shorter recording",
+                lambda: client.audio.transcriptions.create(model="ear", file=("a.mp3", b"x" * 400_000)),
+            ),
+            ("image_usd", lambda: client.images.generate(model="old-painter", prompt="x", size="512x512")),
+            (
+                "Ask for png, jpeg or webp",
+                lambda: client.images.generate(model="painter", prompt="x", extra_body={"output_format": "svg"}),
+            ),
+            (
+                "Send the recording itself",
+                lambda: client.post(
+                    "/audio/transcriptions", body={"model": "ear", "url": "https://a.example/b.mp3"}, cast_to=object
+                ),
+            ),
+        )
+        for told, ask in asks:
             with pytest.raises(openai.APIStatusError) as refused:
                 ask()
             assert refused.value.status_code == 402
-            assert refused.value.response.json()["error"]["fix"]
+            assert told in refused.value.response.json()["error"]["fix"]
         assert client.audio.speech.create(model="voice", voice="a", input="x" * 3_000).content
         with pytest.raises(openai.APIStatusError):
             client.audio.speech.create(model="voice", voice="a", input="x" * 3_000)
@@ -407,6 +426,31 @@ def test_what_cannot_be_read_is_refused_with_words(
     assert (refused.status_code, error["code"]) == (400, "request_invalid")
     assert told in error["message"]
     assert error["fix"]
+
+
+@pytest.mark.parametrize(
+    ("face", "content_type", "told"),
+    [
+        ("audio/transcriptions", "audio/mpeg", ("multipart/form-data or JSON", "says that it is audio/mpeg")),
+        ("images/edits", "", ("multipart/form-data or JSON", "has no content-type")),
+        ("audio/speech", "text/plain; charset=utf-8", ("takes JSON", "says that it is text/plain.")),
+        ("chat/completions", "multipart/form-data; boundary=b", ("takes JSON", "multipart/form-data")),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_by_its_kind(
+    served: Served, key: str, face: str, content_type: str, told: tuple[str, ...]
+) -> None:
+    headers = {"authorization": f"Bearer {key}"} | ({"content-type": content_type} if content_type else {})
+    refused = httpx.post(f"{served.url}/v1/{face}", content=b"--b\r\nRIFF", headers=headers, timeout=20)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (415, "content_type_wrong")
+    assert all(words in error["message"] for words in told), error["message"]
+
+
+def test_a_request_says_json_by_what_it_is(served: Served, key: str) -> None:
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/x-www-form-urlencoded"}
+    body = b' {"model": "painter", "prompt": "A hive"}'
+    assert httpx.post(f"{served.url}/v1/images/generations", content=body, headers=headers, timeout=20).is_success
 
 
 def test_ranking_and_judging_by_the_scripted_provider(served: Served, key: str) -> None:

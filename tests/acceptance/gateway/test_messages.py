@@ -355,6 +355,15 @@ def test_what_cannot_be_said_is_refused_by_its_name(
     assert len(served.provider.truth()) == before
 
 
+def test_an_address_that_the_providers_do_not_have_is_refused_as_such(served: Server) -> None:
+    answer = served.post("/v1/embeddings", model="messages-text", input="A hive")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "face_not_spoken", "model"), answer.text
+    assert "messages-text has embeddings" in error["message"]
+    assert "it can be asked for messages" in error["message"]
+    assert "at another address" in error["fix"]
+
+
 def test_a_route_that_can_be_told_it_is_taken(served: Server) -> None:
     asked: dict[str, Any] = {"model": "both", "max_tokens": 50, "messages": QUESTION}
     assert served.post("/v1/messages", **asked).headers["x-skep-provider"] == "chat"

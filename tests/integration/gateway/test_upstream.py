@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import pytest
+from typing_extensions import override
 
+from skep.gateway.connection import Connection
 from skep.gateway.interfaces import AttemptFailedError
 from skep.gateway.models import Provider
 from skep.gateway.profiles import profiles_by_kind
@@ -104,6 +107,28 @@ async def test_one_connection_after_the_other_and_what_is_sent() -> None:
     ):
         assert f"{line}\r\n" in head
     assert head.count("user-agent") == 1
+
+
+async def test_a_silent_connection_is_looked_at_so_that_nobody_on_the_way_forgets_it() -> None:
+    made: list[socket.socket] = []
+    loop = asyncio.get_running_loop()
+
+    class Looked(Connection):
+        @override
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            made.append(transport.get_extra_info("socket"))
+
+    async with peer(says(OK)) as (other, _):
+        port = int(other.base_url.split(":")[2].split("/")[0])
+        transport, _ = await loop.create_connection(lambda: Looked(loop), "127.0.0.1", port)
+        assert made[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        wait, pause, looks = (
+            made[0].getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+            for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+        )
+        assert wait + pause * looks < 350, "networks forget it sooner"
+        transport.abort()
 
 
 async def test_many_at_once_have_a_connection_each_and_give_it_back() -> None:
@@ -246,6 +271,7 @@ async def test_a_connection_whose_request_was_answered_before_it_was_read_is_not
             assert (answer.status, connections) == (200, count)
         done.set()
     server.close()
+    await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(

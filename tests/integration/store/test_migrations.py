@@ -18,6 +18,7 @@ from skep.store import (
     Queries,
     RightsMissingError,
     SchemaTooNewError,
+    VectorForbiddenError,
     VectorMissingError,
 )
 from skep.store.embedded.binaries import choose_account, locate, reachable_by
@@ -156,6 +157,19 @@ async def test_a_role_without_rights_is_told_which_are_missing(
     with psycopg.connect(scratch_server.url(name, admin=True), autocommit=True) as admin:
         admin.execute(sql.SQL("grant create on database {} to skep").format(sql.Identifier(name)))
         admin.execute("grant create on schema public to skep")
+    assert await migrate(empty_database_url)
+
+
+async def test_a_role_that_may_not_add_pgvector_is_told_what_a_superuser_runs(
+    empty_database_url: str, scratch_server: ScratchServer
+) -> None:
+    name = name_of(empty_database_url)
+    with psycopg.connect(scratch_server.url(name, admin=True), autocommit=True) as admin:
+        admin.execute("drop extension vector")
+        with pytest.raises(VectorForbiddenError, match="permission denied to create extension") as failure:
+            await migrate(empty_database_url)
+        assert f"psql --dbname {name} --command 'CREATE EXTENSION vector'" in failure.value.fix_text
+        admin.execute("create extension vector")
     assert await migrate(empty_database_url)
 
 

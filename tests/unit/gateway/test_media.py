@@ -55,11 +55,18 @@ def test_bounds_of_pictures() -> None:
     one, three = asked("images.generations", prompt="x"), asked("images.generations", prompt="x", n=3)
     assert three.output_tokens == 3 * (one.output_tokens or 0) > 3 * 6_240
     assert (asked("images.generations", prompt="x", size="3840x2160").output_tokens or 0) > 100_000
+    low, medium, high = (
+        asked("images.generations", prompt="x", size="1024x1024", quality=quality).output_tokens or 0
+        for quality in ("low", "medium", "high")
+    )
+    assert 4 * 272 < low < medium < high < (one.output_tokens or 0)
+    assert medium > 4 * 1_056
     gif = asked("images.generations", prompt="x", output_format="gif", frame_count=4, size="1024x1024")
     assert (gif.output_tokens or 0) > 4 * 16_384
     pictures = asked("images.edits", prompt="x", images=[{"image_url": "u"}, {"file_id": "f"}], mask={"image_url": "u"})
     assert pictures.input_tokens_at_most > 3 * 20_000
     assert asked("images.generations", prompt="x", output_format="svg").dear_field == "output_format"
+    assert asked("images.generations", prompt="x", svg={}).dear_field == "svg"
     for n in (1001, "x", True, 1.5):
         with pytest.raises(RequestInvalidError):
             asked("images.generations", prompt="x", n=n)

@@ -88,6 +88,7 @@ INVENTORY = {
         for version in ("v1", "v1beta")
         for method in ("generateContent", "streamGenerateContent", "countTokens")
     },
+    **{f"POST /{version}/models/{{model:path}}": "member" for version in ("v1", "v1beta")},
     "GET /v1/models/{model:path}": "member",
     "GET /api/v1/gateway/status": "reader",
     "GET /api/v1/gateway/models": "reader",

@@ -50,14 +50,16 @@ def test_headers_have_openais_names() -> None:
 
 
 def test_a_refusal_has_them_too() -> None:
-    headers = openai_error_headers(refusal(holding(5, known_used=5), 1, 30.0))
+    headers = openai_error_headers(refusal(holding(5, known_used=5), 1, 30.0, "Wait"))
     assert headers == {
         "retry-after": "30",
         "x-ratelimit-limit-requests": "5",
         "x-ratelimit-remaining-requests": "0",
         "x-ratelimit-reset-requests": "30s",
     }
-    assert "x-ratelimit-limit-cost" not in openai_error_headers(refusal(holding(5, "cost", known_used=5), 1, 30.0))
+    assert "x-ratelimit-limit-cost" not in openai_error_headers(
+        refusal(holding(5, "cost", known_used=5), 1, 30.0, "Wait")
+    )
 
 
 @pytest.mark.parametrize(

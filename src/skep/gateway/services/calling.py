@@ -71,7 +71,7 @@ async def call_service(call: ServiceCall, tools: Tools) -> None:
     try:
         if call.is_stopped:
             raise CallStoppedError(model=service.provider.name)
-        ask = Ask(call.caller, service.provider.name, 0, 0, price, face=SERVICES_FACE)
+        ask = Ask(call.caller, service.provider.name, 0, 0, price, face=SERVICES_FACE, saving="Ask for what costs less")
         ticket = await admit(tools.meter, ask, tools.metrics, call.notes)
         tools.meter.begin(ticket)
     except BaseException:

@@ -18,6 +18,7 @@ from skep.store.interfaces import (
     MINIMUM_VECTOR_VERSION,
     RightsMissingError,
     SchemaTooNewError,
+    VectorForbiddenError,
     VectorMissingError,
 )
 from skep.store.queries import Queries
@@ -39,7 +40,7 @@ async def ensure_schema(database: Database) -> bool:
 
     Two processes at once are fine: the second waits for the first and finds nothing to do.
 
-    Raises SchemaTooNewError, VectorMissingError, RightsMissingError, or DatabaseUnavailableError.
+    Raises SchemaTooNewError, VectorForbiddenError, VectorMissingError, RightsMissingError, or DatabaseUnavailableError.
     """
     found = await _current_revision(database)
     if found == SCHEMA_REVISION:
@@ -105,7 +106,12 @@ def _upgrade(conninfo: str, where: str) -> None:
             # Waiting for another process's migration is no slow statement.
             guard.execute(_queries["disable_statement_timeout"])
             guard.execute(_queries["lock_migrations"], {"key": _LOCK_KEY})
-            _require_vector(guard, where)
+            if not _has_vector(guard, where):
+                try:
+                    guard.execute(_queries["create_vector_extension"])
+                except errors.InsufficientPrivilege as error:
+                    reason = error.diag.message_primary
+                    raise VectorForbiddenError(where=where, role=role, database=name, reason=reason) from error
             with engine.connect() as connection:
                 connection.connection.cursor().execute(_queries["disable_statement_timeout"])
                 connection.commit()
@@ -126,7 +132,8 @@ def _upgrade(conninfo: str, where: str) -> None:
         engine.dispose()
 
 
-def _require_vector(connection: psycopg.Connection[tuple[object, ...]], where: str) -> None:
+def _has_vector(connection: psycopg.Connection[tuple[object, ...]], where: str) -> bool:
+    """Whether the database has pgvector already. Raises VectorMissingError where it cannot have it, or an old one."""
     row = connection.execute(_queries["fetch_vector_version"]).fetchone()
     installed, available = row if row is not None else (None, None)
     version = installed or available
@@ -134,3 +141,4 @@ def _require_vector(connection: psycopg.Connection[tuple[object, ...]], where: s
         raise VectorMissingError(where=where, reason="it is not installed on the server")
     if tuple(int(part) for part in str(version).split(".")[:3]) < MINIMUM_VECTOR_VERSION:
         raise VectorMissingError(where=where, reason=f"it has {version}")
+    return installed is not None
