@@ -97,9 +97,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one job: how far it is, or why it failed."""
-    _about_job(
-        context, config, data_dir, Terminal(json=json), lambda skep, who: skep.jobs.fetch(who.project_id, job)
-    )
+    _about_job(context, config, data_dir, Terminal(json=json), lambda skep, who: skep.jobs.fetch(who.project_id, job))
 
 
 @job_app.command("retry", epilog=RETRY_EXAMPLES)

@@ -81,7 +81,9 @@ def worker(
     context: typer.Context,
     queues: Annotated[
         list[str] | None,
-        typer.Option("--queues", metavar="NAMES", help="ingest, analysis, default, folders (this machine's); all if unsaid."),
+        typer.Option(
+            "--queues", metavar="NAMES", help="ingest, analysis, default, folders (this machine's); all if unsaid."
+        ),
     ] = None,
     concurrency: Annotated[
         int,

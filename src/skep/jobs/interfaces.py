@@ -46,7 +46,7 @@ class JobNotOverError(ConflictError):
 
 
 class QueueBusyError(ConflictError):
-    """{active} jobs of the queue {what} still run after {seconds:g} s; nothing new of it begins."""
+    """{active} jobs of the queue {what} still run after {seconds} s; nothing new of it begins."""
 
     fix = "Wait longer, cancel them, or let the queue go on with `skep jobs resume`."
 

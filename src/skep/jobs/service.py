@@ -205,7 +205,9 @@ class Jobs:
         state = await self.pause(queue)
         while state.active:
             if time.monotonic() >= deadline:
-                raise QueueBusyError(what=queue, reason="still running", active=state.active, seconds=timeout_seconds)
+                raise QueueBusyError(
+                    what=queue, reason="still running", active=state.active, seconds=f"{timeout_seconds:g}"
+                )
             await asyncio.sleep(_POLL_SECONDS)
             state = await self.queue(queue)
         return state
@@ -223,10 +225,10 @@ class Jobs:
 
     async def workers(self) -> tuple[WorkerState, ...]:
         """Every worker of every machine that ended without saying so lately, or works."""
-        found = await self._database.fetch_all(WorkerState, queries["fetch_workers"], {"silent_seconds": SILENT_SECONDS})
-        return tuple(
-            replace(worker, queues=tuple(self._outer(queue) for queue in worker.queues)) for worker in found
+        found = await self._database.fetch_all(
+            WorkerState, queries["fetch_workers"], {"silent_seconds": SILENT_SECONDS}
         )
+        return tuple(replace(worker, queues=tuple(self._outer(queue) for queue in worker.queues)) for worker in found)
 
     def _inner(self, queue: str) -> str:
         """A queue's name in the database. Raises QueueUnknownError."""

@@ -296,7 +296,8 @@ class Worker:
     ) -> str:
         write = None
         if isinstance(result, JobEnding):
-            result, write = result.result, result.write
+            write = result.write
+            result = result.result
         bound = claim.key | {
             "state": state,
             "result": None if result is None else to_jsonb(result),
@@ -306,7 +307,12 @@ class Worker:
         return state if await self._conclude("finish_attempt", bound, write=write) else "taken"
 
     async def _conclude(
-        self, statement: str, bound: Mapping[str, Any], *, pause_seconds: float | None = None, write: _Write | None = None
+        self,
+        statement: str,
+        bound: Mapping[str, Any],
+        *,
+        pause_seconds: float | None = None,
+        write: _Write | None = None,
     ) -> bool:
         """`_conclude_once`, again and again while the database is away and we are not told to stop.
 
@@ -322,7 +328,12 @@ class Worker:
                 await _wait(self._stopping, _CONCLUDE_AGAIN_SECONDS)
 
     async def _conclude_once(
-        self, statement: str, bound: Mapping[str, Any], *, pause_seconds: float | None = None, write: _Write | None = None
+        self,
+        statement: str,
+        bound: Mapping[str, Any],
+        *,
+        pause_seconds: float | None = None,
+        write: _Write | None = None,
     ) -> bool:
         """Use up the place in the queue, and let the statement write what becomes of the job, and ``write`` the rest:
         all or nothing.

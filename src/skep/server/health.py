@@ -89,19 +89,6 @@ def health_endpoints(opening: Opening, settings: Settings, *, max_body_bytes: in
         await opening.check()
         return json_answer(Ready("ready", "ok"))
 
-    async def workers(_: Call) -> ASGIApp:
-        await opening.check()
-        jobs = opening.skep.jobs
-        online = [worker for worker in await jobs.workers() if worker.online]
-        queues = {
-            queue: len({(worker.node, worker.process_id) for worker in online if queue in worker.queues})
-            for queue in FLEET_QUEUES
-        }
-        alone = any(state.depth and not queues.get(state.queue, len(online)) for state in await jobs.queues())
-        status = "unattended" if alone else "ok" if online else "idle"
-        found = Workers(status, len({(worker.node, worker.process_id) for worker in online}), queues)
-        return json_answer(found, HTTPStatus.SERVICE_UNAVAILABLE if alone else HTTPStatus.OK)
-
     async def config(_: Call) -> ASGIApp:
         return json_answer(known)
 
@@ -125,16 +112,7 @@ def health_endpoints(opening: Opening, settings: Settings, *, max_body_bytes: in
             answer_example={"status": "ready", "database": "ok"},
             errors=(NotReadyError, DatabaseUnavailableError, SchemaTooNewError),
         ),
-        Endpoint(
-            method="GET",
-            path="/health/workers",
-            caller="public",
-            handle=workers,
-            summary="Whether background jobs are done; 503 when some wait in a queue that no worker looks after",
-            answer=Workers,
-            answer_example={"status": "ok", "online": 1, "queues": {"ingest": 1, "analysis": 1, "default": 1}},
-            errors=(NotReadyError, DatabaseUnavailableError, SchemaTooNewError),
-        ),
+        _workers_endpoint(opening),
         Endpoint(
             method="GET",
             path="/config",
@@ -144,4 +122,30 @@ def health_endpoints(opening: Opening, settings: Settings, *, max_body_bytes: in
             answer=PublicConfig,
             answer_example=asdict(known),
         ),
+    )
+
+
+def _workers_endpoint(opening: Opening) -> Endpoint:
+    async def workers(_: Call) -> ASGIApp:
+        await opening.check()
+        jobs = opening.skep.jobs
+        online = [worker for worker in await jobs.workers() if worker.online]
+        queues = {
+            queue: len({(worker.node, worker.process_id) for worker in online if queue in worker.queues})
+            for queue in FLEET_QUEUES
+        }
+        alone = any(state.depth and not queues.get(state.queue, len(online)) for state in await jobs.queues())
+        status = "unattended" if alone else "ok" if online else "idle"
+        found = Workers(status, len({(worker.node, worker.process_id) for worker in online}), queues)
+        return json_answer(found, HTTPStatus.SERVICE_UNAVAILABLE if alone else HTTPStatus.OK)
+
+    return Endpoint(
+        method="GET",
+        path="/health/workers",
+        caller="public",
+        handle=workers,
+        summary="Whether background jobs are done; 503 when some wait in a queue that no worker looks after",
+        answer=Workers,
+        answer_example={"status": "ok", "online": 1, "queues": {"ingest": 1, "analysis": 1, "default": 1}},
+        errors=(NotReadyError, DatabaseUnavailableError, SchemaTooNewError),
     )

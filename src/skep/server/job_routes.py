@@ -55,15 +55,14 @@ def job_endpoints(opening: Opening, *, keep_alive_seconds: float) -> tuple[Endpo
 
     async def jobs(call: Call) -> ASGIApp:
         query = call.query(JobsQuery)
-        found = await opening.skep.jobs.recent(call.principal.project_id, limit=query.limit, state=query.state, queue=query.queue)
+        found = await opening.skep.jobs.recent(
+            call.principal.project_id, limit=query.limit, state=query.state, queue=query.queue
+        )
         # Results can be long; they come with the single job.
         return json_answer({"jobs": [asdict(job) | {"result": None} for job in found]})
 
     async def job(call: Call) -> ASGIApp:
         return json_answer(await opening.skep.jobs.fetch(call.principal.project_id, call.path("job_id")))
-
-    async def retry(call: Call) -> ASGIApp:
-        return json_answer(await opening.skep.jobs.retry(call.principal.project_id, call.path("job_id")))
 
     async def cancel(call: Call) -> ASGIApp:
         return json_answer(await opening.skep.jobs.cancel(call.principal.project_id, call.path("job_id")))
@@ -101,16 +100,23 @@ def job_endpoints(opening: Opening, *, keep_alive_seconds: float) -> tuple[Endpo
             answer_example=_EXAMPLE | {"cancel_requested": True},
             errors=(JobNotFoundError, JobFinishedError),
         ),
-        Endpoint(
-            method="POST",
-            path="/api/v1/jobs/{job_id}/retry",
-            caller="member",
-            handle=retry,
-            summary="Let a job that failed or was cancelled run again, under its own id",
-            answer=Job,
-            answer_example=_EXAMPLE | {"state": "queued"},
-            errors=(JobNotFoundError, JobNotOverError, JobDoneError),
-        ),
+        _retry_endpoint(opening),
+    )
+
+
+def _retry_endpoint(opening: Opening) -> Endpoint:
+    async def retry(call: Call) -> ASGIApp:
+        return json_answer(await opening.skep.jobs.retry(call.principal.project_id, call.path("job_id")))
+
+    return Endpoint(
+        method="POST",
+        path="/api/v1/jobs/{job_id}/retry",
+        caller="member",
+        handle=retry,
+        summary="Let a job that failed or was cancelled run again, under its own id",
+        answer=Job,
+        answer_example=_EXAMPLE | {"state": "queued"},
+        errors=(JobNotFoundError, JobNotOverError, JobDoneError),
     )
 
 

@@ -71,7 +71,9 @@ async def test_higher_priorities_begin_first(workspace: Workspace, jobs: Jobs) -
         return None
 
     project = workspace.who.project_id
-    last = [await jobs.submit(project, order(number, priority=number)) for number in (-5, 0, 7, 3)][0]
+    last = await jobs.submit(project, order(-5, priority=-5))
+    for number in (0, 7, 3):
+        await jobs.submit(project, order(number, priority=number))
     async with working(workspace, work):
         assert (await until_final(workspace, jobs, last.job_id)).priority == -5
     assert begun == [7, 3, 0, -5]
@@ -90,7 +92,9 @@ async def test_a_document_has_one_job_at_a_time_in_whichever_queue(workspace: Wo
         return None
 
     project = workspace.who.project_id
-    made = [await jobs.submit(project, order(n, queue=queue, subject="document:1")) for n, queue in enumerate(FLEET_QUEUES)]
+    made = [
+        await jobs.submit(project, order(n, queue=queue, subject="document:1")) for n, queue in enumerate(FLEET_QUEUES)
+    ]
     async with working(workspace, work, concurrency=4):
         assert {(await until_final(workspace, jobs, job.job_id)).state for job in made} == {"succeeded"}
     assert most == 1
@@ -125,10 +129,14 @@ async def test_a_worker_takes_of_its_queues_only(workspace: Workspace, jobs: Job
 
 async def test_work_is_asked_for_in_the_transaction_that_needs_it(workspace: Workspace, jobs: Jobs) -> None:
     project, database = workspace.who.project_id, workspace.skep.database
-    with pytest.raises(RuntimeError, match="undone"):
+
+    async def undone() -> None:
         async with database.transaction() as connection:
             await jobs.submit_within(connection, project, order(1))
             raise RuntimeError("undone")
+
+    with pytest.raises(RuntimeError, match="undone"):
+        await undone()
     assert await workspace.rows("select count(*) from procrastinate.procrastinate_jobs") == [(0,)]
     async with database.transaction() as connection:
         job_id = await jobs.submit_within(connection, project, order(1, subject="document:1"))
