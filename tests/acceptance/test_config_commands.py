@@ -74,6 +74,28 @@ def test_check_a_valid_file(skep: Run, tmp_path: Path, monkeypatch: pytest.Monke
     assert answer["warnings"][0]["nearest"] == "SKEP_SERVER_PORT"
 
 
+def test_check_tells_what_is_doubtful(skep: Run, tmp_path: Path) -> None:
+    (tmp_path / "skep.yaml").write_text(
+        """\
+embedding: {enabled: false}
+providers: {p: {base_url: 'http://127.0.0.1:9/v1'}}
+models:
+  chat: {routes: [{provider: p, model: x}], cache_seconds: 9, semantic_cache: {}}
+  draw: {routes: [{provider: p, model: y, image_usd_by: {hd: 0.08}}, {provider: p, model: z}], image_usd: 0.04}
+"""
+    )
+    done = skep("config", "check")
+    assert done.code == 0
+    first, second = done.err.splitlines()
+    assert "skep.yaml:4:" in first
+    assert "models.chat.semantic_cache: does nothing while embedding.enabled is false" in first
+    assert (
+        "models.draw.routes.0.image_usd_by: counts alone by this route, without what the model says: image_usd"
+        in second
+    )
+    assert len(json.loads(skep("config", "check", "--json").out)["warnings"]) == 2
+
+
 def test_check_tells_every_problem(skep: Run, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(f"server:\n  prot: 1\n  host: [1]\nkey: [{PASSWORD}]\n")
     done = skep("config", "check", "other.yaml")

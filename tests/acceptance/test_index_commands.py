@@ -318,6 +318,19 @@ def test_a_name_that_is_taken_is_said_with_a_way_out(skep_on: Command, tmp_path:
     assert skep_on("index", twin / "src", "--json").answer["collection"] == "twin"
 
 
+def test_a_name_whose_folder_is_gone_is_free_again_once_it_is_purged(skep_on: Command, tmp_path: Path) -> None:
+    before, after = tmp_path / "before" / "hive", tmp_path / "after" / "hive"
+    write(before, FILES)
+    skep_on("index", before)
+    after.parent.mkdir()
+    before.rename(after)
+    error = skep_on("index", after, "--json", code=1).error
+    assert (error["code"], error["fields"]["root"]) == ("folder_gone", str(before))
+    assert "skep purge hive" in error["fix"]
+    skep_on("purge", "hive", "--yes")
+    assert skep_on("index", after, "--json").answer["collection"] == "hive"
+
+
 def test_the_data_folder_is_never_indexed(skep_on: Command) -> None:
     inside = Command(skep_on.folder / "data", skep_on.folder, skep_on.url)
     write(skep_on.folder, FILES | {"data/heron.txt": "heron\n"})

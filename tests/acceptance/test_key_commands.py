@@ -57,6 +57,21 @@ def test_the_secret_alone_is_on_standard_output(skep_on: Command) -> None:
     assert skep_as(skep_on, made.out.strip())("status", "--json").code == 0
 
 
+def test_a_key_for_a_model_that_is_not_there_is_made_with_a_warning(skep_on: Command) -> None:
+    (skep_on.folder / "skep.yaml").write_text(
+        "providers: {p: {base_url: 'http://127.0.0.1:9/v1'}}\nmodels: {smart: {routes: [{provider: p, model: x}], tier: fast}}\n"
+    )
+    made = skep_on("key", "create", "--name", "ci", "--models", "smrt,sm*,tier:fast,local,gpt-*")
+    warnings = [line for line in made.err.splitlines() if line.startswith("warning: ")]
+    assert [line.partition(" The key")[0] for line in warnings] == [
+        "warning: no model of the settings is called smrt; did you mean smart?",
+        "warning: no model of the settings is called gpt-*.",
+    ]
+    assert made.out.startswith("skep_")
+    (skep_on.folder / "skep.yaml").unlink()
+    assert "warning" not in skep_on("key", "create", "--name", "other", "--models", "smrt").err
+
+
 def test_what_cannot_be_done_is_said(skep_on: Command) -> None:
     for arguments, code, error in (
         (("create", "--name", "no/name"), 2, "key_wish_invalid"),

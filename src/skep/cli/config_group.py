@@ -16,7 +16,7 @@ from skep.cli.config_commands import (
     config_app,
     register,
 )
-from skep.gateway import read_config
+from skep.gateway import doubts, read_config
 from skep.settings import all_rows, load_settings
 from skep.terminal import Terminal
 
@@ -44,11 +44,12 @@ def check(
     terminal = Terminal(json=json)
     settings = load_settings(command_line(context, path or config, data_dir))
     read_config(settings.open_sections)
-    for warning in settings.warnings:
+    warnings = [*settings.warnings, *doubts(settings.open_sections, embeds=settings.embedding.enabled)]
+    for warning in warnings:
         terminal.warn(str(warning))
     where = f"{settings.file} is valid" if settings.file else "no skep.yaml was found"
     answer = {"valid": True, "file": settings.file, "settings_said": len(settings.origins)}
     terminal.result(
-        {**answer, "warnings": settings.warnings},
+        {**answer, "warnings": warnings},
         f"{where} ({len(settings.origins)} of {len(all_rows())} settings are set, the others have their defaults)",
     )

@@ -15,6 +15,7 @@ from skep.cli.asking import ask_server
 from skep.cli.dashboards_command import DASHBOARDS_EXAMPLES, dashboards
 from skep.cli.interfaces import ModelUnknownError
 from skep.cli.lease_commands import LEASES_EXAMPLES, RELEASE_EXAMPLES, leases, release
+from skep.cli.model_names import unmatched
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
 from skep.cli.route_tests import RouteTest, told, try_routes
 from skep.spend import Ledger, explanation_lines, parse_since, usd_text
@@ -172,6 +173,10 @@ def clear_cache(
     settings = settings_for(context, terminal, config, data_dir)
     answer = ask_server(settings, "/api/v1/gateway/cache/clear", method="POST", body=body)
     terminal.result(answer, lambda: f"cleared: {', '.join(answer['cleared'])}")
+    if model:
+        known = [each["name"] for each in ask_server(settings, "/api/v1/gateway/models")["models"]]
+        for sentence in unmatched(model, known):
+            terminal.warn(f"{sentence} If there never was one, nothing was kept of it.")
 
 
 @gateway_app.command("models", epilog=_MODELS_EXAMPLES)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from skep.access import DEFAULT_OVERLAP_HOURS, Key, KeyWish, Role
+from skep.cli.model_names import names_in, unmatched
 from skep.cli.opening import ConfigOption, DataDirOption, JsonOption, settings_for, with_skep
 from skep.cli.rule_options import rule_line
 from skep.spend import (
@@ -106,12 +107,16 @@ def create(
     wish = KeyWish(name, role, listed(models), listed(faces), listed(addresses), expires_at, user, tier, local_only)
     budget_nusd = None if budget_usd is None else usd_to_nusd(budget_usd)
     limits = KeyLimits(budget_nusd, per, rpm, tpm, concurrent)
+    settings = settings_for(context, terminal, config, data_dir)
     made = with_skep(
-        settings_for(context, terminal, config, data_dir),
+        settings,
         terminal,
         lambda skep, who: administer(skep.database, skep.access.key_file).keys.create(who, wish, limits),
     )
     _tell(terminal, made)
+    known = names_in(settings.open_sections)
+    for sentence in unmatched(wish.models or () if known else (), known):
+        terminal.warn(f"{sentence} The key is good for it as soon as there is one.")
 
 
 @key_app.command("list", epilog=LIST_EXAMPLES)

@@ -6,6 +6,7 @@ from skep.gateway.board import Board, ProviderView, RouteView
 from skep.gateway.caching import MemoryStore, RedisStore, Store, clear, open_cache
 from skep.gateway.calls import GatewayOptions
 from skep.gateway.configuring import Catalogue, read_config
+from skep.gateway.doubts import doubts
 from skep.gateway.interfaces import (
     AttemptFailedError,
     BodiesFullError,
@@ -71,6 +72,7 @@ __all__ = [
     "Store",
     "Upstream",
     "clear",
+    "doubts",
     "open_cache",
     "read_config",
     "shared",

@@ -19,6 +19,7 @@ RefusedError
 └── FolderUnknownError        only an admin may have the server read a new folder
 ConflictError
 ├── FolderTakenError          the collection belongs to another folder
+├── FolderGoneError           it belongs to one that is not there any more
 ├── CollectionGoneError       it was purged while something worked on it
 └── NoFolderHereError         nothing of it can be indexed again on this machine
 UnavailableError
@@ -110,6 +111,15 @@ class FolderTakenError(ConflictError):
     """The name {collection} already belongs to the folder {root}."""
 
     fix = "Give this folder a name of its own: skep index PATH --collection NAME"
+
+
+class FolderGoneError(ConflictError):
+    """The name {collection} belongs to the folder {root}, which is not there any more."""
+
+    fix = (
+        "If that was moved here or is not wanted any more, erase it (skep purge {collection}) and index this folder again;"
+        " to keep what is known of it, give this folder a name of its own: skep index PATH --collection NAME"
+    )
 
 
 class CollectionGoneError(ConflictError):

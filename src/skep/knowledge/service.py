@@ -195,11 +195,12 @@ class Knowledge:
         """Which collection, root and part of it a path means; see `find_place` for the rules.
 
         Raises RootMissingError for a path that neither exists nor was indexed, RootIsFileError for a single file that
-        is in no indexed folder.
+        is in no indexed folder, and what `find_place` does.
         """
         sources = await self._sources(principal)
         absolute = await asyncio.to_thread(_absolute, path)
-        place = find_place(absolute, sources, node=self._options.node, collection=collection)
+        find = partial(find_place, is_there=lambda root: os.path.exists(decode_path(root)))
+        place = await asyncio.to_thread(find, absolute, sources, node=self._options.node, collection=collection)
         if not place.subpath:
             await asyncio.to_thread(_check_root, path)
         return place

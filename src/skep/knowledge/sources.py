@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from skep.knowledge.interfaces import CollectionNameError, FolderTakenError
+from skep.knowledge.interfaces import CollectionNameError, FolderGoneError, FolderTakenError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
@@ -32,13 +32,16 @@ class Place:
     subpath: str
 
 
-def find_place(path: str, sources: Sequence[SourceRow], *, node: str, collection: str | None) -> Place:
+def find_place(
+    path: str, sources: Sequence[SourceRow], *, node: str, collection: str | None, is_there: Callable[[str], bool]
+) -> Place:
     """The place of an absolute path.
 
     Without a name, a path inside a folder that is indexed already means that part of it, and a new folder gets a
     collection of its own name. With a name, the folder is added to that collection.
 
-    Raises FolderTakenError when a new folder's own name belongs to another folder, CollectionNameError for a bad name.
+    Raises FolderTakenError when a new folder's own name belongs to another folder, FolderGoneError when that is one of this machine
+    for which ``is_there`` says no, CollectionNameError for a bad name.
     """
     eligible = [source for source in sources if collection in (None, source.collection)]
     nearest = innermost(eligible, path, node=node)
@@ -49,7 +52,8 @@ def find_place(path: str, sources: Sequence[SourceRow], *, node: str, collection
     name = name_for(path)
     taken = next((source for source in sources if source.collection == name), None)
     if taken is not None:
-        raise FolderTakenError(collection=name, root=taken.root)
+        is_gone = taken.node == node and not is_there(taken.root)
+        raise (FolderGoneError if is_gone else FolderTakenError)(collection=name, root=taken.root)
     return Place(name, path, "")
 
 

@@ -244,9 +244,15 @@ def test_the_command_clears(two: Server) -> None:
     said = words()
     two.warm(said)
     done = two.skep("gateway", "clear-cache", "--model", "kept", "--tag", "x")
-    assert done.out == "cleared: model:kept, tag:x\n"
+    assert (done.out, done.err) == ("cleared: model:kept, tag:x\n", "")
     time.sleep(1)
     assert two.ask("kept", said).headers["x-skep-cache"] == "miss"
+
+
+def test_a_model_that_is_not_there_is_said_to_be_none(two: Server) -> None:
+    done = two.skep("gateway", "clear-cache", "--model", "kep", "--model", "kept")
+    assert done.out == "cleared: model:kep, model:kept\n"
+    assert done.err.startswith("warning: no model of the settings is called kep; did you mean kept?")
 
 
 def test_a_clearing_without_a_known_field_clears_nothing(two: Server) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from skep.knowledge import CollectionNameError, FolderTakenError
+from skep.knowledge import CollectionNameError, FolderGoneError, FolderTakenError
 from skep.knowledge.sources import Place, SourceRow, can_be_stored, check_name, find_place, innermost, name_for
 
 
@@ -34,20 +34,29 @@ PLACES: list[tuple[str, str | None, Place]] = [
 
 @pytest.mark.parametrize(("path", "collection", "place"), PLACES)
 def test_what_a_path_means(path: str, collection: str | None, place: Place) -> None:
-    assert find_place(path, SOURCES, node="here", collection=collection) == place
+    assert find_place(path, SOURCES, node="here", collection=collection, is_there=bool) == place
 
 
 def test_a_name_that_belongs_to_another_folder_is_taken() -> None:
     for path in ("/other/app", "/", "/src/far"):
         with pytest.raises(FolderTakenError) as failure:
-            find_place(path, SOURCES, node="here", collection=None)
+            find_place(path, SOURCES, node="here", collection=None, is_there=bool)
         assert failure.value.fields["root"] in {"/src/app", "/everything", "/src/far"}
+
+
+def test_a_name_of_a_folder_that_is_gone_says_so() -> None:
+    with pytest.raises(FolderGoneError, match="/src/app, which is not there") as failure:
+        find_place("/other/app", SOURCES, node="here", collection=None, is_there=lambda root: root != "/src/app")
+    assert "skep purge app" in failure.value.fix_text
+    # Of another machine nothing is known here.
+    with pytest.raises(FolderTakenError):
+        find_place("/other/far", SOURCES, node="here", collection=None, is_there=lambda _: False)
 
 
 def test_the_root_of_all_can_be_a_folder_too() -> None:
     everything = [source("root", "/")]
-    assert find_place("/", everything, node="here", collection=None) == Place("root", "/", "")
-    assert find_place("/a/b", everything, node="here", collection=None) == Place("root", "/", "a/b")
+    assert find_place("/", everything, node="here", collection=None, is_there=bool) == Place("root", "/", "")
+    assert find_place("/a/b", everything, node="here", collection=None, is_there=bool) == Place("root", "/", "a/b")
 
 
 @pytest.mark.parametrize(
