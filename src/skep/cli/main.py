@@ -41,6 +41,7 @@ COMMANDS = (
     LazyCommand("up", SERVER, "Start the HTTP API and the background worker."),
     LazyCommand("down", SERVER, "Stop the server and the embedded database of the data folder."),
     LazyCommand("worker", SERVER, "Run background jobs until stopped."),
+    LazyCommand("jobs", "skep.cli.job_commands", "Look at background jobs and steer them."),
     LazyCommand("doctor", SERVER, "Check everything Skep needs and say how to mend what is wrong."),
     LazyCommand("mcp", MCP, "Serve the index to an agent over standard input and output."),
     LazyCommand("connect", CONNECT, "Show or write the configuration that gives an agent the tools of this Skep."),

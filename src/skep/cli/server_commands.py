@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from skep.cli.config_commands import ConfigOption, DataDirOption, JsonOption, command_line
+from skep.jobs import known_queues
 from skep.server import (
     STOP_SECONDS,
     Orders,
@@ -75,17 +76,28 @@ def down(
     terminal.result(answer, lambda: _stopped_line(running, database=stopped))
 
 
-@app.command("worker", epilog=_examples("skep worker", "skep worker --concurrency 2"))
+@app.command("worker", epilog=_examples("skep worker", "skep worker --queues ingest,analysis --concurrency 4"))
 def worker(
     context: typer.Context,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Jobs to run at the same time.")] = 1,
+    queues: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queues", metavar="NAMES", help="ingest, analysis, default, folders (this machine's); all if unsaid."
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            min=0, max=64, metavar="N", help="Jobs to run at the same time; 0: one on folders and four others."
+        ),
+    ] = 0,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Run background jobs until stopped."""
     said = command_line(context, config, data_dir)
     load_settings(said)
-    command = Orders.for_command("worker", said, concurrency=concurrency).command()
+    command = Orders.for_command("worker", said, concurrency=concurrency, queues=known_queues(queues)).command()
     # The same program that `skep up` starts, in our place: signals meant for us reach it.
     os.execv(command[0], command)  # noqa: S606 -- no shell is wanted
 

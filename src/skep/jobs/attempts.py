@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ from skep.errors import UnavailableError
 from skep.jobs.models import JobProgress
 from skep.jobs.service import queries, to_jsonb
 from skep.observe import event
-from skep.store import Database
+from skep.store import Connection, Database
 
 StopReason = Literal["cancelled", "taken", "shutdown", "silent"]
 
@@ -43,6 +45,9 @@ class Claim:
     requested_by: dict[str, Any]
     attempts: int
     lost_attempts: int
+    tries: int
+    lock: str | None
+    """What only one job at a time may have; None: nothing."""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -73,17 +78,32 @@ class Attempt:
         return self._reported
 
     @property
-    def subject(self) -> tuple[int, str]:
-        """What it works on, among all projects."""
-        return self._claim.project_id, self._claim.subject
+    def lock(self) -> str | None:
+        """What no other attempt may have meanwhile; None: nothing."""
+        return self._claim.lock
 
     def report(self, phase: str, done: int, total: int) -> None:
         """What a handler calls. Raises StopError when the attempt shall end."""
+        self.check()
+        self._reported = JobProgress(phase, done, total)
+
+    def check(self) -> None:
+        """Raises StopError when the attempt shall end."""
         if self._stop is None and time.monotonic() - self._confirmed_at > self._lease_seconds:
             self._stop = "silent"
         if self._stop is not None:
             raise StopError(self._stop)
-        self._reported = JobProgress(phase, done, total)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """What a handler writes in it is written if the job is still this attempt's. Raises StopError when it is not."""
+        self.check()
+        async with self._database.transaction() as connection:
+            row = await (await connection.execute(queries["hold_attempt"], self._claim.key)).fetchone()
+            if row is None or row[0]:
+                self.stop("taken" if row is None else "cancelled")
+            self.check()
+            yield connection
 
     def stop(self, why: StopReason) -> None:
         """Let the next report end the attempt."""

@@ -3,7 +3,12 @@
 NotFoundError
 └── JobNotFoundError    no such job in this project
 ConflictError
-└── JobFinishedError    it has ended already
+├── JobFinishedError    it has ended already
+├── JobDoneError        it succeeded: there is nothing to do again
+├── JobNotOverError     it waits or runs
+└── QueueBusyError      something of it still runs
+UsageError
+└── QueueUnknownError   no such queue
 SkepError               as they stand in a failed job
 ├── JobFailedError      its code had a defect
 ├── JobLostError        its worker died, or lost the database, too often
@@ -13,7 +18,7 @@ SkepError               as they stand in a failed job
 
 from __future__ import annotations
 
-from skep.errors import ConflictError, NotFoundError, SkepError
+from skep.errors import ConflictError, NotFoundError, SkepError, UsageError
 
 
 class JobNotFoundError(NotFoundError):
@@ -26,6 +31,30 @@ class JobFinishedError(ConflictError):
     """The job {job_id} has ended already: it {state}."""
 
     fix = "Start it anew if it should run again."
+
+
+class JobDoneError(ConflictError):
+    """The job {job_id} succeeded; there is nothing to try again."""
+
+    fix = "Start the same work anew if it should be done once more."
+
+
+class JobNotOverError(ConflictError):
+    """The job {job_id} is not over: it is {state}."""
+
+    fix = "Cancel it first, or wait for its end."
+
+
+class QueueBusyError(ConflictError):
+    """{active} jobs of the queue {what} still run after {seconds} s; nothing new of it begins."""
+
+    fix = "Wait longer, cancel them, or let the queue go on with `skep jobs resume`."
+
+
+class QueueUnknownError(UsageError):
+    """There is no queue {queue}; there are {known}."""
+
+    fix = "Name one of these."
 
 
 class JobFailedError(SkepError):

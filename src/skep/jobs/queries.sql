@@ -15,28 +15,30 @@ order by created_at limit 1;
 
 -- name: insert_job
 -- A new job, and its place in the queue; the queue's lock lets one job per subject run at a time.
-insert into job (job_id, project_id, kind, subject, queue, arguments, requested_by, state, queue_job_id)
+insert into job (job_id, project_id, kind, subject, queue, arguments, requested_by, priority, tries, state, queue_job_id)
 values (
     %(job_id)s::text, %(project_id)s::bigint, %(kind)s, %(subject)s::text, %(queue)s::text, %(arguments)s, %(requested_by)s,
-    'queued',
+    %(priority)s::integer, %(tries)s, 'queued',
     (procrastinate_defer_jobs_v1(array[row(
-        %(queue)s::text, %(task)s::text, 0, concat_ws('/', %(queue)s::text, %(project_id)s::bigint, %(subject)s::text), null,
+        %(queue)s::text, %(task)s::text, 2 * %(priority)s::integer,
+        public.job_lock(%(queue)s::text, %(project_id)s::bigint, %(subject)s::text), null,
         jsonb_build_object('job_id', %(job_id)s::text), null
     )]::procrastinate_job_to_defer_v1[]))[1]
 );
 
 -- name: fetch_job
 -- One job of the principal's project.
-select job_id, kind, subject, state, progress, result, error, attempts, cancel_requested_at is not null as cancel_requested,
+select job_id, kind, subject, queue, priority, state, progress, result, error, attempts, cancel_requested_at is not null as cancel_requested,
     revision, created_at, started_at, finished_at
 from job where project_id = %(project_id)s and job_id = %(job_id)s;
 
 -- name: fetch_jobs
--- The newest jobs of the principal's project, of all states or one.
-select job_id, kind, subject, state, progress, result, error, attempts, cancel_requested_at is not null as cancel_requested,
+-- The newest jobs of the principal's project, of all states or one, of all queues or one.
+select job_id, kind, subject, queue, priority, state, progress, result, error, attempts, cancel_requested_at is not null as cancel_requested,
     revision, created_at, started_at, finished_at
 from job
 where project_id = %(project_id)s and (%(state)s::text is null or state = %(state)s)
+  and (%(queue)s::text is null or queue = %(queue)s)
 order by created_at desc, job_id desc limit %(limit)s;
 
 -- name: count_unfinished
@@ -71,13 +73,29 @@ update job set
     state = 'running', attempts = attempts + 1, started_at = now(), progress = '{}', revision = revision + 1
 where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running')
   and cancel_requested_at is null
-returning job_id, queue_job_id, project_id, kind, subject, arguments, requested_by, attempts, lost_attempts;
+returning job_id, queue_job_id, project_id, kind, subject, arguments, requested_by, attempts, lost_attempts, tries,
+    job_lock(queue, project_id, subject) as lock;
 
 -- name: cancel_unstarted
 -- A job that was cancelled after its worker died has nobody else to end it.
 update job set state = 'cancelled', finished_at = now(), revision = revision + 1
 where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running')
   and cancel_requested_at is not null;
+
+-- name: take_place
+-- The next place of the queues that are not paused, for this worker; all null when there is none.
+select id, status, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts, worker_id
+from procrastinate_fetch_job_v2(
+    array(
+        select name from unnest(%(queues)s::text[]) as name
+        where not exists (select 1 from job_queue k where k.queue = name and k.paused_at is not null)
+    )::varchar[], %(worker_id)s
+);
+
+-- name: hold_attempt
+-- The job stays this attempt's until the transaction ends; no row when it is no longer its own, or shall stop.
+select cancel_requested_at is not null from job
+where job_id = %(job_id)s and attempts = %(attempt)s and state = 'running' for update;
 
 -- name: note_progress
 -- How far an attempt is; tells it whether it shall stop. No row when the job is no longer this attempt's.
@@ -103,15 +121,24 @@ update job set
     state = 'queued', lost_attempts = lost_attempts + %(lost)s, progress = '{}', revision = revision + 1
 where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running');
 
+-- name: reopen_job
+-- A job that failed or was cancelled begins anew, with all its tries.
+update job set
+    state = 'queued', lost_attempts = 0, progress = '{}', error = null, result = null, cancel_requested_at = null,
+    finished_at = null, revision = revision + 1
+where project_id = %(project_id)s and job_id = %(job_id)s and state in ('failed', 'cancelled')
+returning job_id;
+
 -- name: leave_place
 -- A place in the queue is used up. It may be gone already.
 delete from procrastinate_jobs where id = %(queue_job_id)s;
 
 -- name: open_place
 -- A job that was begun gets a new place in the queue, with a new number: whoever had the old one has nothing any more.
--- Before all that were never begun, so that the order within a subject stays.
+-- Before all of its priority that were never begun, so that the order within a subject stays.
 update job set queue_job_id = (procrastinate_defer_jobs_v1(array[row(
-        queue, %(task)s::text, 1, concat_ws('/', queue, project_id, subject), null, jsonb_build_object('job_id', job_id),
+        queue, %(task)s::text, 2 * priority + 1, public.job_lock(queue, project_id, subject), null,
+        jsonb_build_object('job_id', job_id),
         case when %(pause_seconds)s > 0 then now() + make_interval(secs => %(pause_seconds)s) end
     )]::procrastinate_job_to_defer_v1[]))[1]
 where job_id = %(job_id)s;
@@ -120,7 +147,7 @@ where job_id = %(job_id)s;
 -- What the queue believes to be running though its worker is gone or silent, under a lock: one process mends it.
 select q.id, q.args ->> 'job_id'
 from procrastinate_jobs q left join procrastinate_workers w on w.id = q.worker_id
-where q.status = 'doing' and q.task_name = %(task)s and (%(queue)s::text is null or q.queue_name = %(queue)s)
+where q.status = 'doing' and q.task_name = %(task)s and (%(queues)s::text[] is null or q.queue_name = any(%(queues)s))
   and (w.id is null or w.last_heartbeat <= now() - make_interval(secs => %(silent_seconds)s))
 for update of q skip locked;
 
@@ -139,13 +166,14 @@ order by j.created_at;
 update job set
     state = 'queued', lost_attempts = lost_attempts + 1, progress = '{}', revision = revision + 1
 where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running')
-  and cancel_requested_at is null and lost_attempts + 1 < %(max_lost_attempts)s
+  and cancel_requested_at is null and lost_attempts + 1 < tries
 returning job_id;
 
 -- name: give_up_stalled
 -- A job that was lost too often ends here.
 update job set
-    state = 'failed', lost_attempts = lost_attempts + 1, error = %(error)s, finished_at = now(), revision = revision + 1
+    state = 'failed', lost_attempts = lost_attempts + 1, finished_at = now(), revision = revision + 1,
+    error = jsonb_set(%(error)s, '{detail}', to_jsonb(replace(%(error)s ->> 'detail', '{lost_attempts}', (lost_attempts + 1)::text)))
 where job_id = %(job_id)s and queue_job_id = %(queue_job_id)s and state in ('queued', 'running')
   and cancel_requested_at is null;
 
@@ -166,3 +194,47 @@ delete from job where finished_at < now() - make_interval(days => %(days)s);
 -- How many jobs wait and run, whoever asked for them: for the operator.
 select count(*) filter (where state = 'queued'), count(*) filter (where state = 'running') from job
 where state in ('queued', 'running');
+
+-- name: pause_queue
+-- Nothing of it begins from now on.
+insert into job_queue (queue, paused_at) values (%(queue)s, now())
+on conflict (queue) do update set paused_at = coalesce(job_queue.paused_at, now());
+
+-- name: resume_queue
+-- It goes on.
+delete from job_queue where queue = %(queue)s;
+
+-- name: note_worker
+-- What a worker is good for.
+insert into job_worker (worker_id, node, process_id, queues, concurrency)
+values (%(worker_id)s, %(node)s, %(process_id)s, %(queues)s, %(concurrency)s) on conflict do nothing;
+
+-- name: forget_workers
+-- Workers that the queue knows no more.
+delete from job_worker w where not exists (select 1 from procrastinate.procrastinate_workers q where q.id = w.worker_id);
+
+-- name: fetch_workers
+-- Who works, and whether it gave a sign lately.
+select w.node, w.process_id, w.queues, w.concurrency, w.started_at, q.last_heartbeat as seen_at,
+    q.last_heartbeat > now() - make_interval(secs => %(silent_seconds)s) as online,
+    (select count(*) from procrastinate.procrastinate_jobs j where j.worker_id = w.worker_id and j.status = 'doing') as active
+from job_worker w join procrastinate.procrastinate_workers q on q.id = w.worker_id
+order by w.started_at, w.worker_id;
+
+-- name: fetch_queues
+-- What waits, runs and failed in each queue that is known or has something: of one project, or of all.
+select queue, p.paused_at, coalesce(c.depth, 0) as depth, coalesce(c.active, 0) as active, coalesce(f.failed, 0) as failed,
+    coalesce(c.oldest_seconds, 0)::double precision as oldest_seconds
+from (
+    select queue, count(*) filter (where state = 'queued') as depth, count(*) filter (where state = 'running') as active,
+        extract(epoch from now() - min(created_at) filter (where state = 'queued')) as oldest_seconds
+    from job where state in ('queued', 'running') and (%(project_id)s::bigint is null or project_id = %(project_id)s)
+    group by queue
+) c
+full join (
+    select queue, count(*) as failed from job
+    where state = 'failed' and (%(project_id)s::bigint is null or project_id = %(project_id)s) group by queue
+) f using (queue)
+full join unnest(%(known)s::text[]) as k (queue) using (queue)
+left join job_queue p using (queue)
+order by queue;

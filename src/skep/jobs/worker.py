@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import random
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psycopg import conninfo as libpq
@@ -21,17 +24,15 @@ from psycopg import conninfo as libpq
 from skep.errors import SkepError, UnavailableError
 from skep.jobs.attempts import Attempt, Claim, StopError, StopReason
 from skep.jobs.interfaces import JobFailedError, JobLostError, JobUnknownError, JobUnqueuedError
-from skep.jobs.models import JobContext, JobError, JobHandler, JobProgress
+from skep.jobs.models import JobContext, JobEnding, JobError, JobHandler, JobProgress
 from skep.jobs.service import SILENT_SECONDS, TASK, queries, to_jsonb
 from skep.observe import event, new_trace_id, tracing
-from skep.store import Database, OwnConnection
+from skep.store import Connection, Database, OwnConnection
 
 if TYPE_CHECKING:
     import procrastinate
+    from procrastinate.jobs import Job as ProcrastinateJob
     from procrastinate.manager import JobManager
-
-MAX_LOST_ATTEMPTS = 3
-"""So often a job may end without an answer; then it is failed, lest it kill worker after worker."""
 
 KEPT_DAYS = 30
 """How long finished jobs can be looked at."""
@@ -44,8 +45,11 @@ _FETCH_SECONDS = 1.0
 _GRACE_SECONDS = 8.0
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 _LOST_PAUSE_SECONDS = 2.0
+_LONGEST_PAUSE_SECONDS = 300.0
 _CONCLUDE_AGAIN_SECONDS = 0.5
 _CANCEL_AGAIN_SECONDS = 0.5
+
+_Write = Callable[[Connection], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +58,10 @@ _log = logging.getLogger(__name__)
 class WorkerOptions:
     """How a worker works. ``silent_seconds``: when another worker is taken for dead; at least four times the heartbeat."""
 
-    queue: str
+    queues: tuple[str, ...]
     concurrency: int = 1
+    node: str = ""
+    """Names the machine, among those that look at workers."""
     heartbeat_seconds: float = _HEARTBEAT_SECONDS
     silent_seconds: float = SILENT_SECONDS
     mend_seconds: float = _MEND_SECONDS
@@ -69,7 +75,7 @@ class WorkerOptions:
 
 
 class Worker:
-    """Does the jobs of one queue, and mends what dead workers of any queue left behind."""
+    """Does the jobs of some queues, and mends what dead workers of any queue left behind."""
 
     def __init__(self, database: Database, handlers: Mapping[str, JobHandler], options: WorkerOptions) -> None:
         self._database = database
@@ -77,6 +83,12 @@ class Worker:
         self._options = options
         self._attempts: set[Attempt] = set()
         self._stopping = asyncio.Event()
+        self._worker_id: int | None = None
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Whose jobs it does."""
+        return self._options.queues
 
     def stop(self) -> None:
         """Begin nothing new, give running jobs back to the queue at their next report, then let `run` end."""
@@ -134,12 +146,13 @@ class Worker:
         )
         app = procrastinate.App(connector=connector)
         _silence(app.job_manager)
+        setattr(app.job_manager, "fetch_job", partial(self._take, connector))  # noqa: B010 -- as above
         app.task(name=TASK, pass_context=True)(self._run_job)
         async with app.open_async():
 
             async def run() -> None:
                 await app.run_worker_async(
-                    queues=[self._options.queue],
+                    queues=list(self._options.queues),
                     concurrency=self._options.concurrency,
                     install_signal_handlers=False,
                     fetch_job_polling_interval=_FETCH_SECONDS,
@@ -149,6 +162,27 @@ class Worker:
                 )
 
             yield run
+
+    async def _take(
+        self, connector: procrastinate.PsycopgConnector, queues: Sequence[str], worker_id: int
+    ) -> ProcrastinateJob | None:
+        """The next place, as the queue's library takes it; never of a queue that is paused."""
+        from procrastinate.jobs import Job as ProcrastinateJob  # lazy: as above
+
+        if worker_id != self._worker_id:
+            await self._introduce(worker_id)
+        statement = queries["take_place"].decode()
+        row = await connector.execute_query_one_async(statement, queues=list(queues), worker_id=worker_id)
+        return None if row["id"] is None else ProcrastinateJob.from_row(row)
+
+    async def _introduce(self, worker_id: int) -> None:
+        """Say what we are good for, to those who look at workers."""
+        options = self._options
+        said = {"queues": list(options.queues), "concurrency": options.concurrency, "node": options.node}
+        await self._database.execute(
+            queries["note_worker"], {**said, "worker_id": worker_id, "process_id": os.getpid()}
+        )
+        self._worker_id = worker_id
 
     async def _queue_conninfo(self) -> str:
         base = await self._database.conninfo()
@@ -187,7 +221,7 @@ class Worker:
         """Do a job once, and write what came of it; that in one word, for the log."""
         lease = self._options.lease_seconds
         attempt = Attempt(self._database, claim, lease_seconds=lease, claimed_at=claimed_at)
-        earlier = [other for other in self._attempts if other.subject == attempt.subject]
+        earlier = [other for other in self._attempts if claim.lock is not None and other.lock == claim.lock]
         self._attempts.add(attempt)
         ticker = asyncio.create_task(attempt.tick(), name=f"skep-job-{claim.job_id}")
         try:
@@ -218,7 +252,9 @@ class Worker:
         handler = self._handlers.get(claim.kind)
         if handler is None:
             raise JobUnknownError(kind=claim.kind)
-        context = JobContext(claim.job_id, claim.project_id, claim.arguments, claim.requested_by, attempt.report)
+        context = JobContext(
+            claim.job_id, claim.project_id, claim.arguments, claim.requested_by, attempt.report, attempt.transaction
+        )
         attempt.report("start", 0, 0)
         return await handler(context)
 
@@ -226,7 +262,7 @@ class Worker:
         if why == "shutdown":
             return await self._requeue(claim, lost=0, pause_seconds=0.0)
         if why == "silent":
-            lost = JobLostError(lost_attempts=MAX_LOST_ATTEMPTS)
+            lost = JobLostError(lost_attempts=claim.lost_attempts + 1)
             return await self._lost(claim, lost, reason="the worker did not hear from the database for too long")
         if why == "cancelled":
             return await self._finish(claim, "cancelled")
@@ -236,9 +272,9 @@ class Worker:
     async def _lost(self, claim: Claim, error: SkepError, *, reason: str) -> str:
         """Something the job needs does not answer: try again, not for ever. Then it fails with the error."""
         event(_log, logging.WARNING, "job interrupted", job=claim.job_id, reason=reason)
-        if claim.lost_attempts + 1 >= MAX_LOST_ATTEMPTS:
+        if claim.lost_attempts + 1 >= claim.tries:
             return await self._finish(claim, "failed", error=error)
-        return await self._requeue(claim, lost=1, pause_seconds=_LOST_PAUSE_SECONDS)
+        return await self._requeue(claim, lost=1, pause_seconds=pause_before(claim.lost_attempts))
 
     async def _failed(self, claim: Claim, error: Exception, trace_id: str) -> str:
         _log.error("job failed", exc_info=error)
@@ -258,22 +294,33 @@ class Worker:
         error: SkepError | None = None,
         progress: JobProgress | None = None,
     ) -> str:
+        write = None
+        if isinstance(result, JobEnding):
+            write = result.write
+            result = result.result
         bound = claim.key | {
             "state": state,
             "result": None if result is None else to_jsonb(result),
             "error": None if error is None else to_jsonb(described(error)),
             "progress": None if progress is None else to_jsonb(asdict(progress)),
         }
-        return state if await self._conclude("finish_attempt", bound) else "taken"
+        return state if await self._conclude("finish_attempt", bound, write=write) else "taken"
 
-    async def _conclude(self, statement: str, bound: Mapping[str, Any], *, pause_seconds: float | None = None) -> bool:
+    async def _conclude(
+        self,
+        statement: str,
+        bound: Mapping[str, Any],
+        *,
+        pause_seconds: float | None = None,
+        write: _Write | None = None,
+    ) -> bool:
         """`_conclude_once`, again and again while the database is away and we are not told to stop.
 
         The queue believes that this worker has the job for as long as the worker lives: nobody else would mend it.
         """
         while True:
             try:
-                return await self._conclude_once(statement, bound, pause_seconds=pause_seconds)
+                return await self._conclude_once(statement, bound, pause_seconds=pause_seconds, write=write)
             except UnavailableError as error:
                 if self._stopping.is_set():
                     raise
@@ -281,19 +328,29 @@ class Worker:
                 await _wait(self._stopping, _CONCLUDE_AGAIN_SECONDS)
 
     async def _conclude_once(
-        self, statement: str, bound: Mapping[str, Any], *, pause_seconds: float | None = None
+        self,
+        statement: str,
+        bound: Mapping[str, Any],
+        *,
+        pause_seconds: float | None = None,
+        write: _Write | None = None,
     ) -> bool:
-        """Use up the place in the queue, and let the statement write what becomes of the job: both or neither.
+        """Use up the place in the queue, and let the statement write what becomes of the job, and ``write`` the rest:
+        all or nothing.
 
         With a pause the job gets a new place, which opens after it. False when the job was no longer ours: then nothing
         changed. The place comes first, because mending locks in that order too.
         """
         async with self._database.transaction() as connection:
-            await connection.execute(queries["enter_queue_schema"])
-            await connection.execute(queries["leave_place"], bound)
-            ours = (await connection.execute(queries[statement], bound)).rowcount > 0
+            async with connection.pipeline():
+                await connection.execute(queries["enter_queue_schema"])
+                await connection.execute(queries["leave_place"], bound)
+                written = await connection.execute(queries[statement], bound)
+            ours = written.rowcount > 0
             if ours and pause_seconds is not None:
                 await connection.execute(queries["open_place"], {**bound, "task": TASK, "pause_seconds": pause_seconds})
+            if ours and write is not None:
+                await write(connection)
         return ours
 
     async def _mend_regularly(self) -> None:
@@ -308,13 +365,14 @@ class Worker:
             if slept:
                 continue
             await self.mend()
+            await self._database.execute(queries["forget_workers"])
             if now >= next_cleaning:
                 await self._database.execute(queries["delete_old_jobs"], {"days": KEPT_DAYS})
                 next_cleaning = now + 3600
 
     async def adopt(self) -> int:
-        """Mend every job of our queue that is said to be running, at once. Only for a worker that knows itself alone."""
-        return await self._mend(self._options.queue, silent_seconds=0.0)
+        """Mend every job of our queues that is said to be running, at once. Only for a worker that knows itself alone."""
+        return await self._mend(list(self._options.queues), silent_seconds=0.0)
 
     async def mend(self) -> int:
         """Let jobs whose worker is gone run again, or fail them when that happened too often; how many there were.
@@ -323,13 +381,12 @@ class Worker:
         """
         return await self._mend(None, silent_seconds=self._options.silent_seconds)
 
-    async def _mend(self, queue: str | None, *, silent_seconds: float) -> int:
+    async def _mend(self, queues: list[str] | None, *, silent_seconds: float) -> int:
         bound = {
             "task": TASK,
-            "queue": queue,
+            "queues": queues,
             "silent_seconds": silent_seconds,
-            "max_lost_attempts": MAX_LOST_ATTEMPTS,
-            "error": to_jsonb(described(JobLostError(lost_attempts=MAX_LOST_ATTEMPTS))),
+            "error": to_jsonb(described(JobLostError(lost_attempts="{lost_attempts}"))),
             "pause_seconds": 0.0,
         }
         async with self._database.transaction() as connection:
@@ -348,6 +405,12 @@ class Worker:
             unqueued = {"error": to_jsonb(described(JobUnqueuedError()))}
             await connection.execute(queries["fail_unqueued"], unqueued)
         return len(stalled)
+
+
+def pause_before(lost_attempts: int) -> float:
+    """How long a job waits that has been lost so often before: twice as long each time, and never all at the same moment."""
+    pause = min(_LOST_PAUSE_SECONDS * 2.0**lost_attempts, _LONGEST_PAUSE_SECONDS)
+    return pause * random.uniform(0.75, 1.25)  # noqa: S311 -- no secret
 
 
 def described(error: SkepError) -> JobError:

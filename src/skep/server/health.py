@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 
 from starlette.types import ASGIApp
 
 from skep import __version__
+from skep.jobs import FLEET_QUEUES
 from skep.server.interfaces import NotReadyError
 from skep.server.opening import Opening
 from skep.settings import Settings
@@ -27,6 +30,18 @@ class Ready:
 
     status: str
     database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Whether background jobs are done."""
+
+    status: str
+    """``ok``; ``idle`` when no worker gives a sign, and nothing waits; ``unattended`` when something waits, too."""
+    online: int
+    """Processes that do jobs, on all machines."""
+    queues: Mapping[str, int]
+    """How many of them look after each queue of the fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +112,7 @@ def health_endpoints(opening: Opening, settings: Settings, *, max_body_bytes: in
             answer_example={"status": "ready", "database": "ok"},
             errors=(NotReadyError, DatabaseUnavailableError, SchemaTooNewError),
         ),
+        _workers_endpoint(opening),
         Endpoint(
             method="GET",
             path="/config",
@@ -106,4 +122,30 @@ def health_endpoints(opening: Opening, settings: Settings, *, max_body_bytes: in
             answer=PublicConfig,
             answer_example=asdict(known),
         ),
+    )
+
+
+def _workers_endpoint(opening: Opening) -> Endpoint:
+    async def workers(_: Call) -> ASGIApp:
+        await opening.check()
+        jobs = opening.skep.jobs
+        online = [worker for worker in await jobs.workers() if worker.online]
+        queues = {
+            queue: len({(worker.node, worker.process_id) for worker in online if queue in worker.queues})
+            for queue in FLEET_QUEUES
+        }
+        alone = any(state.depth and not queues.get(state.queue, len(online)) for state in await jobs.queues())
+        status = "unattended" if alone else "ok" if online else "idle"
+        found = Workers(status, len({(worker.node, worker.process_id) for worker in online}), queues)
+        return json_answer(found, HTTPStatus.SERVICE_UNAVAILABLE if alone else HTTPStatus.OK)
+
+    return Endpoint(
+        method="GET",
+        path="/health/workers",
+        caller="public",
+        handle=workers,
+        summary="Whether background jobs are done; 503 when some wait in a queue that no worker looks after",
+        answer=Workers,
+        answer_example={"status": "ok", "online": 1, "queues": {"ingest": 1, "analysis": 1, "default": 1}},
+        errors=(NotReadyError, DatabaseUnavailableError, SchemaTooNewError),
     )

@@ -17,7 +17,16 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
 
 from skep.errors import UnavailableError
-from skep.jobs import MAX_LISTED, Job, JobFinishedError, JobNotFoundError, JobState
+from skep.jobs import (
+    MAX_LISTED,
+    Job,
+    JobDoneError,
+    JobFinishedError,
+    JobNotFoundError,
+    JobNotOverError,
+    JobState,
+    QueueUnknownError,
+)
 from skep.observe import event
 from skep.server.interfaces import EventIdInvalidError
 from skep.server.opening import Opening
@@ -37,6 +46,7 @@ class JobsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: JobState | None = Field(None, description="Only jobs of this state.")
+    queue: str | None = Field(None, description="Only jobs of this queue: ingest, analysis, default, folders.")
     limit: int = Field(100, ge=1, le=MAX_LISTED, description="Most jobs to list, the newest first.")
 
 
@@ -45,7 +55,9 @@ def job_endpoints(opening: Opening, *, keep_alive_seconds: float) -> tuple[Endpo
 
     async def jobs(call: Call) -> ASGIApp:
         query = call.query(JobsQuery)
-        found = await opening.skep.jobs.recent(call.principal.project_id, limit=query.limit, state=query.state)
+        found = await opening.skep.jobs.recent(
+            call.principal.project_id, limit=query.limit, state=query.state, queue=query.queue
+        )
         # Results can be long; they come with the single job.
         return json_answer({"jobs": [asdict(job) | {"result": None} for job in found]})
 
@@ -65,6 +77,7 @@ def job_endpoints(opening: Opening, *, keep_alive_seconds: float) -> tuple[Endpo
             query=JobsQuery,
             answer=dict[Literal["jobs"], list[Job]],
             answer_example={"jobs": [_EXAMPLE]},
+            errors=(QueueUnknownError,),
         ),
         Endpoint(
             method="GET",
@@ -87,6 +100,23 @@ def job_endpoints(opening: Opening, *, keep_alive_seconds: float) -> tuple[Endpo
             answer_example=_EXAMPLE | {"cancel_requested": True},
             errors=(JobNotFoundError, JobFinishedError),
         ),
+        _retry_endpoint(opening),
+    )
+
+
+def _retry_endpoint(opening: Opening) -> Endpoint:
+    async def retry(call: Call) -> ASGIApp:
+        return json_answer(await opening.skep.jobs.retry(call.principal.project_id, call.path("job_id")))
+
+    return Endpoint(
+        method="POST",
+        path="/api/v1/jobs/{job_id}/retry",
+        caller="member",
+        handle=retry,
+        summary="Let a job that failed or was cancelled run again, under its own id",
+        answer=Job,
+        answer_example=_EXAMPLE | {"state": "queued"},
+        errors=(JobNotFoundError, JobNotOverError, JobDoneError),
     )
 
 
@@ -173,6 +203,8 @@ _EXAMPLE: dict[str, object] = {
     "job_id": "job_01kaf3w2x9c0v6m1t8b4qz7h5n",
     "kind": "index",
     "subject": "collection:app",
+    "queue": "folders",
+    "priority": 0,
     "state": "running",
     "progress": {"phase": "index", "done": 120, "total": 214},
     "result": None,

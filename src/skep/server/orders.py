@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -26,7 +26,10 @@ class Orders:
     listener: int = -1
     supervised: bool = False
     """Standard input is a pipe that closes when our parent is gone; then we end too."""
-    concurrency: int = 1
+    concurrency: int = 0
+    """Of the worker: jobs at the same time; 0: one on this machine's folders and `FLEET_CONCURRENCY` besides."""
+    queues: Sequence[str] = ()
+    """Of the worker: which queues; none for all."""
     until_done: bool = False
     """Of the embedder: end when nothing is left to embed."""
     metrics_memory: int = -1
@@ -52,13 +55,14 @@ class Orders:
         *,
         listener: int = -1,
         supervised: bool = False,
-        concurrency: int = 1,
+        concurrency: int = 0,
+        queues: Sequence[str] = (),
         until_done: bool = False,
     ) -> Orders:
         """Orders that make a child read the same settings as this command did."""
         overrides = {name: str(value) if isinstance(value, Path) else value for name, value in said.overrides.items()}
         config = None if said.config is None else str(said.config)
-        return Orders(role, config, overrides, listener, supervised, concurrency, until_done)
+        return Orders(role, config, overrides, listener, supervised, concurrency, queues, until_done)
 
     @property
     def said(self) -> CommandLine:

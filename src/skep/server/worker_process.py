@@ -10,7 +10,7 @@ from functools import partial
 
 from skep.app import chores, job_handlers, open_skep
 from skep.errors import SkepError
-from skep.jobs import Worker, WorkerOptions, do_chores, end_task, queue_of
+from skep.jobs import FLEET_QUEUES, FOLDERS, Worker, WorkerOptions, do_chores, end_task, queue_of
 from skep.observe import event
 from skep.priority import step_back_oneself
 from skep.server.orders import Orders
@@ -21,6 +21,9 @@ from skep.spend import Ledger
 
 _NICE = 10
 """Indexing yields to searches, and to whatever people do on their machine, in the embedded database too."""
+
+FLEET_CONCURRENCY = 4
+"""Jobs of the fleet at the same time, unless somebody says otherwise: they mostly wait for the database or a provider."""
 
 _PAUSE_SECONDS = 1.0
 
@@ -71,25 +74,40 @@ async def _work_once(settings: Settings, orders: Orders, ending: asyncio.Event, 
     notice = partial(event, _log, logging.INFO)
     async with open_skep(settings, notice=notice, name="skep worker", niceness=_NICE) as skep:
         opened.set()
-        options = WorkerOptions(queue=queue_of(skep.node), concurrency=orders.concurrency)
-        worker = Worker(skep.database, job_handlers(skep), options)
+        own = queue_of(skep.node)
+        handlers = job_handlers(skep)
+        workers = [Worker(skep.database, handlers, options) for options in lanes(orders, own, skep.node)]
         others = [other for other in find_running(settings.data_folder) if other.role == "worker"]
         if all(other.pid == os.getpid() for other in others):
-            # Whoever worked on this queue before us is dead: no need to wait until it has been silent for long.
-            await worker.adopt()
-        working = asyncio.create_task(worker.run(), name="skep-worker")
+            # Whoever worked on this machine's queue before us is dead: no need to wait until it has been silent for long.
+            for worker in workers:
+                if worker.queues == (own,):
+                    await worker.adopt()
         said = settings.spend
         ledger = Ledger(skep.database, retention_days=said.retention_days, content_days=said.content_retention_days)
         tidying = asyncio.create_task(do_chores((*chores(skep), ledger.tidy)), name="skep-chores")
+        working = [asyncio.create_task(worker.run(), name="skep-worker") for worker in workers]
         stopping = asyncio.create_task(ending.wait(), name="skep-worker-end")
-        event(_log, logging.INFO, "working", queue=options.queue, concurrency=options.concurrency)
+        event(_log, logging.INFO, "working", queues=[queue for worker in workers for queue in worker.queues])
         try:
-            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            worker.stop()
+            for worker in workers:
+                worker.stop()
             await end_task(tidying)
-            await working
+            await asyncio.gather(*working)
+
+
+def lanes(orders: Orders, own: str, node: str) -> tuple[WorkerOptions, ...]:
+    """Which workers a process runs. This machine's folders have one of their own: what reads a disk for an hour holds
+    no document up. ``own``: the queue of this machine.
+    """
+    wanted = orders.queues or (FOLDERS, *FLEET_QUEUES)
+    fleet = tuple(queue for queue in wanted if queue != FOLDERS)
+    folders = WorkerOptions(queues=(own,), concurrency=orders.concurrency or 1, node=node)
+    others = WorkerOptions(queues=fleet, concurrency=orders.concurrency or FLEET_CONCURRENCY, node=node)
+    return (*((folders,) if FOLDERS in wanted else ()), *((others,) if fleet else ()))
 
 
 async def _pause(ending: asyncio.Event) -> None:

@@ -32,7 +32,7 @@ def make_worker(
     workspace: Workspace, handlers: Mapping[str, JobHandler], concurrency: int = 1, queue: str = QUEUE
 ) -> Worker:
     options = WorkerOptions(
-        queue=queue, concurrency=concurrency, heartbeat_seconds=0.2, silent_seconds=SILENT, mend_seconds=0.3
+        queues=(queue,), concurrency=concurrency, heartbeat_seconds=0.2, silent_seconds=SILENT, mend_seconds=0.3
     )
     return Worker(workspace.skep.database, handlers, options)
 

@@ -28,7 +28,7 @@ QUEUE = "node-test"
 PROGRAM = Path(__file__).with_name("worker_process.py")
 
 OPTIONS = WorkerOptions(
-    queue=QUEUE, heartbeat_seconds=HEARTBEAT_SECONDS, silent_seconds=SILENT_SECONDS, mend_seconds=0.3
+    queues=(QUEUE,), heartbeat_seconds=HEARTBEAT_SECONDS, silent_seconds=SILENT_SECONDS, mend_seconds=0.3
 )
 
 ENDS = [("report", ""), ("return", "return"), ("raise", "raise")]

@@ -12,17 +12,22 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from skep.jobs import JobContext, JobHandler, Worker, WorkerOptions
-from skep.store import Database, DatabaseUnavailableError, ExternalServer
+from skep.jobs import JobContext, JobEnding, JobHandler, Worker, WorkerOptions
+from skep.store import Connection, Database, DatabaseUnavailableError, ExternalServer
 
 SILENT_SECONDS = 1.6
 HEARTBEAT_SECONDS = 0.2
 
 
 def handlers(folder: Path) -> Mapping[str, JobHandler]:
-    """``work`` goes on, reporting or silently, until the gate says how it ends; ``quick`` ends at once."""
+    """``work`` goes on, reporting or silently, until the gate says how it ends; ``quick`` ends at once.
+
+    ``write`` waits for the gate and writes into the table ``effect``, by itself for ``step`` and with its end; ``count``
+    does so at once, with its end only.
+    """
     gate = folder / str(os.getpid())
 
     def effect(word: str) -> None:
@@ -48,7 +53,27 @@ def handlers(folder: Path) -> Mapping[str, JobHandler]:
     async def quick(_: JobContext) -> object:
         return os.getpid()
 
-    return {"work": work, "quick": quick}
+    async def write(context: JobContext) -> object:
+        effect("begin")
+        while not gate.exists():  # noqa: ASYNC110 -- the gate is a file
+            await asyncio.sleep(0.02)
+        try:
+            if gate.read_text() == "step":
+                async with context.transaction() as connection:
+                    await connection.execute("insert into effect values (%s, %s)", [context.job_id, os.getpid()])
+        finally:
+            effect("end")
+        return JobEnding(os.getpid(), partial(_write, context.job_id))
+
+    async def count(context: JobContext) -> object:
+        await asyncio.sleep(0.002)
+        return JobEnding(None, partial(_write, context.job_id))
+
+    return {"work": work, "quick": quick, "write": write, "count": count}
+
+
+async def _write(job_id: str, connection: Connection) -> None:
+    await connection.execute("insert into effect values (%s, %s)", [job_id, os.getpid()])
 
 
 async def main(url: str, queue: str, folder: str, concurrency: str) -> None:
@@ -56,7 +81,7 @@ async def main(url: str, queue: str, folder: str, concurrency: str) -> None:
     database = Database(ExternalServer(url))
     await database.open()
     options = WorkerOptions(
-        queue=queue,
+        queues=(queue,),
         concurrency=int(concurrency),
         heartbeat_seconds=HEARTBEAT_SECONDS,
         silent_seconds=SILENT_SECONDS,

@@ -17,7 +17,7 @@ async def begin(workspace: Workspace, kind: str) -> Any:
     """What a worker does when it comes to the job."""
     who = workspace.who
     arguments = {"collection": "project", "path": None}
-    context = JobContext("job", who.project_id, arguments, asdict(who), quiet)
+    context = JobContext("job", who.project_id, arguments, asdict(who), quiet, workspace.skep.database.transaction)
     return await job_handlers(workspace.skep)[kind](context)
 
 

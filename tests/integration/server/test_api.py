@@ -75,7 +75,7 @@ class Api:
 
 @asynccontextmanager
 async def worker_of(skep: Skep) -> AsyncIterator[None]:
-    worker = Worker(skep.database, job_handlers(skep), WorkerOptions(queue=queue_of(skep.node)))
+    worker = Worker(skep.database, job_handlers(skep), WorkerOptions(queues=(queue_of(skep.node),)))
     task = asyncio.create_task(worker.run())
     try:
         yield

@@ -26,6 +26,7 @@ from skep.web import Endpoint
 INVENTORY = {
     "GET /healthz": "public",
     "GET /readyz": "public",
+    "GET /health/workers": "public",
     "GET /config": "public",
     "GET /api/docs": "public",
     "GET /api/docs.css": "public",
@@ -44,6 +45,7 @@ INVENTORY = {
     "GET /api/v1/jobs/{job_id}": "reader",
     "GET /api/v1/jobs/{job_id}/events": "reader",
     "DELETE /api/v1/jobs/{job_id}": "member",
+    "POST /api/v1/jobs/{job_id}/retry": "member",
     "GET /api/v1/changes": "reader",
     "GET /api/v1/keys": "admin",
     "POST /api/v1/keys": "admin",
