@@ -27,7 +27,7 @@ class Services(Protocol):
 class AskBody(BaseModel):
     """A question."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     question: str = Field(description="In words.")
     collections: list[str] = Field([], description="Names of collections; all when empty.")

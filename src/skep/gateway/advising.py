@@ -39,6 +39,8 @@ from skep.spend import (
 MARGIN = 0.01
 """Something fails no more often than another when, 95 times of 100, it does so at most by this share of calls."""
 
+_CLEARLY = 0.1
+
 LIMITS = (
     "Whether answers are as good is not known: the ledger has none. What was asked is not known either, so some calls may be harder than others.",
     "Tokens are those that were counted, at the prices of now: another model counts another number, and another provider may have cached less.",
@@ -279,6 +281,8 @@ class _Kind:
             evidence = "traffic" if calls else "none"
             difference = _difference((theirs.failed, theirs.calls), (self._all.failed, self._all.calls))
         verdict, words = judged(evidence, calls, difference)
+        if evidence == "traffic" and difference is None and _fails_more(theirs, self._all):
+            verdict, words = "worse", f"of {calls} calls of its own {theirs.failed} failed"
         return ModelOption(
             model.name,
             model.tier,
@@ -409,6 +413,12 @@ def _difference(other: tuple[int, int], own: tuple[int, int]) -> Estimate | None
         return None
     one, two = wilson(*other), wilson(*own)
     return None if one is None or two is None else newcombe(one, two)
+
+
+def _fails_more(theirs: Counts, own: Counts) -> bool:
+    """Whether a tenth more of all calls fails at the least, which few calls can show, too."""
+    one, two = wilson(theirs.failed, theirs.calls), wilson(own.failed, own.calls)
+    return one is not None and two is not None and one.low > two.high + _CLEARLY
 
 
 def _usage(counts: Counts) -> Usage:

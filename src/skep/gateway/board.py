@@ -99,13 +99,23 @@ class Board:
         self.tell_opened: TellOpened = lambda _route, _seconds, _reason: None
         self.tell_streak: TellStreak = lambda _route, _streak, _reason: None
 
-    def admits(self, route: Route) -> int:
-        """A permit for a call that may take the route now, else 0. `succeeded`, `failed` or `abandoned` must follow, with it."""
+    def admits(self, route: Route, *, forced: bool = False) -> int:
+        """A permit for a call that may take the route now, else 0. `succeeded`, `failed` or `abandoned` must follow, with it.
+
+        ``forced``: there always is one.
+        """
         fare = self._fare(route.name)
-        permit = fare.breaker.admits(self._clock())
+        permit = fare.breaker.admits(self._clock(), forced=forced)
         if permit:
             fare.pending += 1
         return permit
+
+    def forget(self, providers: Iterable[str]) -> None:
+        """What was found out about providers says nothing any more, because the settings have changed them: their address or key."""
+        for provider in providers:
+            self._health.pop(provider, None)
+            for name in [name for name in self._fares if name.startswith(f"{provider}/")]:
+                del self._fares[name]
 
     def loads(self, routes: Iterable[Route], *, streams: bool) -> list[float]:
         """What stands against taking each of the routes, in seconds. See `load_of`."""

@@ -111,11 +111,15 @@ class Breaker:
         """Whether calls pass freely."""
         return self._until is None
 
-    def admits(self, now: float) -> int:
-        """The permit of a call that may take the route now, or `REFUSED`. The outcome must be told with it, or `abandon` called."""
+    def admits(self, now: float, *, forced: bool = False) -> int:
+        """The permit of a call that may take the route now, or `REFUSED`. The outcome must be told with it, or `abandon` called.
+
+        ``forced``: it is the probe, whatever was found out before; somebody wants to know.
+        """
         if self._until is None:
             return PASSES
-        if now < self._until or (self._probe and now - self._probing_since < PROBE_SECONDS):
+        is_probed = self._probe and now - self._probing_since < PROBE_SECONDS
+        if not forced and (now < self._until or is_probed):
             return REFUSED
         self._probing_since = now
         self._last_probe += 1

@@ -174,7 +174,7 @@ class ModelCall:
             small = f"its window of {window} tokens is no larger than one that was too small"
             self.steps.append(Step(route.name, "context_too_long", small))
             return 0
-        permit = board.admits(route)
+        permit = board.admits(route, forced=self.model.is_forced)
         if not permit:
             self.steps.append(Step(route.name, "breaker_open", board.reasons((route,))))
         return permit

@@ -255,6 +255,7 @@ def by_one_route(model: Model, name: str) -> Served:
                     stop_when=None,
                     apology=None,
                     experiment=None,
+                    is_forced=True,
                 )
             )
     routes = ", ".join(route.name for route in model.routes)

@@ -240,6 +240,8 @@ class Model:
     apology: str | None = None
     """What a client is answered when every route has failed, with ``{trace_id}`` where that shall stand; None: an error."""
     experiment: Experiment | None = None
+    is_forced: bool = False
+    """Whether it is asked by one route alone, to see whether that works: then also by one that is left alone."""
     tier: str | None = None
     """What clients ask for as ``tier:NAME``: the first of its models that their key is for, and that has an open route."""
 

@@ -118,6 +118,7 @@ class Gateway:
 
     def reconfigure(self, config: GatewayConfig, options: GatewayOptions) -> None:
         """From now on calls go by this; those under way go on by what counted when they began."""
+        self.board.forget(name for name, known in self.config.providers.items() if config.providers.get(name) != known)
         self.config, self.options = config, options
         self._tools = replace(self._tools, options=options)
         self._choices = self._choices_of(config)

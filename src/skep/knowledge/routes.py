@@ -58,7 +58,7 @@ class Services(Protocol):
 
 class _Body(BaseModel):
     # A misspelt filter must not be a filter that lets everything through.
-    model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=False, frozen=True, defer_build=True)
 
 
 class SearchBody(_Body):

@@ -35,7 +35,7 @@ _POLICY_VIOLATION = 1008
 class ChangesQuery(BaseModel):
     """What to hear of."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     collections: str = Field(
         "", description="Names of collections, parted by commas; all of the project when left out."

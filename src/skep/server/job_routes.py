@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 class JobsQuery(BaseModel):
     """Which jobs to list."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     state: JobState | None = Field(None, description="Only jobs of this state.")
     queue: str | None = Field(None, description="Only jobs of this queue: ingest, analysis, default, folders.")

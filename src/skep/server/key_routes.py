@@ -39,7 +39,7 @@ Administer = Callable[[], Administration]
 
 class _Body(BaseModel):
     # A misspelt limit must not be no limit.
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class KeyBody(_Body):

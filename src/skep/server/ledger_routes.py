@@ -32,7 +32,7 @@ Moment = Annotated[datetime, BeforeValidator(parse_since, json_schema_input_type
 class ReportQuery(BaseModel):
     """Which calls to report, and how."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     by: ReportBy = Field("model", description="What to add up by.")
     since: Moment = Field("7d", validate_default=True, description="A span such as 7d, 24h or 90m, or a date or time.")
@@ -43,7 +43,7 @@ class ReportQuery(BaseModel):
 class TrendQuery(BaseModel):
     """Which calls to look at, and by what."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     per: TrendPer = Field("day", description="By hour or day, in UTC.")
     since: Moment = Field("45d", validate_default=True, description="A span such as 7d, 24h or 90m, or a date or time.")
@@ -52,7 +52,7 @@ class TrendQuery(BaseModel):
 class SavingsQuery(BaseModel):
     """Which calls to look at."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     since: Moment = Field("7d", validate_default=True, description="A span such as 7d, 24h or 90m, or a date or time.")
     until: Moment | None = Field(None, description="The same; left out: now.")

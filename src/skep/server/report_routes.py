@@ -19,7 +19,7 @@ Moment = Annotated[datetime, BeforeValidator(parse_since, json_schema_input_type
 class StreamsQuery(BaseModel):
     """Which calls to look at."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     since: Moment = Field("7d", validate_default=True, description="A span such as 7d, 24h or 90m, or a date or time.")
     until: Moment | None = Field(None, description="The same; left out: now.")

@@ -41,7 +41,7 @@ _ALERT_PERCENTS = [80, 90, 95]
 
 class _Body(BaseModel):
     # A misspelt bound must not be no bound.
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class _RuleBody(_Body):

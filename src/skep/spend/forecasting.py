@@ -65,10 +65,16 @@ def forecast_of(metric: Metric, amount: int, window: WindowState, now: datetime)
 
 
 def pace_of(points: Sequence[TrendPoint], since: datetime, now: datetime) -> Pace | None:
-    """``points`` are those of ``since`` until now. None where no whole day or not the whole month is among them."""
+    """``points`` are those of ``since`` until now. None where no whole day or not the whole month is among them.
+
+    Days before the first call do not count: whoever began the day before yesterday does not spend a seventh of it each day.
+    """
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     month = today.replace(day=1)
-    days = min(PACE_DAYS, (today - since).days)
+    begun = min((point.start for point in points if point.calls), default=now)
+    first = begun.replace(hour=0, minute=0, second=0, microsecond=0)
+    known = max(since, first)
+    days = min(PACE_DAYS, (today - known).days)
     if days < 1 or since > month:
         return None
 
@@ -77,7 +83,7 @@ def pace_of(points: Sequence[TrendPoint], since: datetime, now: datetime) -> Pac
 
     length = timedelta(days=days)
     pace = spent(today - length, today) / days
-    before = spent(today - 2 * length, today - length) / days if since <= today - 2 * length else None
+    before = spent(today - 2 * length, today - length) / days if known <= today - 2 * length else None
     so_far = spent(month, now)
     end = month + timedelta(days=calendar.monthrange(month.year, month.month)[1])
     return Pace(

@@ -235,6 +235,15 @@ def test_only_what_could_serve_them() -> None:
     assert [option.model for option in advised(config(BIG, brief), group("big", "away/gpt-x")).models] == ["brief"]
 
 
+@pytest.mark.parametrize(("failed", "verdict"), [(21, "worse"), (1, "try")])
+def test_a_model_whose_few_calls_fail_is_not_to_be_tried(failed: int, verdict: str) -> None:
+    cheap = model("cheap", (OTHER, "c", price(0)))
+    theirs = group("cheap", "other/c", calls=21, failed=failed)
+    (option,) = advised(config(BIG, cheap), group("big", "away/gpt-x"), theirs).models
+    assert option.verdict == verdict
+    assert ("of 21 calls of its own 21 failed" in option.words) == (verdict == "worse")
+
+
 @pytest.mark.parametrize("purpose", ["speech", "transcription", "picture", "embedding", "ranking"])
 def test_what_is_for_something_else_does_not_stand_in(purpose: Purpose) -> None:
     """Some of it has prices of tokens that go in and out, as chats have."""

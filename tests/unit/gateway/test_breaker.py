@@ -194,6 +194,17 @@ def test_a_probe_without_an_answer_does_not_keep_it_open_for_ever() -> None:
     assert breaker.admits(HARD_SECONDS + PROBE_SECONDS)
 
 
+def test_who_wants_to_know_is_let_through_and_finds_out() -> None:
+    breaker = Breaker()
+    breaker.open_until(300.0, "its key was refused")
+    assert breaker.admits(1.0) == 0
+    first, second = breaker.admits(1.0, forced=True), breaker.admits(2.0, forced=True)
+    breaker.succeeded(3.0, first)
+    assert not breaker.is_closed, "only the newest probe decides"
+    breaker.succeeded(3.0, second)
+    assert breaker.is_closed
+
+
 def test_another_process_can_open_it() -> None:
     breaker = Breaker()
     breaker.open_until(50.0, "told")

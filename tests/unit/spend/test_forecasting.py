@@ -72,3 +72,12 @@ def test_where_not_the_whole_month_is_looked_at_it_has_no_pace() -> None:
     young = pace_of(points(10**9), START, START + 1.5 * DAY)
     assert young is not None
     assert (young.usd_per_day, young.usd_per_day_before) == ("1.00", None)
+
+
+def test_days_before_the_first_call_do_not_count() -> None:
+    usd = 10**9
+    begun = START + 10 * DAY
+    assert pace_of(points(10 * usd, start=begun), START, begun + DAY / 2) is None, "there is no whole day yet"
+    found = pace_of(points(10 * usd, 10 * usd, usd, start=begun), START, begun + 2.5 * DAY)
+    assert found is not None
+    assert (found.usd_per_day, found.usd_per_day_before) == ("10.00", None)

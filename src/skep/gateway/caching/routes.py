@@ -20,7 +20,7 @@ class ClearBody(BaseModel):
     """Which kept answers are to be given no more; without both, all of the project's."""
 
     # A misspelt field must not clear everything.
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     tags: list[_Name] = Field([], max_length=100, description="Those with one of these x-skep-cache-tags.")
     models: list[_Name] = Field([], max_length=100, description="Those of these models, as clients call them.")
