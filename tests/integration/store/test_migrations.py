@@ -37,6 +37,8 @@ WITHOUT_PROJECT = {
     "alembic_version",
     "gateway_process",
     "installation",
+    "job_queue",
+    "job_worker",
     "meter_process",
     "price",
     "rollup_due",

@@ -23,7 +23,7 @@ from skep.store.interfaces import (
 )
 from skep.store.queries import Queries
 
-SCHEMA_REVISION = "0019"
+SCHEMA_REVISION = "0020"
 """The newest migration in ``versions/``; a test compares the two."""
 
 QUEUE_SCHEMA = "procrastinate"
