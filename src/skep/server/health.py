@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from http import HTTPStatus
 
 from starlette.types import ASGIApp
 
@@ -137,14 +136,14 @@ def _workers_endpoint(opening: Opening) -> Endpoint:
         alone = any(state.depth and not queues.get(state.queue, len(online)) for state in await jobs.queues())
         status = "unattended" if alone else "ok" if online else "idle"
         found = Workers(status, len({(worker.node, worker.process_id) for worker in online}), queues)
-        return json_answer(found, HTTPStatus.SERVICE_UNAVAILABLE if alone else HTTPStatus.OK)
+        return json_answer(found)
 
     return Endpoint(
         method="GET",
         path="/health/workers",
         caller="public",
         handle=workers,
-        summary="Whether background jobs are done; 503 when some wait in a queue that no worker looks after",
+        summary="Whether background jobs are done; unattended when some wait in a queue that no worker looks after",
         answer=Workers,
         answer_example={"status": "ok", "online": 1, "queues": {"ingest": 1, "analysis": 1, "default": 1}},
         errors=(NotReadyError, DatabaseUnavailableError, SchemaTooNewError),
