@@ -183,7 +183,8 @@ def test_the_provider_is_told_and_savings_are_counted(served: Server) -> None:
     assert float(found["saved_usd"]) >= spared
     told = served.skep("cost", "savings").out
     pattern = lines["pattern"]
-    assert f"{pattern['calls']} calls ended early (pattern): about {pattern['saved_usd']} USD" in told
+    many = "1 call" if pattern["calls"] == 1 else f"{pattern['calls']} calls"
+    assert f"{many} ended early (pattern): about {pattern['saved_usd']} USD" in told
     shown = served.skep("gateway", "explain", answer.headers["x-skep-call-id"]).out
     assert f"about {call['spared_usd']} USD, by ending the stream early (pattern)" in shown
 

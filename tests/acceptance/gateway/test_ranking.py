@@ -112,4 +112,4 @@ def test_a_model_without_such_a_provider_says_so(served: tuple[str, RawProvider,
     made = httpx.post(f"{url}/api/v1/keys", json={"name": "any"}, headers=headers, timeout=30).json()["key"]
     asked = {"model": "harm", **ASKED}
     refused = httpx.post(f"{url}/v1/rerank", json=asked, headers={"x-api-key": made}, timeout=30)
-    assert (refused.status_code, "none of its providers has it" in refused.json()["error"]["message"]) == (400, True)
+    assert (refused.status_code, "No provider of harm has rerank" in refused.json()["error"]["message"]) == (400, True)
