@@ -21,6 +21,8 @@ from tests.rawprovider import RawProvider, answer, raw_provider
 from tests.scripted import scripted
 from tests.serving import eventually
 
+pytestmark = pytest.mark.measured
+
 SCRIPT = """\
 rules:
   - {when: {models: [up-broken]}, then: {status: 500}}

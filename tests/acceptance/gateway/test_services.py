@@ -21,6 +21,8 @@ from tests.command import Command
 from tests.postgres import ScratchServer
 from tests.serving import eventually
 
+pytestmark = pytest.mark.measured
+
 SETTINGS = """\
 providers: {{p: {{kind: openai_compatible, base_url: "http://127.0.0.1:1/v1"}}}}
 models: {{m: {{routes: [{{provider: p, model: m}}]}}}}

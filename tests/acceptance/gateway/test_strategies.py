@@ -18,6 +18,8 @@ from tests.postgres import ScratchServer
 from tests.scripted import Scripted, scripted
 from tests.serving import eventually
 
+pytestmark = pytest.mark.measured
+
 SCRIPT = """\
 rules:
   - {when: {models: [slow]}, then: {text: Hello, latency_ms: 150}}
