@@ -32,7 +32,7 @@ from skep.gateway.interfaces import (
 )
 from skep.gateway.large_bodies import is_quick, prepare
 from skep.gateway.local import LocalModel, answer_locally
-from skep.gateway.models import GatewayConfig, Role
+from skep.gateway.models import GatewayConfig, Provider, Role
 from skep.gateway.profiles import Face
 from skep.gateway.reading import read_call
 from skep.gateway.relaying import run_call
@@ -118,14 +118,14 @@ class Gateway:
 
     def reconfigure(self, config: GatewayConfig, options: GatewayOptions) -> None:
         """From now on calls go by this; those under way go on by what counted when they began."""
-        self.board.forget(name for name, known in self.config.providers.items() if config.providers.get(name) != known)
+        called = _called(config)
+        self.board.forget(known.name for known in _called(self.config) if known not in called)
         self.config, self.options = config, options
         self._tools = replace(self._tools, options=options)
         self._choices = self._choices_of(config)
         self._repeats = Repeats()
         self._turns.resize(options.max_calls, options.max_waiting_calls, options.max_wait_seconds)
         self._bodies.resize(options.max_body_bytes, options.max_held_bytes, options.body_timeout_seconds)
-        called = [*config.providers.values(), *(service.provider for service in config.services.values())]
         self._tools.upstream.retire(called, options.max_answer_bytes)
         checks, self._checks = self._checks, []
         for check in checks:
@@ -459,6 +459,11 @@ class Gateway:
                 served = fallback
             else:
                 return served, ticket
+
+
+def _called(config: GatewayConfig) -> list[Provider]:
+    """Whom calls go to: the providers of models, and services."""
+    return [*config.providers.values(), *(service.provider for service in config.services.values())]
 
 
 def _address(scope: Scope) -> str:

@@ -104,6 +104,7 @@ class Server:
     client: httpx.Client
     heard: Heard
     url: str
+    settings: Path
 
     def key(self, **wish: object) -> httpx.Client:
         made = self.client.post("/api/v1/keys", json=wish)
@@ -137,7 +138,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, scratch_server: ScratchServ
                 server(skep, folder / "skep.yaml", workers=1) as address,
                 httpx.Client(base_url=address, headers=headers, timeout=30) as client,
             ):
-                yield Server(client, heard, address)
+                yield Server(client, heard, address, folder / "skep.yaml")
     finally:
         service.shutdown()
         thread.join()
@@ -296,3 +297,12 @@ def test_a_service_that_fails_again_and_again_is_left_alone(served: Server) -> N
     (route,) = [each for each in status["routes"] if each["route"] == "service:failing/*"]
     assert route["breaker"]["state"] != "closed"
     assert served.client.get("/services/data/x").status_code == 200
+    # At another address it counts as a service of which nothing is known.
+    text = served.settings.read_text()
+    served.settings.write_text(text.replace("/failing", "/mended"))
+    try:
+        assert served.client.post("/api/v1/gateway/reload").status_code == 200
+        assert served.client.get("/services/failing/x").status_code == 200
+    finally:
+        served.settings.write_text(text)
+        assert served.client.post("/api/v1/gateway/reload").status_code == 200
