@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -18,8 +18,14 @@ ADVICE_EXAMPLES = """\
 \b
 Examples:
   skep gateway advice
+  skep gateway advice --all
   skep gateway advice --since 7d --json
 """
+
+_SHOWN = 3
+"""Models, and routes, of each kind of calls."""
+
+_BEST_FIRST = ("recommended", "try", "worse")
 
 
 def advice(
@@ -32,6 +38,10 @@ def advice(
         datetime | None,
         typer.Option("--until", metavar="WHEN", parser=parse_since, help="The same; default: now."),
     ] = None,
+    is_all: Annotated[
+        bool,
+        typer.Option("--all", help="Every model and route that would have cost less, not the best three of each kind."),
+    ] = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     json: JsonOption = False,
@@ -41,10 +51,11 @@ def advice(
     span = {"since": since.isoformat()} | ({} if until is None else {"until": until.isoformat()})
     path = f"/api/v1/gateway/advice?{urlencode(span)}"
     answer = ask_server(settings_for(context, terminal, config, data_dir), path)
-    terminal.result(answer, lambda: "\n".join(_told(answer)))
+    terminal.result(answer, lambda: "\n".join(advice_text(answer, most=None if is_all else _SHOWN)))
 
 
-def _told(answer: dict[str, Any]) -> Iterator[str]:
+def advice_text(answer: dict[str, Any], *, most: int | None) -> Iterator[str]:
+    """The advice in words: of each kind of calls so many models and routes, the best first; None: all."""
     groups = [group for group in answer["groups"] if group["models"] or group["routes"]]
     if not groups:
         yield "nothing that is configured would have been cheaper for calls whose cost is known"
@@ -56,17 +67,30 @@ def _told(answer: dict[str, Any]) -> Iterator[str]:
             f"  in the mean {group['mean_input_tokens']:.0f} tokens in and {group['mean_output_tokens']:.0f} out; failed"
             f" {_share(group['failure_rate']['value'])}, retried {group['retried']}, by {', '.join(group['routes_used'])}"
         )
-        for option in group["models"]:
+        models, more = _best(group["models"], most)
+        for option in models:
             yield f"  model {option['model']}: {_saving(option)}"
             if option["to_try"] is not None and option["verdict"] == "try":
                 yield f"    to try it, give that model of skep.yaml the experiment in {option['to_try']}"
-        for option in group["routes"]:
+        yield from more
+        routes, more = _best(group["routes"], most)
+        for option in routes:
             yield f"  route {option['route']} ({option['relation']}): {_saving(option)}"
+        yield from more
     yield from answer["limits"]
+
+
+def _best(options: Sequence[dict[str, Any]], most: int | None) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
+    """Those to show, and what is said of the others. The server has the most saving first, which stays so among equals."""
+    ordered = sorted(options, key=lambda each: _BEST_FIRST.index(each["verdict"]))
+    left = 0 if most is None else len(ordered) - most
+    return ordered[:most], [f"  and {left} more: --all"] if left > 0 else []
 
 
 def _saving(option: dict[str, Any]) -> str:
     found = f"{option['cost_usd']} USD, {_share(option['saves_share'])} less; {option['verdict']}: {option['words']}"
+    if option["failure_rate"] is not None:
+        found += f"; failed {_share(option['failure_rate']['value'])}"
     if option["difference"] is None:
         return found
     value, low, high = (f"{100 * option['difference'][name]:+.2f}" for name in ("value", "low", "high"))

@@ -107,6 +107,8 @@ class ModelOption:
     experiment: str | None
     calls: int
     """That the evidence is made of."""
+    failure_rate: Estimate | None
+    """Of those; None: there are none."""
     difference: Estimate | None
     """How much more often it failed, from -1 to 1; None: too little is known."""
     duration: Percentiles | None
@@ -275,9 +277,9 @@ class _Kind:
         evidence: Literal["experiment", "traffic", "none"]
         if own.experiment is not None and tried is not None:
             evidence, experiment = "experiment", own.experiment.name
-            calls, difference = _in_experiment(self._known.comparisons.get(experiment), tried)
+            calls, rate, difference = _in_experiment(self._known.comparisons.get(experiment), tried)
         else:
-            experiment, calls = None, theirs.calls
+            experiment, calls, rate = None, theirs.calls, wilson(theirs.failed, theirs.calls)
             evidence = "traffic" if calls else "none"
             difference = _difference((theirs.failed, theirs.calls), (self._all.failed, self._all.calls))
         verdict, words = judged(evidence, calls, difference)
@@ -290,6 +292,7 @@ class _Kind:
             evidence,
             experiment,
             calls,
+            rate,
             difference,
             percentiles_of(theirs.duration),
             percentiles_of(theirs.ttft),
@@ -395,16 +398,17 @@ def _arm_of(own: Model, other: str) -> str | None:
     return next((arm.name for arm in arms if arm.model == other), None)
 
 
-def _in_experiment(comparison: Comparison | None, arm: str) -> tuple[int, Estimate | None]:
-    """How many calls the arm had, and how much more often it failed than the control; None: there are too few."""
+def _in_experiment(comparison: Comparison | None, arm: str) -> tuple[int, Estimate | None, Estimate | None]:
+    """How many calls the arm had, how often it failed, and how much more often than the control; None: there are too few."""
     if comparison is None:
-        return 0, None
-    counted = {each.arm: each.calls for each in comparison.arms}
+        return 0, None, None
+    figures = {each.arm: each for each in comparison.arms}
     for each in comparison.differences:
         if each.arm == arm:
-            enough = min(counted[arm], counted[each.to]) >= LEAST_CALLS
-            return counted[arm], each.failure_rate if enough else None
-    return 0, None
+            own = figures[arm]
+            enough = min(own.calls, figures[each.to].calls) >= LEAST_CALLS
+            return own.calls, own.failure_rate, each.failure_rate if enough else None
+    return 0, None, None
 
 
 def _difference(other: tuple[int, int], own: tuple[int, int]) -> Estimate | None:

@@ -242,6 +242,8 @@ def test_a_model_whose_few_calls_fail_is_not_to_be_tried(failed: int, verdict: s
     (option,) = advised(config(BIG, cheap), group("big", "away/gpt-x"), theirs).models
     assert option.verdict == verdict
     assert ("of 21 calls of its own 21 failed" in option.words) == (verdict == "worse")
+    assert option.failure_rate is not None
+    assert option.failure_rate.value == pytest.approx(failed / 21)
 
 
 @pytest.mark.parametrize("purpose", ["speech", "transcription", "picture", "embedding", "ranking"])
