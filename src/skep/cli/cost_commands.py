@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import typer
@@ -122,10 +122,11 @@ def trend(
         terminal,
         lambda skep, who: Ledger(skep.database).trend(who, per=per, since=since),
     )
-    terminal.result(found, "\n".join(_trend_text(found)))
+    terminal.result(found, "\n".join(trend_text(found, datetime.now(UTC))))
 
 
-def _trend_text(found: Trend) -> Iterator[str]:
+def trend_text(found: Trend, now: datetime) -> Iterator[str]:
+    """The costs in words, and where they lead."""
     if not found.points:
         yield "no calls in this time"
         return
@@ -139,6 +140,8 @@ def _trend_text(found: Trend) -> Iterator[str]:
     if pace is not None:
         before = "" if pace.usd_per_day_before is None else f" ({pace.usd_per_day_before} in the days before)"
         yield f"{pace.usd_per_day} USD a day of late{before}; {pace.month_usd} USD this month, at this pace {pace.month_end_usd} at its end"
+    elif found.since <= now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
+        yield "at which pace, and where that leads, is not known before a whole day (UTC) is over"
 
 
 @cost_app.command("savings", epilog=_SAVINGS_EXAMPLES)
